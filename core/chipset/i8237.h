@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/* The two 8237A DMA controllers of an AT (Intel 8237A data sheet; ports 00-0F, 81-8F, C0-DE). */
+
+#include "core/machine/board.h"
+
+IsaDma *isa_dma_new(Board *board);
+void isa_dma_free(IsaDma *dma);
+void isa_dma_reset(IsaDma *dma);
+/* A device on CHANNEL (0-3, 5-7) moves up to LENGTH bytes now. Returns the bytes moved (less than
+ * LENGTH when the count ran out, 0 when masked or in the wrong direction); *terminal_count tells TC.
+ * to_memory: the device writes guest memory. Board lock. */
+size_t isa_dma_transfer(IsaDma *dma, int channel, void *buffer, size_t length, bool to_memory,
+                        bool *terminal_count);
+bool isa_dma_ready(IsaDma *dma, int channel); /* unmasked and programmed */

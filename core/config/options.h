@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/*
+ * Option tables (OptionInfo, core/device.h) and the values a person gave for them. QEMU's syntax:
+ * "key=value,key=value" with ",," for a literal comma; a bare key is key=on.
+ */
+
+#include "core/device.h"
+
+#define OPTION_ERROR (option_error_quark())
+GQuark option_error_quark(void);
+
+OptionValues *option_values_new(const OptionInfo *table);
+void option_values_free(OptionValues *values);
+/* Parses TEXT. FIRST_KEY names a leading value without a key ("e1000,..." for driver), or NULL.
+ * Unknown keys and bad values are errors that name the key, the value, what is allowed. */
+bool option_values_parse(OptionValues *values, const char *text, const char *first_key,
+                         GError **error);
+bool option_values_set(OptionValues *values, const char *key, const char *value, GError **error);
+bool option_is_set(const OptionValues *values, const char *key); /* given, not default */
+const char *option_string(const OptionValues *values, const char *key); /* NULL when absent */
+bool option_bool(const OptionValues *values, const char *key);
+uint64_t option_uint(const OptionValues *values, const char *key);
+char *option_values_format(const OptionValues *values); /* "key=value,..." of what is set */
+/* Size with suffix K M G T (1024s), default unit DEFAULT_SHIFT (20 for -m). */
+bool option_parse_size(const char *text, int default_shift, uint64_t *bytes, GError **error);
+
+/* The table of all device classes, sorted by name; ends with NULL. (core/config/devices.c) */
+extern const DeviceClass *const device_classes[];
+const DeviceClass *device_class_find(const char *name);

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/* Instruction bytes to a compact description, by Zydis. Shared by the interpreter and the JIT. */
+
+#include "core/cpu/cpu.h"
+
+#include <Zydis/Zydis.h>
+
+#define INSN_MAX_BYTES 15
+
+typedef enum { OPERAND_NONE, OPERAND_REG, OPERAND_MEM, OPERAND_IMM, OPERAND_FAR } OperandKind;
+typedef enum {
+    REG_CLASS_NONE, REG_CLASS_GPR8, REG_CLASS_GPR8_HIGH /* AH CH DH BH: index 0-3 */,
+    REG_CLASS_GPR16, REG_CLASS_GPR32, REG_CLASS_GPR64, REG_CLASS_SEG, REG_CLASS_CR, REG_CLASS_DR,
+    REG_CLASS_X87, REG_CLASS_MMX, REG_CLASS_XMM, REG_CLASS_YMM, REG_CLASS_OTHER,
+} RegClass;
+
+typedef struct {
+    uint8_t kind;      /* OperandKind */
+    uint8_t reg_class; /* RegClass */
+    uint8_t reg;       /* register number as encoded, REX applied */
+    uint8_t size;      /* bytes (0: none or more than 255, e.g. FXSAVE) */
+    uint8_t actions;   /* ZYDIS_OPERAND_ACTION_* as Zydis gives */
+    uint8_t hidden;    /* implied, not encoded */
+} InsnOperand;
+
+typedef struct {
+    uint16_t mnemonic;   /* ZydisMnemonic */
+    uint8_t length;
+    uint8_t opsize;      /* operand width in bytes: 1, 2, 4, 8 */
+    uint8_t address_size;/* 2, 4, 8 */
+    uint8_t n_operands;  /* visible and hidden */
+    uint8_t n_visible;
+    uint8_t encoding;    /* ZydisInstructionEncoding: legacy, VEX ... */
+    uint8_t category_flags; /* INSN_* below */
+    bool lock, rep, repne;
+    /* The one memory operand, if any (string instructions: see their implied registers). */
+    uint8_t mem_seg;     /* SEG_* after overrides and defaults */
+    uint8_t mem_base;    /* 0-15, INSN_REG_RIP or INSN_REG_NONE */
+    uint8_t mem_index;
+    uint8_t mem_scale;   /* 1, 2, 4, 8 */
+    uint8_t mem_size;    /* bytes; 0 for LEA and areas over 255 bytes */
+    int64_t displacement;
+    uint64_t immediate;  /* sign-extended as the instruction does */
+    uint64_t immediate2; /* ENTER level, EXTRQ; far selector */
+    InsnOperand operands[6];
+    uint32_t flags_tested, flags_modified, flags_undefined; /* RFLAGS_* masks (arith) */
+    uint8_t bytes[INSN_MAX_BYTES];
+    /* Where things are in bytes[], for re-encoding: offsets, 0xff when absent. */
+    uint8_t rex, rex_offset, opcode_offset, modrm_offset, sib_offset, disp_offset, disp_size,
+        imm_offset, imm_size, vex_offset, opcode_map;
+} Insn;
+
+#define INSN_REG_NONE 0xff
+#define INSN_REG_RIP  0xfe
+enum {
+    INSN_IS_STRING = 1,
+    INSN_IS_BRANCH = 2,  /* changes RIP other than by falling through (incl. far, INT, SYSCALL) */
+    INSN_IS_X87 = 4,
+    INSN_IS_VECTOR = 8,  /* MMX, SSE, AVX: touches or may touch vector state */
+    INSN_IS_SYSTEM = 16, /* may change mode, or needs CPL checks */
+    INSN_HAS_MEMORY = 32,/* accesses memory through a ModRM operand (not LEA/NOP) */
+};
+
+typedef enum { DECODE_OK, DECODE_NEED_MORE, DECODE_INVALID, DECODE_TOO_LONG } DecodeResult;
+
+/* Decodes at most AVAILABLE bytes in the CPU's MODE (MODE_CS64 / MODE_CS32 or 16-bit). */
+DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode, Insn *insn);

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/* The exact interpreter: the reference for the JIT and its fallback. */
+
+#include "core/cpu/decode.h"
+
+/* Executes the one instruction at CS:RIP completely and advances RIP, or raises (cpu_raise) with
+ * nothing committed. Does not deliver interrupts and does not handle RFLAGS.TF: the caller's loop
+ * does. A REP string instruction may return after a chunk with RIP still on it. Vectors must be
+ * spilled. */
+void interp_one(Cpu *cpu);
+
+/* Executes decoded INSN, which stands at cpu->rip with cpu->next_rip set. */
+void interp_execute(Cpu *cpu, const Insn *insn);

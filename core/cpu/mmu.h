@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/*
+ * Linear addresses to guest memory: paging (SDM chapter 4: 32-bit, PAE and 4-level, with A/D bits,
+ * NX, WP, global and large pages, SMEP, SMAP) and the soft TLB. All on the vCPU's own thread.
+ * Functions raise #PF (or complete); nothing has been written when a fault is raised, also when an
+ * access crosses a page.
+ */
+
+#include "core/cpu/cpu.h"
+
+typedef enum { ACCESS_READ = 0, ACCESS_WRITE = 1, ACCESS_FETCH = 2 } MmuAccess;
+/* #PF error-code bits */
+enum { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16 };
+
+/* SIZE 1, 2, 4, 8. The set used is the current one (cpu_mmu_index). */
+uint64_t mmu_load(Cpu *cpu, uint64_t linear, unsigned size);
+void mmu_store(Cpu *cpu, uint64_t linear, uint64_t value, unsigned size);
+/* As supervisor whatever the CPL: descriptor tables, TSS, implicit accesses (SDM 4.6.1). */
+uint64_t mmu_load_system(Cpu *cpu, uint64_t linear, unsigned size);
+void mmu_store_system(Cpu *cpu, uint64_t linear, uint64_t value, unsigned size);
+/* Any length up to 4096. Stores probe the whole range first. */
+void mmu_load_bytes(Cpu *cpu, uint64_t linear, void *buffer, unsigned length);
+void mmu_store_bytes(Cpu *cpu, uint64_t linear, const void *buffer, unsigned length);
+/* Faults now if a store (or load) of the range would; fills TLB entries. For read-modify-write and for
+ * instructions with several stores. */
+void mmu_probe(Cpu *cpu, uint64_t linear, unsigned length, MmuAccess access);
+/* Host pointer for a direct load/store of SIZE bytes at LINEAR (translating, faulting), or NULL when it
+ * is MMIO, crosses a page or the page's stores must be seen (code). For locked operations and
+ * REP strings. */
+void *mmu_host_pointer(Cpu *cpu, uint64_t linear, unsigned size, MmuAccess access);
+/* Up to 15 bytes of instruction at LINEAR into BUFFER. Returns how many could be had before a page that
+ * faults (at least 1, else raises). NEEDED bytes that fault raise. */
+unsigned mmu_fetch(Cpu *cpu, uint64_t linear, uint8_t *buffer, unsigned needed);
+/* Finds the code page of LINEAR: raises #PF or fills a FetchTlb entry and returns its index; -1 when
+ * the page is not RAM/ROM (the interpreter then reads byte by byte). */
+int mmu_fetch_entry(Cpu *cpu, uint64_t linear);
+
+void mmu_flush_all(Cpu *cpu);          /* incl. global */
+void mmu_flush_non_global(Cpu *cpu);
+void mmu_flush_page(Cpu *cpu, uint64_t linear);
+/* Makes stores to this RAM page take the slow path on this vCPU (its page got code or is clean). */
+void mmu_flush_stores_to(Cpu *cpu, const void *host_page);
+void mmu_load_pdptes(Cpu *cpu, uint64_t cr3); /* raises #GP on reserved bits */
+
+/* Debugger's view, no faults and no A/D bits: false when unmapped. */
+bool mmu_translate_debug(Cpu *cpu, uint64_t linear, uint64_t *physical);
+
+/* Called on the store slow path when a page with translated code was written by this vCPU: set by
+ * the JIT (NULL: nobody). */
+extern void (*mmu_code_store_hook)(Cpu *cpu, RamBlock *block, uint64_t offset, unsigned length);
+
+/* Port I/O after permission checks. Take the board lock themselves. */
+uint32_t cpu_port_in(Cpu *cpu, uint16_t port, unsigned size);
+void cpu_port_out(Cpu *cpu, uint16_t port, uint32_t value, unsigned size);

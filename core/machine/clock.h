@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/*
+ * A machine's time: nanoseconds since power-on that stand still while the machine is paused, and
+ * timers on it. Callbacks run on the board thread with the board lock held.
+ *
+ * Threads: clock_now() any thread; everything else under the board lock.
+ */
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct Clock Clock;
+typedef struct ClockTimer ClockTimer;
+typedef void (*ClockFunc)(void *opaque);
+
+#define NS_PER_SECOND 1000000000LL
+
+/* CONTEXT is the board's main context; timers fire from it with 50 us typical lateness (timerfd).
+ * LOCK is held around callbacks. The clock starts stopped. */
+Clock *clock_new(GMainContext *context, GMutex *lock);
+void clock_free(Clock *clock);
+void clock_start(Clock *clock);
+void clock_stop(Clock *clock);
+int64_t clock_now(Clock *clock);          /* ns */
+int64_t clock_host_tsc_offset(Clock *clock); /* guest TSC = host TSC + this; changes on start */
+
+ClockTimer *clock_timer_new(Clock *clock, ClockFunc func, void *opaque);
+void clock_timer_free(ClockTimer *timer);
+void clock_timer_set(ClockTimer *timer, int64_t deadline_ns); /* replaces an earlier deadline */
+void clock_timer_cancel(ClockTimer *timer);
+bool clock_timer_is_set(const ClockTimer *timer);
+
+/* value * numerator / denominator without overflow: ticks to ns and back. */
+static inline uint64_t clock_muldiv(uint64_t value, uint32_t numerator, uint32_t denominator)
+{
+    return (uint64_t)((unsigned __int128)value * numerator / denominator);
+}
