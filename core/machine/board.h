@@ -13,29 +13,29 @@
 #include "core/machine/clock.h"
 #include "core/memory/memory.h"
 
-typedef struct PciBus PciBus;       /* core/chipset/pci.h */
-typedef struct IsaDma IsaDma;       /* core/chipset/i8237.h */
-typedef struct FwCfg FwCfg;         /* core/chipset/fw_cfg.h */
+typedef struct PciBus PciBus;         /* core/chipset/pci.h */
+typedef struct IsaDma IsaDma;         /* core/chipset/i8237.h */
+typedef struct FwCfg FwCfg;           /* core/chipset/fw_cfg.h */
 typedef struct BlockImage BlockImage; /* core/block/block.h */
-typedef struct Chardev Chardev;     /* core/chardev/chardev.h */
-typedef struct Display Display;     /* core/machine/display.h */
-typedef struct InputHub InputHub;   /* core/machine/input.h */
+typedef struct Chardev Chardev;       /* core/chardev/chardev.h */
+typedef struct Display Display;       /* core/machine/display.h */
+typedef struct InputHub InputHub;     /* core/machine/input.h */
 
 struct Board {
     GMutex lock;           /* the board lock */
     GMainContext *context; /* run by the board thread; attach sources here, take the lock in them */
     Clock *clock;
     MemoryMap *memory;
-    RamBlock *ram;         /* all of guest RAM; below and above the PCI hole */
+    RamBlock *ram;                       /* all of guest RAM; below and above the PCI hole */
     uint64_t ram_below_4g, ram_above_4g; /* bytes */
     PciBus *pci;
     IsaDma *dma;
     FwCfg *fw_cfg;
     Display *display;
     InputHub *input;
-    IrqLine isa_irq[16];   /* inputs 0-15 of the 8259 pair and of the I/O APIC together */
+    IrqLine isa_irq[16]; /* inputs 0-15 of the 8259 pair and of the I/O APIC together */
     unsigned n_cpus;
-    void *machine;         /* the owner; devices do not look inside */
+    void *machine; /* the owner; devices do not look inside */
 
     /* What a device may ask of the machine. Board lock held. CAUSE is a static English phrase. */
     void (*request_reset)(Board *board, const char *cause);

@@ -21,10 +21,13 @@ typedef void (*ClockFunc)(void *opaque);
 /* CONTEXT is the board's main context; timers fire from it with 50 us typical lateness (timerfd).
  * LOCK is held around callbacks. The clock starts stopped. */
 Clock *clock_new(GMainContext *context, GMutex *lock);
+/* For tests: time moves only by clock_advance(), which runs due timers; no thread, no lock. */
+Clock *clock_new_manual(void);
+void clock_advance(Clock *clock, int64_t ns);
 void clock_free(Clock *clock);
 void clock_start(Clock *clock);
 void clock_stop(Clock *clock);
-int64_t clock_now(Clock *clock);          /* ns */
+int64_t clock_now(Clock *clock);             /* ns */
 int64_t clock_host_tsc_offset(Clock *clock); /* guest TSC = host TSC + this; changes on start */
 
 ClockTimer *clock_timer_new(Clock *clock, ClockFunc func, void *opaque);

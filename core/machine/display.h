@@ -14,10 +14,12 @@ typedef struct {
     int width, height; /* pixels */
     int stride;        /* bytes */
     const uint8_t *pixels;
-    uint64_t serial;   /* grows with every published frame */
+    uint64_t serial; /* grows with every published frame */
 } DisplayFrame;
 
-typedef struct { int x, y, width, height; } DisplayRect;
+typedef struct {
+    int x, y, width, height;
+} DisplayRect;
 
 Display *display_new(void);
 void display_free(Display *display);
@@ -42,9 +44,9 @@ typedef struct DisplayClient DisplayClient;
 /* CHANGED is called on the board thread after a publish; it must only wake its owner. */
 DisplayClient *display_client_new(Display *display, void (*changed)(void *opaque), void *opaque);
 void display_client_free(DisplayClient *client);
-/* Locks the newest frame for reading until display_client_unlock (short: a copy). Fills RECTS with up
- * to MAX damaged rectangles since this client's last lock (whole picture when too many). Returns the
- * number of rectangles, 0 when nothing is new; FRAME is valid either way unless width is 0. */
+/* Locks the newest frame for reading until display_client_unlock (short: a copy). Fills RECTS with
+ * up to MAX damaged rectangles since this client's last lock (whole picture when too many). Returns
+ * the number of rectangles, 0 when nothing is new; FRAME is valid either way unless width is 0. */
 int display_client_lock(DisplayClient *client, DisplayFrame *frame, DisplayRect *rects, int max);
 void display_client_unlock(DisplayClient *client);
 /* The text screen as UTF-8, rows ended by newlines, or NULL in graphics modes. Free with g_free. */

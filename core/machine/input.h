@@ -9,12 +9,16 @@
 #include "core/machine/board.h"
 
 typedef enum {
-    POINTER_LEFT = 1, POINTER_RIGHT = 2, POINTER_MIDDLE = 4, POINTER_SIDE = 8, POINTER_EXTRA = 16,
+    POINTER_LEFT = 1,
+    POINTER_RIGHT = 2,
+    POINTER_MIDDLE = 4,
+    POINTER_SIDE = 8,
+    POINTER_EXTRA = 16,
 } PointerButtons;
 
 typedef struct {
-    int priority;      /* the highest active handler of a kind gets the event */
-    bool absolute;     /* for pointers */
+    int priority;  /* the highest active handler of a kind gets the event */
+    bool absolute; /* for pointers */
     void (*key)(void *opaque, unsigned evdev_code, bool down);
     /* Relative movement in mickeys; wheel clicks, up positive; buttons now held. */
     void (*motion)(void *opaque, int dx, int dy, int wheel, unsigned buttons);

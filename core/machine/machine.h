@@ -2,12 +2,12 @@
 #pragma once
 
 /*
- * A machine: MachineConfig in, running PC out. Clients (window, command line, QMP, tests) talk to it
- * by commands and hear events; nothing else is shared but the Display.
+ * A machine: MachineConfig in, running PC out. Clients (window, command line, QMP, tests) talk to
+ * it by commands and hear events; nothing else is shared but the Display.
  *
- * Threads: machine_new/free and machine_send may be called on any thread but the board's; they do not
- * wait for the guest. Replies and events are delivered on the GMainContext that was thread-default
- * when the client subscribed.
+ * Threads: machine_new/free and machine_send may be called on any thread but the board's; they do
+ * not wait for the guest. Replies and events are delivered on the GMainContext that was
+ * thread-default when the client subscribed.
  */
 
 #include "core/config/config.h"
@@ -16,7 +16,7 @@
 typedef struct Machine Machine;
 
 typedef enum {
-    MACHINE_OFF,        /* not started, or stopped */
+    MACHINE_OFF, /* not started, or stopped */
     MACHINE_STARTING,
     MACHINE_RUNNING,
     MACHINE_PAUSED,
@@ -29,30 +29,39 @@ typedef enum {
     CAUSE_GUEST_POWEROFF, /* ACPI S5 */
     CAUSE_GUEST_RESET,    /* keyboard controller, port CF9 */
     CAUSE_TRIPLE_FAULT,
-    CAUSE_DEBUG_EXIT,     /* isa-debug-exit; exit_status says */
-    CAUSE_ERROR,          /* message says */
+    CAUSE_DEBUG_EXIT, /* isa-debug-exit; exit_status says */
+    CAUSE_ERROR,      /* message says */
 } MachineCause;
 const char *machine_cause_text(MachineCause cause); /* translated words */
 
 typedef enum {
-    COMMAND_START, COMMAND_PAUSE, COMMAND_RESUME, COMMAND_RESET,
-    COMMAND_POWER_BUTTON, /* ACPI power button press */
-    COMMAND_STOP,         /* force off */
-    COMMAND_KEY,          /* key.code (evdev), key.down */
+    COMMAND_START,
+    COMMAND_PAUSE,
+    COMMAND_RESUME,
+    COMMAND_RESET,
+    COMMAND_POWER_BUTTON,     /* ACPI power button press */
+    COMMAND_STOP,             /* force off */
+    COMMAND_KEY,              /* key.code (evdev), key.down */
     COMMAND_POINTER_MOTION,   /* pointer.x, .y relative; .wheel; .buttons */
     COMMAND_POINTER_POSITION, /* 0-32767 */
     COMMAND_INSERT_MEDIUM,    /* text[0] drive id, text[1] path; flag: force past a lock */
     COMMAND_EJECT_MEDIUM,     /* text[0] drive id; flag: force */
     COMMAND_SCREENSHOT,       /* text[0] path, text[1] "png" or "ppm" */
     COMMAND_NMI,
-    COMMAND_MONITOR,          /* text[0] a human monitor line; reply text is its output */
-    COMMAND_MEMORY_SAVE,      /* text[0] path; address, length; flag: physical (else cpu 0 linear) */
+    COMMAND_MONITOR,     /* text[0] a human monitor line; reply text is its output */
+    COMMAND_MEMORY_SAVE, /* text[0] path; address, length; flag: physical (else cpu 0 linear) */
 } MachineCommandType;
 
 typedef struct {
     MachineCommandType type;
-    struct { unsigned code; bool down; } key;
-    struct { int x, y, wheel; unsigned buttons; } pointer;
+    struct {
+        unsigned code;
+        bool down;
+    } key;
+    struct {
+        int x, y, wheel;
+        unsigned buttons;
+    } pointer;
     const char *text[2]; /* copied by machine_send */
     uint64_t address, length;
     unsigned cpu;
@@ -75,9 +84,9 @@ typedef enum {
 } MachineEventType;
 
 typedef struct {
-    double host_cpu;      /* of one core, 0-n */
+    double host_cpu; /* of one core, 0-n */
     double guest_mips;
-    uint64_t exits, interrupts;              /* since the last event */
+    uint64_t exits, interrupts; /* since the last event */
     uint64_t disk_read_bytes, disk_write_bytes, cd_read_bytes, net_rx_bytes, net_tx_bytes;
     uint64_t code_cache_bytes, code_blocks;
 } MachineStatistics;
@@ -99,12 +108,15 @@ typedef void (*MachineListener)(void *opaque, const MachineEvent *event);
 Machine *machine_new(const MachineConfig *config);
 /* Stops at once if needed, joins all threads. */
 void machine_free(Machine *machine);
-/* Copies COMMAND. REPLY may be NULL; it is called exactly once, in the caller's thread-default context. */
-void machine_send(Machine *machine, const MachineCommand *command, MachineReply reply, void *opaque);
+/* Copies COMMAND. REPLY may be NULL; it is called exactly once, in the caller's thread-default
+ * context. */
+void machine_send(Machine *machine, const MachineCommand *command, MachineReply reply,
+                  void *opaque);
 unsigned machine_listen(Machine *machine, MachineListener listener, void *opaque);
-void machine_unlisten(Machine *machine, unsigned id); /* no call comes after it returns, from the same thread */
-MachineState machine_state(Machine *machine);         /* any thread */
-Display *machine_display(Machine *machine);           /* lives as long as the machine */
+void machine_unlisten(Machine *machine,
+                      unsigned id); /* no call comes after it returns, from the same thread */
+MachineState machine_state(Machine *machine); /* any thread */
+Display *machine_display(Machine *machine);   /* lives as long as the machine */
 /* The configuration it runs with (or will start with). Read-only. */
 const MachineConfig *machine_config(Machine *machine);
 /* Replaces the configuration of a machine that is off. */

@@ -36,26 +36,28 @@ typedef struct {
 enum {
     PAGE_HAS_CODE = 1 << 0, /* translated code came from here: stores must take the slow path */
     PAGE_CLEAN = 1 << 1,    /* nobody wrote since the last ram_block_take_dirty() */
+    PAGE_RECHECK = 1 << 2,  /* became clean last time: a vCPU may still have written through an
+                               old TLB entry, so it is reported dirty once more */
 };
 
 /* Host memory that a guest sees as RAM or ROM. */
 struct RamBlock {
-    uint8_t *host;            /* page aligned */
-    uint64_t size;            /* bytes, whole pages */
-    _Atomic uint8_t *flags;   /* size / 4096 entries */
-    uint64_t id_base;         /* block bytes are id_base..id_base+size in the machine-wide,
-                                 never reused "ram address" space: the JIT's key for code pages */
-    int fd;                   /* the memfd behind it */
+    MemoryMap *map;
+    uint8_t *host;          /* page aligned */
+    uint64_t size;          /* bytes, whole pages */
+    _Atomic uint8_t *flags; /* size / 4096 entries */
+    uint64_t id_base;       /* block bytes are id_base..id_base+size in the machine-wide,
+                               never reused "ram address" space: the JIT's key for code pages */
     char *name;
 };
 
 /* What stands at a guest-physical page. */
 typedef struct {
-    MemoryRegion *region; /* NULL: nothing here (reads all ones, writes ignored) */
-    RamBlock *block;      /* non-NULL when reads come from host memory */
-    uint64_t block_offset;/* of the looked-up byte in block */
-    uint64_t offset;      /* of the looked-up byte in region */
-    bool writable;        /* stores reach host memory directly (still subject to page flags) */
+    MemoryRegion *region;  /* NULL: nothing here (reads all ones, writes ignored) */
+    RamBlock *block;       /* non-NULL when reads come from host memory */
+    uint64_t block_offset; /* of the looked-up byte in block */
+    uint64_t offset;       /* of the looked-up byte in region */
+    bool writable;         /* stores reach host memory directly (still subject to page flags) */
 } MemoryTarget;
 
 /* Called when the flattened view changed; vCPUs must drop cached translations. Any thread that
@@ -74,8 +76,8 @@ void memory_map_set_listeners(MemoryMap *map, MemoryChangedFunc changed, CodeWri
  * Returns NULL and sets ERROR when the host refuses. Owned by MAP. */
 RamBlock *ram_block_new(MemoryMap *map, const char *name, uint64_t size, GError **error);
 /* True if any page of the range was written since the last call; marks the range clean. Writers
- * are caught at their next TLB fill: the caller's machine must flush store entries, which
- * memory_map does through the `changed` listener only if something was dirty. */
+ * are caught at their next TLB fill: if something became clean the `changed` listener is told, so
+ * that vCPUs drop their store entries. Board lock. */
 bool ram_block_take_dirty(RamBlock *block, uint64_t offset, uint64_t length);
 
 /* Regions are created detached; place them with memory_region_place(). All belong to MAP.
