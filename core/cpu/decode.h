@@ -34,8 +34,10 @@ typedef struct {
     uint8_t n_visible;
     uint8_t encoding;    /* ZydisInstructionEncoding: legacy, VEX ... */
     uint8_t category_flags; /* INSN_* below */
-    bool lock, rep, repne;
-    /* The one memory operand, if any (string instructions: see their implied registers). */
+    bool lock;
+    bool rep, repne;     /* string instructions only: the F3 or F2 that counts */
+    /* The one memory operand, if any. String instructions: MEM_SEG is the segment of rSI (of rDI for
+     * STOS, SCAS, INS). XLAT and MASKMOV: the implied operand. */
     uint8_t mem_seg;     /* SEG_* after overrides and defaults */
     uint8_t mem_base;    /* 0-15, INSN_REG_RIP or INSN_REG_NONE */
     uint8_t mem_index;
@@ -45,11 +47,16 @@ typedef struct {
     uint64_t immediate;  /* sign-extended as the instruction does */
     uint64_t immediate2; /* ENTER level, EXTRQ; far selector */
     InsnOperand operands[6];
-    uint32_t flags_tested, flags_modified, flags_undefined; /* RFLAGS_* masks (arith) */
+    /* RFLAGS_* masks (arithmetic flags only). MODIFIED includes what is set, cleared or left
+     * undefined; shifts by a masked count of 0 and REP SCAS/CMPS with rCX 0 leave all unchanged. */
+    uint32_t flags_tested, flags_modified, flags_undefined;
     uint8_t bytes[INSN_MAX_BYTES];
     /* Where things are in bytes[], for re-encoding: offsets, 0xff when absent. */
-    uint8_t rex, rex_offset, opcode_offset, modrm_offset, sib_offset, disp_offset, disp_size,
-        imm_offset, imm_size, vex_offset, opcode_map;
+    uint8_t rex, rex_offset, opcode_offset /* its first byte: 0F, or the one after VEX */,
+        modrm_offset, sib_offset, disp_offset, disp_size, imm_offset, imm_size, vex_offset,
+        opcode_map /* ZydisOpcodeMap */;
+    uint8_t opcode; /* the last opcode byte */
+    uint8_t modrm;  /* 0 when absent */
 } Insn;
 
 #define INSN_REG_NONE 0xff
@@ -60,10 +67,19 @@ enum {
     INSN_IS_X87 = 4,
     INSN_IS_VECTOR = 8,  /* MMX, SSE, AVX: touches or may touch vector state */
     INSN_IS_SYSTEM = 16, /* may change mode, or needs CPL checks */
-    INSN_HAS_MEMORY = 32,/* accesses memory through a ModRM operand (not LEA/NOP) */
+    INSN_HAS_MEMORY = 32,/* accesses memory through a ModRM operand (not LEA/NOP, not moffs) */
 };
 
 typedef enum { DECODE_OK, DECODE_NEED_MORE, DECODE_INVALID, DECODE_TOO_LONG } DecodeResult;
 
-/* Decodes at most AVAILABLE bytes in the CPU's MODE (MODE_CS64 / MODE_CS32 or 16-bit). */
+/* Decodes at most AVAILABLE bytes in the CPU's MODE (MODE_CS64 / MODE_CS32 or 16-bit).
+ *
+ * DECODE_INVALID is #UD. Extensions that no CPUID model of ours shows (AVX-512, XOP, AMX, VMX ...)
+ * are invalid; those that are hints on processors without them (MPX, CET's ENDBR, CLDEMOTE) decode
+ * as the NOPs they are there. Whether an instruction exists in real and virtual-8086 mode is left to
+ * its execution.
+ *
+ * A 66h prefix on a near branch in 64-bit code is ignored by Intel processors and honoured by AMD's
+ * (APM 3, "operand-size prefix"); the guest's processor is of the host's make, so OPSIZE follows
+ * the host's vendor. */
 DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode, Insn *insn);
