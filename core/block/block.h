@@ -27,17 +27,19 @@ typedef enum {
 } BlockErrorCode;
 
 typedef struct {
-    const char *format;  /* NULL: probe */
+    const char *format; /* NULL: probe */
     bool read_only;
-    bool snapshot;       /* writes go to an unlinked temporary overlay and are thrown away */
-    const char *cache;   /* writeback (default), none, writethrough, directsync, unsafe */
-    bool discard;        /* guest TRIM frees space */
+    bool snapshot;     /* writes go to an unlinked temporary overlay and are thrown away */
+    const char *cache; /* writeback (default), none, writethrough, directsync, unsafe */
+    bool discard;      /* guest TRIM frees space */
 } BlockOpenOptions;
 
 /* PATH may be an image file or a block device. Blocking; call from any thread but the UI's. Errors
  * name the file, the cause and what to do. */
 BlockImage *block_image_open(const char *path, const BlockOpenOptions *options, GError **error);
-/* Waits for running requests, flushes, closes. NULL allowed. */
+/* Waits for running requests, flushes, closes. Completions not yet delivered are run inside this
+ * call, without taking the completion LOCK: call it with that lock held, or when nothing else of
+ * the machine runs any more. NULL allowed. */
 void block_image_close(BlockImage *image);
 
 uint64_t block_image_size(const BlockImage *image); /* guest-visible bytes */
@@ -56,8 +58,8 @@ void block_image_set_completion(BlockImage *image, GMainContext *context, GMutex
 
 /* Starts OP on bytes [OFFSET, OFFSET+LENGTH) of the guest's disk; any byte alignment. IOV memory
  * must stay valid until DONE; it is not used for FLUSH/DISCARD/WRITE_ZEROES. Requests may complete
- * in any order; overlapping ones are serialised by the image. A FLUSH covers every request completed
- * before it was submitted. Past the end: EINVAL (reads) / ENOSPC (writes). Any thread. */
+ * in any order; overlapping ones are serialised by the image. A FLUSH covers every request
+ * completed before it was submitted. Past the end: EINVAL (reads) / ENOSPC (writes). Any thread. */
 void block_image_submit(BlockImage *image, BlockOp op, uint64_t offset, const struct iovec *iov,
                         int n_iov, uint64_t length, BlockDone done, void *opaque);
 
@@ -65,6 +67,8 @@ void block_image_submit(BlockImage *image, BlockOp op, uint64_t offset, const st
 int block_image_read(BlockImage *image, uint64_t offset, void *buffer, uint64_t length);
 int block_image_write(BlockImage *image, uint64_t offset, const void *buffer, uint64_t length);
 int block_image_flush(BlockImage *image);
+/* Any OP; BUFFER only for BLOCK_READ and BLOCK_WRITE. */
+int block_image_run(BlockImage *image, BlockOp op, uint64_t offset, void *buffer, uint64_t length);
 
 typedef struct {
     uint64_t read_bytes, write_bytes, read_ops, write_ops, flush_ops;
