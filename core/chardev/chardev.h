@@ -30,8 +30,8 @@ void chardev_set_frontend(Chardev *chardev, const ChardevOps *ops, void *opaque)
 size_t chardev_write(Chardev *chardev, const void *data, size_t length);
 void chardev_accept_input(Chardev *chardev);
 
-/* A back end made of two callbacks in this process (the window's terminal, tests, a monitor). Output is
- * delivered on the board thread; chardev_feed() may be called from any thread. */
+/* A back end made of two callbacks in this process (the window's terminal, tests, a monitor).
+ * Output is delivered on the board thread; chardev_feed() may be called from any thread. */
 typedef void (*ChardevOutput)(void *opaque, const uint8_t *data, size_t length);
 Chardev *chardev_new_internal(Board *board, const char *id, ChardevOutput output, void *opaque);
 void chardev_feed(Chardev *chardev, const void *data, size_t length);

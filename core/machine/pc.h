@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/*
+ * The PC itself: QEMU's `pc` machine put together from a MachineConfig: board, chipset, vCPUs and
+ * devices. Everything here runs on the board thread; functions say whether the board lock is held.
+ */
+
+#include "core/block/block.h"
+#include "core/config/config.h"
+#include "core/machine/board.h"
+
+typedef struct Pc Pc;
+typedef struct Cpu Cpu;
+
+/* What the PC tells its machine. Any vCPU or the board thread, board lock held. */
+typedef struct {
+    void (*reset_requested)(void *opaque, bool triple_fault);
+    void (*power_off_requested)(void *opaque);
+    void (*exit_requested)(void *opaque, int status);
+    void (*error)(void *opaque, const char *source, const char *message);
+    void (*medium_changed)(void *opaque, const char *drive, const char *path);
+    void (*tray_moved)(void *opaque, const char *drive, bool open);
+    void (*pointer_mode)(void *opaque, bool absolute);
+} PcOps;
+
+/* Opens every image and back end and builds the machine in its reset state, clock and vCPUs
+ * stopped. Returns NULL with ERROR naming what could not be had. Lock not held. */
+Pc *pc_new(const MachineConfig *config, GMainContext *context, Display *display, const PcOps *ops,
+           void *opaque, GError **error);
+/* Ends the vCPU threads, flushes and closes everything. Lock not held. */
+void pc_free(Pc *pc);
+
+/* Lock not held for these four. */
+void pc_resume(Pc *pc);
+void pc_pause(Pc *pc); /* returns when every vCPU stands */
+void pc_reset(Pc *pc); /* pauses, resets devices and vCPUs; the caller resumes */
+void pc_nmi(Pc *pc);
+
+Board *pc_board(Pc *pc);
+unsigned pc_cpu_count(const Pc *pc);
+Cpu *pc_cpu(Pc *pc, unsigned index);
+
+/* Lock held for the rest. */
+void pc_power_button(Pc *pc);
+bool pc_insert_medium(Pc *pc, const char *drive, BlockImage *image, bool force, GError **error);
+bool pc_eject_medium(Pc *pc, const char *drive, bool force, GError **error);
+void pc_describe_interrupts(Pc *pc, GString *out); /* `info pic` */
+void pc_describe_blocks(Pc *pc, GString *out);     /* `info block` */
+
+typedef struct {
+    const char *id; /* "ide1-cd0" */
+    DriveKind kind;
+    BlockImage *image; /* NULL: empty */
+    bool removable, locked, tray_open;
+} PcDrive;
+/* Fills DRIVE for INDEX; false past the last. Valid while the lock is held. */
+bool pc_drive(Pc *pc, unsigned index, PcDrive *drive);
+uint64_t pc_guest_instructions(Pc *pc); /* executed by all vCPUs so far */
+uint64_t pc_exits(Pc *pc);
