@@ -12,7 +12,38 @@
 typedef struct PciDevice PciDevice;
 
 enum { PCI_BAR_IO = 1, PCI_BAR_MEM32 = 0, PCI_BAR_PREFETCH = 8 };
-#define PCI_ROM_SLOT 6
+#define PCI_DEVFN(slot, function) ((uint8_t)((slot) << 3 | (function)))
+
+/* Configuration header type 0, PCI 2.1 section 6.1. */
+enum {
+    PCI_VENDOR_ID = 0x00,
+    PCI_DEVICE_ID = 0x02,
+    PCI_COMMAND = 0x04,
+    PCI_COMMAND_IO = 1 << 0,
+    PCI_COMMAND_MEMORY = 1 << 1,
+    PCI_COMMAND_MASTER = 1 << 2,
+    PCI_COMMAND_PARITY = 1 << 6,
+    PCI_COMMAND_SERR = 1 << 8,
+    PCI_COMMAND_INTX_DISABLE = 1 << 10, /* PCI 2.3 */
+    PCI_STATUS = 0x06,
+    PCI_STATUS_INTERRUPT = 1 << 3, /* PCI 2.3 */
+    PCI_STATUS_ERRORS = 0xf900,    /* write one to clear */
+    PCI_REVISION_ID = 0x08,
+    PCI_CLASS_INTERFACE = 0x09,
+    PCI_CACHE_LINE_SIZE = 0x0c,
+    PCI_LATENCY_TIMER = 0x0d,
+    PCI_HEADER_TYPE = 0x0e,
+    PCI_HEADER_MULTIFUNCTION = 1 << 7,
+    PCI_BASE_ADDRESS = 0x10,
+    PCI_SUBSYSTEM_VENDOR_ID = 0x2c,
+    PCI_SUBSYSTEM_ID = 0x2e,
+    PCI_ROM_ADDRESS = 0x30,
+    PCI_ROM_ENABLE = 1 << 0,
+    PCI_INTERRUPT_LINE = 0x3c,
+    PCI_INTERRUPT_PIN = 0x3d,
+};
+
+#define PCI_ROM_SLOT  6
 #define PCI_N_REGIONS 7
 
 typedef struct {
@@ -34,10 +65,10 @@ struct PciDevice {
     struct {
         uint64_t size; /* 0: absent */
         int type;
-        MemoryRegion *region;       /* MEM BARs */
-        const PortOps *port_ops;    /* IO BARs; ops get absolute ports, see pci_bar_base() */
+        MemoryRegion *region;    /* MEM BARs */
+        const PortOps *port_ops; /* IO BARs; ops get absolute ports, see pci_bar_base() */
         void *opaque;
-        uint64_t mapped_at;         /* PCI_UNMAPPED when not decoded */
+        uint64_t mapped_at; /* PCI_UNMAPPED when not decoded */
     } bars[PCI_N_REGIONS];
     bool intx_level;
     /* Called after the guest wrote configuration bytes [offset, offset+size). May be NULL. */
@@ -46,17 +77,29 @@ struct PciDevice {
     void (*config_reading)(PciDevice *device, unsigned offset, unsigned size);
 };
 
-#define PCI_UNMAPPED (~(uint64_t)0)
+#define PCI_UNMAPPED        (~(uint64_t)0)
 
-/* INTx pin PIN (0-3) of slot SLOT changed: given to the chipset (PIIX3 PIRQ routing). */
+/* Where memory BARs stand against everything else (memory_region_place): under RAM, ROM and the
+ * chipset's own windows (priority 0 and up), because the 82441FX claims DRAM cycles before they
+ * reach the PCI bus. */
+#define PCI_MEMORY_PRIORITY (-10)
+
+/* The wired-OR of all INTx pins on PIRQ (0-3, A-D) changed: given to the chipset (PIIX3 routing).
+ */
 typedef void (*PciIntxFunc)(void *opaque, int pirq, bool level);
 
 PciBus *pci_bus_new(Board *board); /* registers ports CF8-CFF */
 void pci_bus_free(PciBus *bus);
 void pci_bus_set_intx(PciBus *bus, PciIntxFunc func, void *opaque);
+/* Port CF9 lies inside CONFIG_ADDRESS: byte accesses to it go to OPS (the PIIX3's reset control).
+ */
+void pci_bus_set_reset_control(PciBus *bus, const PortOps *ops, void *opaque);
+/* Clears CONFIG_ADDRESS. Devices are reset by their owners. */
+void pci_bus_reset(PciBus *bus);
 
 /* Plugs DEVICE in at DEVFN (-1: the first free slot from 2 up, function 0). Fills the identity
- * registers. Returns false with ERROR when the slot is taken or the bus is full. */
+ * registers; the multifunction bit of function 0 follows what is plugged in. Returns false with
+ * ERROR when the slot is taken or the bus is full. */
 bool pci_device_plug(PciBus *bus, PciDevice *device, int devfn, const PciIdentity *identity,
                      GError **error);
 void pci_device_unplug(PciDevice *device);
