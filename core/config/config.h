@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * MachineConfig: everything one virtual PC is made of, as plain data. It comes from a QEMU command line
- * (config_parse_arguments) or a machine file (config_load), and goes back to both.
+ * MachineConfig: everything one virtual PC is made of, as plain data. It comes from a QEMU command
+ * line (config_parse_arguments) or a machine file (config_load), and goes back to both.
  */
 
 #include "core/config/options.h"
@@ -12,17 +12,17 @@ typedef enum { DRIVE_IDE_DISK, DRIVE_IDE_CD, DRIVE_FLOPPY } DriveKind;
 
 typedef struct {
     DriveKind kind;
-    int bus, unit;       /* IDE: channel 0-1, unit 0-1; floppy: unit 0-1 */
-    char *id;            /* QEMU's default names: ide0-hd0, ide1-cd0, floppy0 */
-    char *file;          /* NULL: empty drive (CD, floppy) */
-    char *format;        /* NULL: probe */
+    int bus, unit; /* IDE: channel 0-1, unit 0-1; floppy: unit 0-1 */
+    char *id;      /* QEMU's default names: ide0-hd0, ide1-cd0, floppy0 */
+    char *file;    /* NULL: empty drive (CD, floppy) */
+    char *format;  /* NULL: probe */
     bool read_only, snapshot, discard;
-    char *cache;         /* NULL: writeback */
-    char *serial;        /* drive serial number or NULL */
+    char *cache;  /* NULL: writeback */
+    char *serial; /* drive serial number or NULL */
 } DriveConfig;
 
 typedef struct {
-    char *driver;        /* DeviceClass name */
+    char *driver; /* DeviceClass name */
     char *id;
     OptionValues *values;
 } DeviceConfig;
@@ -31,7 +31,7 @@ typedef struct {
     char *name;
     uint64_t ram_bytes;
     unsigned cpus;
-    char *cpu_model;     /* "max", "qemu64,+avx2"... */
+    char *cpu_model; /* "max", "qemu64,+avx2"... */
     bool accel_interp;
     char *accel_options; /* after "jit," or NULL */
     char *firmware;      /* -bios or NULL: the distribution's SeaBIOS */
@@ -40,19 +40,19 @@ typedef struct {
     bool boot_menu;
     uint64_t boot_splash_time; /* ms */
     char *kernel, *initrd, *append;
-    GPtrArray *drives;   /* DriveConfig* */
-    GPtrArray *devices;  /* DeviceConfig*: -device, in order */
-    GPtrArray *serials;  /* char*: chardev specs for COM1.. ; "none" leaves one out */
-    GPtrArray *chardevs; /* char*: "id=..." specs of -chardev */
+    GPtrArray *drives;          /* DriveConfig* */
+    GPtrArray *devices;         /* DeviceConfig*: -device, in order */
+    GPtrArray *serials;         /* char*: chardev specs for COM1.. ; "none" leaves one out */
+    GPtrArray *chardevs;        /* char*: "id=..." specs of -chardev */
     GPtrArray *qmps, *monitors; /* char*: chardev specs */
-    char *debugcon;      /* chardev spec or NULL */
-    char *vga;           /* "std" or "none" */
+    char *debugcon;             /* chardev spec or NULL */
+    char *vga;                  /* "std" or "none" */
     unsigned vga_memory_mb;
-    char *rtc_base;      /* "utc", "localtime" or an ISO date */
-    char *display;       /* "gtk", "none" */
+    char *rtc_base; /* "utc", "localtime" or an ISO date */
+    char *display;  /* "gtk", "none" */
     bool no_reboot, no_shutdown, start_paused, snapshot, usb_tablet;
     char *pidfile;
-    char *folder;        /* the machine's folder in the library, or NULL */
+    char *folder; /* the machine's folder in the library, or NULL */
     char *notes;
 } MachineConfig;
 
@@ -64,7 +64,8 @@ DriveConfig *config_add_drive(MachineConfig *config, DriveKind kind, int bus, in
                               const char *file);
 DriveConfig *config_find_drive(const MachineConfig *config, const char *id);
 
-/* `apiary run` flags. ARGV without the program's name. Refuses unknown flags by name with a suggestion. */
+/* `apiary run` flags. ARGV without the program's name. Refuses unknown flags by name with a
+ * suggestion. */
 bool config_parse_arguments(MachineConfig *config, int argc, char **argv, GError **error);
 char *config_to_command_line(const MachineConfig *config); /* an equivalent `apiary run ...` */
 /* Checks that fit no single option (two drives in one place, RAM larger than the host's). */

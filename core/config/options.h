@@ -18,7 +18,7 @@ void option_values_free(OptionValues *values);
 bool option_values_parse(OptionValues *values, const char *text, const char *first_key,
                          GError **error);
 bool option_values_set(OptionValues *values, const char *key, const char *value, GError **error);
-bool option_is_set(const OptionValues *values, const char *key); /* given, not default */
+bool option_is_set(const OptionValues *values, const char *key);        /* given, not default */
 const char *option_string(const OptionValues *values, const char *key); /* NULL when absent */
 bool option_bool(const OptionValues *values, const char *key);
 uint64_t option_uint(const OptionValues *values, const char *key);

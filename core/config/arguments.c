@@ -1,0 +1,702 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* QEMU's command line: what the machine has is taken, all else is refused by name. */
+
+#include "core/config/arguments.h"
+#include "core/chardev/spec.h"
+#include "core/config/config.h"
+
+#include <gio/gio.h>
+#include <string.h>
+
+typedef bool (*ArgumentFunc)(MachineConfig *config, const char *value, GError **error);
+
+static bool refuse(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+static bool refuse(GError **error, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    g_autofree char *message = g_strdup_vprintf(format, arguments);
+    va_end(arguments);
+    g_set_error_literal(error, option_error_quark(), 0, message);
+    return false;
+}
+
+static bool take(char **field, const char *value)
+{
+    g_free(*field);
+    *field = g_strdup(value);
+    return true;
+}
+
+/* --- machine ---------------------------------------------------------------------------------- */
+
+static const OptionInfo memory_options[] = {
+    {"size", OPTION_STRING, NULL, 0, 0, NULL, "RAM; without a unit in MiB"},
+    {NULL},
+};
+static const OptionInfo smp_options[] = {
+    {"cpus", OPTION_UINT, "1", 1, 32, NULL, "virtual CPUs"},
+    {"sockets", OPTION_UINT, "1", 1, 32, NULL, "sockets"},
+    {"cores", OPTION_UINT, "1", 1, 32, NULL, "cores a socket"},
+    {"threads", OPTION_UINT, "1", 1, 1, NULL, "threads a core"},
+    {"maxcpus", OPTION_UINT, NULL, 1, 32, NULL, "upper limit"},
+    {NULL},
+};
+static const OptionInfo boot_options[] = {
+    {"order", OPTION_STRING, NULL, 0, 0, NULL, "letters: a floppy, c disk, d CD, n network"},
+    {"once", OPTION_STRING, NULL, 0, 0, NULL, "the same, for the first boot only"},
+    {"menu", OPTION_BOOL, "off", 0, 0, NULL, "the firmware's boot menu"},
+    {"splash-time", OPTION_UINT, NULL, 0, 65535, NULL, "how long the menu waits, in ms"},
+    {"strict", OPTION_BOOL, "off", 0, 0, NULL, "boot nothing that is not named"},
+    {NULL},
+};
+static const OptionInfo rtc_options[] = {
+    {"base", OPTION_STRING, "utc", 0, 0, NULL, "utc, localtime or a date"},
+    {"clock", OPTION_ENUM, "host", 0, 0, "host|vm", "what it runs on"},
+    {"driftfix", OPTION_ENUM, "none", 0, 0, "none|slew", "catching up of lost ticks"},
+    {NULL},
+};
+static const OptionInfo name_options[] = {
+    {"guest", OPTION_STRING, NULL, 0, 0, NULL, "the machine's name"},
+    {"debug-threads", OPTION_BOOL, "off", 0, 0, NULL, "accepted; threads are always named"},
+    {"process", OPTION_STRING, NULL, 0, 0, NULL, "accepted"},
+    {NULL},
+};
+static const OptionInfo machine_options[] = {
+    {"type", OPTION_ENUM, "pc", 0, 0, "pc|pc-i440fx-7.2", "the one board there is"},
+    {"accel", OPTION_STRING, NULL, 0, 0, NULL, "jit or interp"},
+    {"usb", OPTION_BOOL, "on", 0, 0, NULL, "USB controller"},
+    {NULL},
+};
+
+/* Parses VALUE by TABLE; the caller owns the result. */
+static OptionValues *parse(const OptionInfo *table, const char *value, const char *first,
+                           GError **error)
+{
+    OptionValues *values = option_values_new(table);
+
+    if (option_values_parse(values, value, first, error))
+        return values;
+    option_values_free(values);
+    return NULL;
+}
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(OptionValues, option_values_free)
+
+static bool set_memory(MachineConfig *config, const char *value, GError **error)
+{
+    g_autoptr(OptionValues) values = parse(memory_options, value, "size", error);
+
+    if (!values || !option_string(values, "size"))
+        return values && refuse(error, "needs a size, like -m 2G.");
+    return option_parse_size(option_string(values, "size"), 20, &config->ram_bytes, error);
+}
+
+static bool set_smp(MachineConfig *config, const char *value, GError **error)
+{
+    g_autoptr(OptionValues) values = parse(smp_options, value, "cpus", error);
+
+    if (!values)
+        return false;
+    uint64_t product = option_uint(values, "sockets") * option_uint(values, "cores");
+    config->cpus = option_is_set(values, "cpus") ? option_uint(values, "cpus") : product;
+    return true;
+}
+
+static bool set_cpu(MachineConfig *config, const char *value, GError **error)
+{
+    return take(&config->cpu_model, value);
+}
+
+static bool set_accel(MachineConfig *config, const char *value, GError **error)
+{
+    const char *comma = strchr(value, ',');
+    g_autofree char *name = comma ? g_strndup(value, comma - value) : g_strdup(value);
+
+    if (!g_str_equal(name, "jit") && !g_str_equal(name, "interp"))
+        return refuse(error, "there is no accelerator \"%s\"; use jit (the default) or interp.",
+                      name);
+    config->accel_interp = g_str_equal(name, "interp");
+    return take(&config->accel_options, comma ? comma + 1 : NULL);
+}
+
+static bool set_machine(MachineConfig *config, const char *value, GError **error)
+{
+    g_autoptr(OptionValues) values = parse(machine_options, value, "type", error);
+
+    if (!values)
+        return false;
+    return !option_string(values, "accel") ||
+           set_accel(config, option_string(values, "accel"), error);
+}
+
+static bool check_boot_letters(const char *letters, GError **error)
+{
+    for (const char *c = letters; *c; c++)
+        if (!strchr("abcdn", *c) || strchr(c + 1, *c))
+            return refuse(error, "boot order \"%s\": use a, c, d and n, each once.", letters);
+    return true;
+}
+
+static bool set_boot(MachineConfig *config, const char *value, GError **error)
+{
+    g_autoptr(OptionValues) values = parse(boot_options, value, "order", error);
+
+    if (!values)
+        return false;
+    const char *order = option_string(values, "order"), *once = option_string(values, "once");
+    if ((order && !check_boot_letters(order, error)) || (once && !check_boot_letters(once, error)))
+        return false;
+    if (order)
+        take(&config->boot_order, order);
+    if (once)
+        take(&config->boot_once, once);
+    if (option_is_set(values, "menu"))
+        config->boot_menu = option_bool(values, "menu");
+    config->boot_splash_time = option_uint(values, "splash-time");
+    return true;
+}
+
+static bool set_rtc(MachineConfig *config, const char *value, GError **error)
+{
+    g_autoptr(OptionValues) values = parse(rtc_options, value, NULL, error);
+    g_autoptr(GTimeZone) utc = g_time_zone_new_utc();
+
+    if (!values)
+        return false;
+    const char *base = option_string(values, "base");
+    if (!g_str_equal(base, "utc") && !g_str_equal(base, "localtime")) {
+        g_autofree char *iso =
+            strchr(base, 'T') ? g_strdup(base) : g_strconcat(base, "T00:00:00", NULL);
+        g_autoptr(GDateTime) date = g_date_time_new_from_iso8601(iso, utc);
+        if (!date)
+            return refuse(error, "base=%s: use utc, localtime or a date like 2026-01-31T12:00:00.",
+                          base);
+    }
+    return take(&config->rtc_base, base);
+}
+
+static bool set_name(MachineConfig *config, const char *value, GError **error)
+{
+    g_autoptr(OptionValues) values = parse(name_options, value, "guest", error);
+
+    if (!values)
+        return false;
+    return !option_string(values, "guest") || take(&config->name, option_string(values, "guest"));
+}
+
+static bool set_bios(MachineConfig *config, const char *value, GError **error)
+{
+    return take(&config->firmware, value);
+}
+
+static bool set_kernel(MachineConfig *config, const char *value, GError **error)
+{
+    return take(&config->kernel, value);
+}
+
+static bool set_initrd(MachineConfig *config, const char *value, GError **error)
+{
+    return take(&config->initrd, value);
+}
+
+static bool set_append(MachineConfig *config, const char *value, GError **error)
+{
+    return take(&config->append, value);
+}
+
+static bool set_vga(MachineConfig *config, const char *value, GError **error)
+{
+    if (!g_str_equal(value, "std") && !g_str_equal(value, "none"))
+        return refuse(error, "there is no graphics card \"%s\"; use std or none.", value);
+    return take(&config->vga, value);
+}
+
+static bool set_display(MachineConfig *config, const char *value, GError **error)
+{
+    if (!g_str_equal(value, "gtk") && !g_str_equal(value, "none"))
+        return refuse(error, "there is no display \"%s\"; use gtk or none.", value);
+    return take(&config->display, value);
+}
+
+static bool set_pidfile(MachineConfig *config, const char *value, GError **error)
+{
+    return take(&config->pidfile, value);
+}
+
+/* --- character devices ------------------------------------------------------------------------ */
+
+static bool add_spec(GPtrArray *list, const char *value, GError **error)
+{
+    if (!g_str_has_prefix(value, "chardev:")) {
+        g_autoptr(ChardevSpec) spec = chardev_spec_parse(value, error);
+        if (!spec)
+            return false;
+    }
+    g_ptr_array_add(list, g_strdup(value));
+    return true;
+}
+
+static bool add_serial(MachineConfig *config, const char *value, GError **error)
+{
+    if (config->serials->len == 4)
+        return refuse(error, "the machine has four serial ports.");
+    return add_spec(config->serials, value, error);
+}
+
+static bool add_chardev(MachineConfig *config, const char *value, GError **error)
+{
+    g_autoptr(ChardevSpec) spec = chardev_spec_parse(value, error);
+
+    if (!spec)
+        return false;
+    if (!spec->id)
+        return refuse(error, "\"%s\" needs an id=.", value);
+    g_ptr_array_add(config->chardevs, g_strdup(value));
+    return true;
+}
+
+static bool add_monitor(MachineConfig *config, const char *value, GError **error)
+{
+    return g_str_equal(value, "none") || add_spec(config->monitors, value, error);
+}
+
+static bool add_qmp(MachineConfig *config, const char *value, GError **error)
+{
+    return g_str_equal(value, "none") || add_spec(config->qmps, value, error);
+}
+
+static bool set_debugcon(MachineConfig *config, const char *value, GError **error)
+{
+    g_autoptr(ChardevSpec) spec = chardev_spec_parse(value, error);
+
+    return spec && take(&config->debugcon, value);
+}
+
+/* --- drives ----------------------------------------------------------------------------------- */
+
+static const OptionInfo drive_options[] = {
+    {"file", OPTION_STRING, NULL, 0, 0, NULL, "image file or block device"},
+    {"if", OPTION_ENUM, "ide", 0, 0, "ide|floppy|none", "interface"},
+    {"index", OPTION_UINT, NULL, 0, 3, NULL, "place on the interface"},
+    {"bus", OPTION_UINT, NULL, 0, 1, NULL, "IDE channel"},
+    {"unit", OPTION_UINT, NULL, 0, 1, NULL, "unit on the channel"},
+    {"media", OPTION_ENUM, "disk", 0, 0, "disk|cdrom", "kind of medium"},
+    {"format", OPTION_STRING, NULL, 0, 0, NULL, "image format; found out when absent"},
+    {"readonly", OPTION_BOOL, "off", 0, 0, NULL, "no writing"},
+    {"read-only", OPTION_BOOL, "off", 0, 0, NULL, "no writing"},
+    {"snapshot", OPTION_BOOL, "off", 0, 0, NULL, "throw writes away at the end"},
+    {"cache", OPTION_ENUM, "writeback", 0, 0, "writeback|none|writethrough|directsync|unsafe",
+     "host cache mode"},
+    {"id", OPTION_STRING, NULL, 0, 0, NULL, "name of the drive"},
+    {"serial", OPTION_STRING, NULL, 0, 0, NULL, "serial number"},
+    {"discard", OPTION_ENUM, "ignore", 0, 0, "ignore|off|unmap|on", "guest TRIM frees space"},
+    {"aio", OPTION_ENUM, "threads", 0, 0, "threads|native|io_uring", "accepted: always threads"},
+    {NULL},
+};
+
+static bool place_is_taken(const MachineConfig *config, bool floppy, int bus, int unit)
+{
+    for (guint i = 0; i < config->drives->len; i++) {
+        const DriveConfig *drive = config->drives->pdata[i];
+        if (floppy == (drive->kind == DRIVE_FLOPPY) && drive->unit == unit &&
+            (floppy || drive->bus == bus))
+            return true;
+    }
+    return false;
+}
+
+static bool find_place(const MachineConfig *config, const OptionValues *values, bool floppy,
+                       bool cdrom, int *bus, int *unit, GError **error)
+{
+    int places = floppy ? 2 : 4;
+
+    if (option_is_set(values, "index")) {
+        int index = option_uint(values, "index");
+        if (index >= places)
+            return refuse(error, "index=%d: there are %d floppy drives.", index, places);
+        *bus = floppy ? 0 : index / 2;
+        *unit = floppy ? index : index % 2;
+        return true;
+    }
+    if (option_is_set(values, "bus") || option_is_set(values, "unit")) {
+        *bus = option_uint(values, "bus");
+        *unit = option_uint(values, "unit");
+        return true;
+    }
+    /* A CD's customary place is the second channel's master. */
+    for (int k = 0; k < places; k++) {
+        int index = cdrom ? (k + 2) % places : k;
+        *bus = floppy ? 0 : index / 2;
+        *unit = floppy ? index : index % 2;
+        if (!place_is_taken(config, floppy, *bus, *unit))
+            return true;
+    }
+    return refuse(error, "all %d places for drives are taken.", places);
+}
+
+static bool add_drive(MachineConfig *config, const char *value, GError **error)
+{
+    g_autoptr(OptionValues) values = parse(drive_options, value, NULL, error);
+    int bus = 0, unit = 0;
+
+    if (!values)
+        return false;
+    const char *interface = option_string(values, "if");
+    if (g_str_equal(interface, "none"))
+        return refuse(error, "if=none has nothing to attach to; use if=ide or if=floppy.");
+    bool floppy = g_str_equal(interface, "floppy");
+    bool cdrom = g_str_equal(option_string(values, "media"), "cdrom");
+    if (!find_place(config, values, floppy, cdrom, &bus, &unit, error))
+        return false;
+    if (!floppy && !cdrom && !option_is_set(values, "file"))
+        return refuse(error, "a disk needs file=.");
+
+    DriveConfig *drive = config_add_drive(config,
+                                          floppy  ? DRIVE_FLOPPY
+                                          : cdrom ? DRIVE_IDE_CD
+                                                  : DRIVE_IDE_DISK,
+                                          bus, unit, option_string(values, "file"));
+    if (option_string(values, "id"))
+        take(&drive->id, option_string(values, "id"));
+    take(&drive->format, option_string(values, "format"));
+    take(&drive->serial, option_string(values, "serial"));
+    if (option_is_set(values, "cache"))
+        take(&drive->cache, option_string(values, "cache"));
+    drive->read_only |= option_bool(values, "readonly") || option_bool(values, "read-only");
+    drive->snapshot = option_bool(values, "snapshot");
+    const char *discard = option_string(values, "discard");
+    drive->discard = g_str_equal(discard, "unmap") || g_str_equal(discard, "on");
+    return true;
+}
+
+static bool add_at(MachineConfig *config, DriveKind kind, int bus, int unit, const char *file,
+                   GError **error)
+{
+    if (place_is_taken(config, kind == DRIVE_FLOPPY, bus, unit))
+        return refuse(error, "its place is taken by another drive.");
+    config_add_drive(config, kind, bus, unit, file);
+    return true;
+}
+
+static bool add_hda(MachineConfig *config, const char *value, GError **error)
+{
+    return add_at(config, DRIVE_IDE_DISK, 0, 0, value, error);
+}
+
+static bool add_hdb(MachineConfig *config, const char *value, GError **error)
+{
+    return add_at(config, DRIVE_IDE_DISK, 0, 1, value, error);
+}
+
+static bool add_hdc(MachineConfig *config, const char *value, GError **error)
+{
+    return add_at(config, DRIVE_IDE_DISK, 1, 0, value, error);
+}
+
+static bool add_hdd(MachineConfig *config, const char *value, GError **error)
+{
+    return add_at(config, DRIVE_IDE_DISK, 1, 1, value, error);
+}
+
+static bool add_cdrom(MachineConfig *config, const char *value, GError **error)
+{
+    return add_at(config, DRIVE_IDE_CD, 1, 0, value, error);
+}
+
+static bool add_fda(MachineConfig *config, const char *value, GError **error)
+{
+    return add_at(config, DRIVE_FLOPPY, 0, 0, value, error);
+}
+
+static bool add_fdb(MachineConfig *config, const char *value, GError **error)
+{
+    return add_at(config, DRIVE_FLOPPY, 0, 1, value, error);
+}
+
+/* --- devices ---------------------------------------------------------------------------------- */
+
+static bool add_device(MachineConfig *config, const char *value, GError **error)
+{
+    const char *comma = strchr(value, ',');
+    g_autofree char *driver = comma ? g_strndup(value, comma - value) : g_strdup(value);
+    const DeviceClass *device_class = device_class_find(driver);
+
+    if (!device_class) {
+        g_autoptr(GString) known = g_string_new(NULL);
+        for (const DeviceClass *const *c = device_classes; *c; c++)
+            g_string_append_printf(known, "%s%s", known->len ? ", " : "", (*c)->name);
+        return refuse(error, "there is no device \"%s\"; known are: %s.", driver, known->str);
+    }
+    DeviceConfig *device = g_new0(DeviceConfig, 1);
+    device->driver = g_strdup(driver);
+    device->values = option_values_new(device_class->options);
+    g_ptr_array_add(config->devices, device);
+    if (comma && !option_values_parse(device->values, comma + 1, NULL, error))
+        return false;
+    device->id = g_strdup(option_string(device->values, "id"));
+    return true;
+}
+
+static bool set_network_none(MachineConfig *config, const char *value, GError **error)
+{
+    if (g_str_equal(value, "none"))
+        return true;
+    return refuse(error, "network cards are not there yet; write \"none\".");
+}
+
+/* --- switches --------------------------------------------------------------------------------- */
+
+static bool set_no_reboot(MachineConfig *config, const char *value, GError **error)
+{
+    return config->no_reboot = true;
+}
+
+static bool set_no_shutdown(MachineConfig *config, const char *value, GError **error)
+{
+    return config->no_shutdown = true;
+}
+
+static bool set_snapshot(MachineConfig *config, const char *value, GError **error)
+{
+    return config->snapshot = true;
+}
+
+static bool set_start_paused(MachineConfig *config, const char *value, GError **error)
+{
+    return config->start_paused = true;
+}
+
+static bool set_nographic(MachineConfig *config, const char *value, GError **error)
+{
+    take(&config->display, "none");
+    return config->serials->len || add_serial(config, "stdio", error);
+}
+
+static bool set_usb(MachineConfig *config, const char *value, GError **error)
+{
+    return true; /* the controller is always there */
+}
+
+static bool accept_nothing(MachineConfig *config, const char *value, GError **error)
+{
+    return true; /* no default devices but the board's own */
+}
+
+static const struct {
+    const char *name;
+    bool has_value;
+    ArgumentFunc func;
+    const char *help;
+} arguments[] = {
+    {"-M", true, set_machine, "machine type: pc"},
+    {"-S", false, set_start_paused, "start paused"},
+    {"-accel", true, set_accel, "jit or interp"},
+    {"-append", true, set_append, "kernel command line"},
+    {"-bios", true, set_bios, "firmware image"},
+    {"-boot", true, set_boot, "order=LETTERS,once=LETTERS,menu=on|off"},
+    {"-cdrom", true, add_cdrom, "CD image on the second channel"},
+    {"-chardev", true, add_chardev, "BACKEND,id=ID,..."},
+    {"-cpu", true, set_cpu, "CPU model; help lists them"},
+    {"-debugcon", true, set_debugcon, "port E9h to a character back end"},
+    {"-device", true, add_device, "NAME,option=value...; help lists them"},
+    {"-display", true, set_display, "gtk or none"},
+    {"-drive", true, add_drive, "file=PATH,if=ide|floppy,media=disk|cdrom,..."},
+    {"-fda", true, add_fda, "first floppy"},
+    {"-fdb", true, add_fdb, "second floppy"},
+    {"-hda", true, add_hda, "disk, first channel master"},
+    {"-hdb", true, add_hdb, "disk, first channel slave"},
+    {"-hdc", true, add_hdc, "disk, second channel master"},
+    {"-hdd", true, add_hdd, "disk, second channel slave"},
+    {"-initrd", true, set_initrd, "initial RAM disk, or multiboot modules"},
+    {"-kernel", true, set_kernel, "Linux bzImage or multiboot kernel"},
+    {"-m", true, set_memory, "RAM: 2G, 512M"},
+    {"-machine", true, set_machine, "machine type: pc"},
+    {"-monitor", true, add_monitor, "human monitor on a character back end"},
+    {"-name", true, set_name, "name of the machine"},
+    {"-net", true, set_network_none, "none"},
+    {"-nic", true, set_network_none, "none"},
+    {"-no-reboot", false, set_no_reboot, "exit instead of restarting"},
+    {"-no-shutdown", false, set_no_shutdown, "stay when the guest powers off"},
+    {"-nodefaults", false, accept_nothing, "accepted"},
+    {"-nographic", false, set_nographic, "no window; serial port on the terminal"},
+    {"-pidfile", true, set_pidfile, "write the process id there"},
+    {"-qmp", true, add_qmp, "QMP on a character back end"},
+    {"-rtc", true, set_rtc, "base=utc|localtime|DATE"},
+    {"-serial", true, add_serial, "stdio, file:PATH, pty, unix:PATH,server=on,wait=off, ..."},
+    {"-smp", true, set_smp, "number of CPUs"},
+    {"-snapshot", false, set_snapshot, "throw writes to disks away at the end"},
+    {"-usb", false, set_usb, "accepted: the controller is always there"},
+    {"-vga", true, set_vga, "std or none"},
+};
+
+/* Flags of QEMU that people will try, with what to do instead. */
+static const struct {
+    const char *name, *advice;
+} refused[] = {
+    {"-enable-kvm", "Apiary has its own CPU engine and needs no KVM; leave it out."},
+    {"-daemonize", "Start it in the background with your shell (&) and -pidfile."},
+    {"-vnc", "Remote access is not there yet."},
+    {"-netdev", "Network cards are not there yet; leave it out or use -nic none."},
+    {"-gdb", "The GDB server is not there yet."},
+    {"-s", "The GDB server is not there yet."},
+    {"-soundhw", "There is no sound card yet."},
+    {"-audiodev", "There is no sound card yet."},
+    {"-virtfs", "Shared folders are not there yet."},
+    {"-loadvm", "Snapshots of a running machine are not there yet."},
+    {"-incoming", "Migration is not there."},
+    {"-icount", "The guest's time is real time here; leave it out."},
+    {"-curses", "Use -display none with -serial stdio."},
+    {"-sdl", "Use -display gtk."},
+};
+
+static bool unknown_argument(const char *flag, GError **error)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(refused); i++)
+        if (g_str_equal(refused[i].name, flag))
+            return refuse(error, "%s: %s", flag, refused[i].advice);
+    if (*flag != '-')
+        return refuse(error, "\"%s\": write -hda %s to boot from a disk image.", flag, flag);
+    /* The known flag that shares the longest beginning. */
+    size_t best = 0, best_length = 0;
+    for (size_t i = 0; i < G_N_ELEMENTS(arguments); i++) {
+        size_t n = 0;
+        while (flag[n] && flag[n] == arguments[i].name[n])
+            n++;
+        if (n > best_length) {
+            best = i;
+            best_length = n;
+        }
+    }
+    if (best_length > 2)
+        return refuse(error, "There is no option %s; did you mean %s?", flag, arguments[best].name);
+    return refuse(error, "There is no option %s; see apiary run --help.", flag);
+}
+
+bool config_parse_arguments(MachineConfig *config, int argc, char **argv, GError **error)
+{
+    for (int i = 0; i < argc; i++) {
+        /* As in QEMU, two dashes are one. */
+        const char *flag = g_str_has_prefix(argv[i], "--") ? argv[i] + 1 : argv[i];
+        size_t k = 0;
+        while (k < G_N_ELEMENTS(arguments) && !g_str_equal(arguments[k].name, flag))
+            k++;
+        if (k == G_N_ELEMENTS(arguments))
+            return unknown_argument(flag, error);
+        if (arguments[k].has_value && i + 1 == argc)
+            return refuse(error, "%s needs a value: %s.", flag, arguments[k].help);
+        const char *value = arguments[k].has_value ? argv[++i] : NULL;
+        if (!arguments[k].func(config, value, error)) {
+            if (value)
+                g_prefix_error(error, "%s %s: ", flag, value);
+            else
+                g_prefix_error(error, "%s: ", flag);
+            return false;
+        }
+    }
+    /* QEMU's default machine has an empty CD drive. */
+    if (!place_is_taken(config, false, 1, 0))
+        config_add_drive(config, DRIVE_IDE_CD, 1, 0, NULL);
+    if (config->snapshot)
+        for (guint i = 0; i < config->drives->len; i++)
+            ((DriveConfig *)config->drives->pdata[i])->snapshot = true;
+    return true;
+}
+
+void config_describe_arguments(GString *out)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(arguments); i++)
+        g_string_append_printf(out, "  %-14s %s\n", arguments[i].name, arguments[i].help);
+}
+
+/* --- and back --------------------------------------------------------------------------------- */
+
+static void append_flag(GString *line, const char *flag, const char *value)
+{
+    g_autofree char *quoted = g_shell_quote(value);
+    bool plain = value[strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                     "0123456789_-+=,.:/@%")] == '\0' &&
+                 *value;
+
+    g_string_append_printf(line, " %s %s", flag, plain ? value : quoted);
+}
+
+static char *escape_commas(const char *text)
+{
+    g_auto(GStrv) pieces = g_strsplit(text, ",", -1);
+
+    return g_strjoinv(",,", pieces);
+}
+
+static void append_drive(GString *line, const DriveConfig *drive)
+{
+    g_autoptr(GString) value = g_string_new(NULL);
+
+    if (drive->file) {
+        g_autofree char *file = escape_commas(drive->file);
+        g_string_append_printf(value, "file=%s,", file);
+    }
+    if (drive->kind == DRIVE_FLOPPY)
+        g_string_append_printf(value, "if=floppy,index=%d", drive->unit);
+    else
+        g_string_append_printf(value, "if=ide,index=%d,media=%s", drive->bus * 2 + drive->unit,
+                               drive->kind == DRIVE_IDE_CD ? "cdrom" : "disk");
+    if (drive->format)
+        g_string_append_printf(value, ",format=%s", drive->format);
+    if (drive->read_only && drive->kind != DRIVE_IDE_CD)
+        g_string_append(value, ",readonly=on");
+    if (drive->snapshot)
+        g_string_append(value, ",snapshot=on");
+    if (drive->cache)
+        g_string_append_printf(value, ",cache=%s", drive->cache);
+    if (drive->discard)
+        g_string_append(value, ",discard=unmap");
+    if (drive->serial)
+        g_string_append_printf(value, ",serial=%s", drive->serial);
+    append_flag(line, "-drive", value->str);
+}
+
+char *config_to_command_line(const MachineConfig *config)
+{
+    GString *line = g_string_new("apiary run");
+    g_autofree char *name = escape_commas(config->name);
+    g_autofree char *memory = g_strdup_printf("%" G_GUINT64_FORMAT "M", config->ram_bytes >> 20);
+    g_autofree char *cpus = g_strdup_printf("%u", config->cpus);
+    g_autofree char *boot =
+        g_strdup_printf("order=%s%s", config->boot_order, config->boot_menu ? ",menu=on" : "");
+
+    append_flag(line, "-name", name);
+    append_flag(line, "-m", memory);
+    append_flag(line, "-smp", cpus);
+    append_flag(line, "-cpu", config->cpu_model);
+    if (config->accel_interp)
+        append_flag(line, "-accel", "interp");
+    if (config->firmware)
+        append_flag(line, "-bios", config->firmware);
+    append_flag(line, "-boot", boot);
+    for (guint i = 0; i < config->drives->len; i++)
+        append_drive(line, config->drives->pdata[i]);
+    if (config->kernel)
+        append_flag(line, "-kernel", config->kernel);
+    if (config->initrd)
+        append_flag(line, "-initrd", config->initrd);
+    if (config->append)
+        append_flag(line, "-append", config->append);
+    for (guint i = 0; i < config->serials->len; i++)
+        append_flag(line, "-serial", config->serials->pdata[i]);
+    for (guint i = 0; i < config->devices->len; i++) {
+        const DeviceConfig *device = config->devices->pdata[i];
+        g_autofree char *values = option_values_format(device->values);
+        g_autofree char *value = g_strconcat(device->driver, *values ? "," : "", values, NULL);
+        append_flag(line, "-device", value);
+    }
+    if (!g_str_equal(config->vga, "std"))
+        append_flag(line, "-vga", config->vga);
+    if (!g_str_equal(config->rtc_base, "utc")) {
+        g_autofree char *rtc = g_strconcat("base=", config->rtc_base, NULL);
+        append_flag(line, "-rtc", rtc);
+    }
+    return g_string_free(line, FALSE);
+}

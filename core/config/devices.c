@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include "core/config/options.h"
+
+#include <string.h>
+
+/* The table of device classes that -device knows; devices of the board itself are not in it. */
+const DeviceClass *const device_classes[] = {
+    NULL,
+};
+
+const DeviceClass *device_class_find(const char *name)
+{
+    for (const DeviceClass *const *c = device_classes; *c; c++)
+        if (strcmp((*c)->name, name) == 0)
+            return *c;
+    return NULL;
+}
