@@ -33,6 +33,7 @@ typedef struct {
     GBytes *data; /* NULL: no such item */
     FwCfgRefresh refresh;
     void *refresh_opaque;
+    GDestroyNotify refresh_destroy;
 } Item;
 
 struct FwCfg {
@@ -47,11 +48,17 @@ struct FwCfg {
 
 /* --- items ---------------------------------------------------------------------------------- */
 
-static void item_free(void *pointer)
+static void item_clear(Item *item)
 {
-    Item *item = pointer;
+    g_clear_pointer(&item->data, g_bytes_unref);
+    if (item->refresh_destroy)
+        item->refresh_destroy(item->refresh_opaque);
+    *item = (Item){0};
+}
 
-    g_bytes_unref(item->data);
+static void item_free(void *item)
+{
+    item_clear(item);
     g_free(item);
 }
 
@@ -175,18 +182,19 @@ void fw_cfg_remove_file(FwCfg *fw, const char *name)
     if (index < 0)
         return;
     g_clear_pointer(&fw->names[index], g_free);
-    g_clear_pointer(&fw->files[index].data, g_bytes_unref);
-    fw->files[index].refresh = NULL;
+    item_clear(&fw->files[index]);
     rebuild_directory(fw);
 }
 
-void fw_cfg_set_refresh(FwCfg *fw, const char *name, FwCfgRefresh refresh, void *opaque)
+void fw_cfg_set_refresh(FwCfg *fw, const char *name, FwCfgRefresh refresh, void *opaque,
+                        GDestroyNotify destroy)
 {
     int index = find_file(fw, name);
 
     g_return_if_fail(index >= 0);
     fw->files[index].refresh = refresh;
     fw->files[index].refresh_opaque = opaque;
+    fw->files[index].refresh_destroy = destroy;
 }
 
 GBytes *fw_cfg_item(FwCfg *fw, uint16_t key)
@@ -387,7 +395,7 @@ void fw_cfg_free(FwCfg *fw)
     port_unregister(fw->board->memory, PORT_DMA, 8, fw);
     for (int i = 0; i < N_FILES; i++) {
         g_free(fw->names[i]);
-        g_clear_pointer(&fw->files[i].data, g_bytes_unref);
+        item_clear(&fw->files[i]);
     }
     g_hash_table_unref(fw->items);
     g_free(fw);

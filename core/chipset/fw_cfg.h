@@ -61,8 +61,10 @@ void fw_cfg_add_u64(FwCfg *fw, uint16_t key, uint64_t value);
 void fw_cfg_add_file(FwCfg *fw, const char *name, const void *data, size_t length);
 void fw_cfg_add_file_shared(FwCfg *fw, const char *name, GBytes *data);
 void fw_cfg_remove_file(FwCfg *fw, const char *name);
-/* REFRESH runs whenever the guest selects the file NAME, which must exist. */
-void fw_cfg_set_refresh(FwCfg *fw, const char *name, FwCfgRefresh refresh, void *opaque);
+/* REFRESH runs whenever the guest selects the file NAME, which must exist. OPAQUE is freed with
+ * DESTROY (may be NULL) when the file goes. */
+void fw_cfg_set_refresh(FwCfg *fw, const char *name, FwCfgRefresh refresh, void *opaque,
+                        GDestroyNotify destroy);
 
 /* What the guest would read, or NULL. Owned by FW, good until the item is replaced. */
 GBytes *fw_cfg_item(FwCfg *fw, uint16_t key);

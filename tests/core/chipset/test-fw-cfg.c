@@ -168,7 +168,7 @@ static void test_refresh(void)
     int key;
 
     fw_cfg_add_file(fixture->board.fw_cfg, "etc/lazy", "old", 3);
-    fw_cfg_set_refresh(fixture->board.fw_cfg, "etc/lazy", refresh, fixture);
+    fw_cfg_set_refresh(fixture->board.fw_cfg, "etc/lazy", refresh, fixture, NULL);
     key = find_key(memory, "etc/lazy", &size);
     select_key(memory, key);
     g_assert_cmphex(port_read(memory, 0x511, 1), ==, 'n');
