@@ -71,8 +71,9 @@ static bool print_help(int argc, char **argv)
             return true;
         }
         if (g_str_equal(flag, "-cpu") && (g_str_equal(value, "help") || g_str_equal(value, "?"))) {
-            g_autofree char *text = cpuid_model_help();
-            fputs(text, stdout);
+            g_autoptr(GString) out = g_string_new(NULL);
+            cpuid_describe_models(out);
+            fputs(out->str, stdout);
             return true;
         }
         if (g_str_equal(flag, "-device") && g_str_equal(value, "help")) {

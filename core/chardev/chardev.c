@@ -422,6 +422,11 @@ void chardev_set_frontend(Chardev *chardev, const ChardevOps *ops, void *opaque)
         watch_input(chardev);
 }
 
+const char *chardev_id(const Chardev *chardev)
+{
+    return chardev->id;
+}
+
 const char *chardev_spec(const Chardev *chardev)
 {
     return chardev->spec;

@@ -22,6 +22,7 @@ typedef struct {
 /* SPEC as above. Errors name SPEC and the cause. Board lock held. */
 Chardev *chardev_open(Board *board, const char *id, const char *spec, GError **error);
 void chardev_close(Chardev *chardev);
+const char *chardev_id(const Chardev *chardev);
 const char *chardev_spec(const Chardev *chardev);
 const char *chardev_pty_path(const Chardev *chardev); /* "/dev/pts/3" for pty, else NULL */
 void chardev_set_frontend(Chardev *chardev, const ChardevOps *ops, void *opaque);

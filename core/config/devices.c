@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 #include "core/config/options.h"
+#include "core/devices/debugcon.h"
 
 #include <string.h>
 
 /* The table of device classes that -device knows; devices of the board itself are not in it. */
 const DeviceClass *const device_classes[] = {
+    &isa_debug_exit_class,
+    &isa_debugcon_class,
     NULL,
 };
 
