@@ -42,6 +42,7 @@ struct AcpiPm {
     uint16_t gpe_status, gpe_enable;
     uint64_t halves; /* changes of the timer's bit 23 already in `status` */
     uint8_t apm_control, apm_status;
+    bool warned;
 };
 
 /* --- the PM timer --------------------------------------------------------------------------- */
@@ -92,7 +93,9 @@ static void write_control(AcpiPm *pm, uint16_t value)
             pm->board->request_power_off(pm->board, "ACPI S5");
         } else {
             /* No other state is offered by the tables. A guest that tries wakes at once. */
-            g_message("sleep type %u is not supported: the guest wakes at once", type);
+            if (!pm->warned)
+                g_message("sleep type %u is not supported: the guest wakes at once", type);
+            pm->warned = true;
             pm->status |= WAK_STS;
         }
     }
