@@ -435,6 +435,16 @@ static bool is_unsupported(int code)
            code == EINVAL;
 }
 
+static int change_range(BlockFile *file, int mode, uint64_t offset, uint64_t length)
+{
+    if (file->direct)
+        g_rw_lock_reader_lock(&file->rmw);
+    int result = fallocate(file->fd, mode, (off_t)offset, (off_t)length) == 0 ? 0 : errno;
+    if (file->direct)
+        g_rw_lock_reader_unlock(&file->rmw);
+    return result;
+}
+
 int block_file_zero(BlockFile *file, uint64_t offset, uint64_t length)
 {
     if (file->read_only)
@@ -443,14 +453,13 @@ int block_file_zero(BlockFile *file, uint64_t offset, uint64_t length)
         return 0;
     if (!offset_fits(offset, length))
         return EFBIG;
-    if (fallocate(file->fd, FALLOC_FL_ZERO_RANGE, (off_t)offset, (off_t)length) == 0)
-        return 0;
-    if (!is_unsupported(errno))
-        return errno;
+    int result = change_range(file, FALLOC_FL_ZERO_RANGE, offset, length);
+    if (!is_unsupported(result))
+        return result;
     g_autofree uint8_t *zeros = g_malloc0(MIN(ZERO_CHUNK, length));
     while (length > 0) {
         size_t part = MIN(ZERO_CHUNK, length);
-        int result = block_file_write(file, offset, zeros, part);
+        result = block_file_write(file, offset, zeros, part);
         if (result)
             return result;
         offset += part;
@@ -467,11 +476,8 @@ int block_file_punch(BlockFile *file, uint64_t offset, uint64_t length)
         return 0;
     if (!offset_fits(offset, length))
         return EINVAL;
-    if (fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
-                  (off_t)length) == 0 ||
-        is_unsupported(errno))
-        return 0;
-    return errno;
+    int result = change_range(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
+    return is_unsupported(result) ? 0 : result;
 }
 
 int block_file_truncate(BlockFile *file, uint64_t size)

@@ -13,3 +13,7 @@ BlockNode *qcow2_temporary_overlay(BlockNode *backing, GError **error);
  * and stays the caller's. */
 bool qcow2_create(BlockFile *file, uint64_t size, GHashTable *options, const char *backing,
                   const char *backing_format, GError **error);
+
+/* Writes one whole guest cluster, compressed where that makes it smaller. CLUSTER holds a cluster's
+ * worth of bytes (node->granule), also at the end of the disk. */
+int qcow2_write_compressed(BlockNode *node, uint64_t offset, const uint8_t *cluster);
