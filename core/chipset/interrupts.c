@@ -10,7 +10,23 @@ struct Interrupts {
     I8259 *pic;
     uint32_t isa_sources[N_ISA]; /* bit a source: its level */
     unsigned n_sources[N_ISA];
+    uint32_t pins_isa,
+        pins_own; /* I/O APIC inputs held by ISA wires, and by sources of their own */
 };
+
+static void set_pin(Interrupts *interrupts, uint32_t *pins, int pin, bool level)
+{
+    uint32_t bit = 1u << pin;
+
+    *pins = level ? *pins | bit : *pins & ~bit;
+    ioapic_set_pin(interrupts->ioapic, pin, (interrupts->pins_isa | interrupts->pins_own) & bit);
+}
+
+static void set_own_pin(void *opaque, int pin, bool level)
+{
+    Interrupts *interrupts = opaque;
+    set_pin(interrupts, &interrupts->pins_own, pin, level);
+}
 
 /* NUMBER: IRQ in bits 0-3, source from bit 4 up. */
 static void set_isa_source(void *opaque, int number, bool level)
@@ -22,7 +38,7 @@ static void set_isa_source(void *opaque, int number, bool level)
     *sources = level ? *sources | bit : *sources & ~bit;
     i8259_set_irq(interrupts->pic, irq, *sources);
     if (irq != 2) /* the cascade takes the input of IRQ 2 */
-        ioapic_set_pin(interrupts->ioapic, irq == 0 ? 2 : irq, *sources);
+        set_pin(interrupts, &interrupts->pins_isa, irq == 0 ? 2 : irq, *sources);
 }
 
 IrqLine interrupts_isa_source(Interrupts *interrupts, int irq)
@@ -35,7 +51,7 @@ IrqLine interrupts_isa_source(Interrupts *interrupts, int irq)
 IrqLine interrupts_ioapic_pin(Interrupts *interrupts, int pin)
 {
     g_assert(pin >= 0 && pin < IOAPIC_N_PINS);
-    return (IrqLine){ioapic_set_pin, interrupts->ioapic, pin};
+    return (IrqLine){set_own_pin, interrupts, pin};
 }
 
 void interrupts_nmi(Interrupts *interrupts)

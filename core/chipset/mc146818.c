@@ -54,6 +54,8 @@ enum {
     D_VRT = 1 << 7,
     DV_RUNNING_MAX = 2, /* 3-7: test modes and divider reset */
     HOUR_PM = 0x80,
+    ERA_FIRST_YEAR = 1800,
+    ERA_YEARS = 400,
     ALARM_ANY = 0xc0, /* "don't care" when both top bits are set */
 };
 
@@ -73,8 +75,10 @@ struct Mc146818 {
     IrqLine irq;
     ClockTimer *timer;
     bool follows_host;
-    int64_t offset;        /* RTC time in ns since 1970 = source_now() + offset */
-    RtcTime held;          /* the time while updates are inhibited */
+    int64_t offset; /* RTC time in ns since 1970 = source_now() + offset */
+    RtcTime held;   /* the time while updates are inhibited */
+    int era; /* the year shown is 400 * era later: the calendar repeats, and `offset` need hold no
+                more than some centuries */
     int weekday_offset;    /* the guest's idea of the weekday less the calendar's */
     int64_t update_seen;   /* the last second whose update is in the flags */
     int64_t periodic_seen; /* the last periodic tick that is */
@@ -97,6 +101,12 @@ static int64_t source_now(const Mc146818 *rtc)
 static int64_t rtc_now(const Mc146818 *rtc)
 {
     return source_now(rtc) + rtc->offset;
+}
+
+/* The sum is in range where the product alone may not be. */
+static void shift_time(Mc146818 *rtc, int64_t seconds)
+{
+    rtc->offset = (int64_t)((uint64_t)rtc->offset + (uint64_t)seconds * NS_PER_SECOND);
 }
 
 static bool divider_runs(const Mc146818 *rtc)
@@ -122,20 +132,21 @@ static RtcTime time_from_seconds(const Mc146818 *rtc, int64_t seconds)
         .weekday = (tm.tm_wday + rtc->weekday_offset) % 7,
         .day = tm.tm_mday,
         .month = tm.tm_mon + 1,
-        .year = tm.tm_year + 1900,
+        .year = tm.tm_year + 1900 + rtc->era * ERA_YEARS,
     };
 }
 
-/* Values outside their range carry over; also learns the weekday's offset. */
+/* Values outside their range carry over; also learns the weekday's offset and the era. */
 static int64_t seconds_from_time(Mc146818 *rtc, const RtcTime *time)
 {
+    rtc->era = floor_div(time->year - ERA_FIRST_YEAR, ERA_YEARS);
     struct tm tm = {
         .tm_sec = time->second,
         .tm_min = time->minute,
         .tm_hour = time->hour,
         .tm_mday = time->day,
         .tm_mon = time->month - 1,
-        .tm_year = time->year - 1900,
+        .tm_year = time->year - rtc->era * ERA_YEARS - 1900,
     };
     int64_t seconds = timegm(&tm);
     rtc->weekday_offset = (time->weekday - tm.tm_wday + 7) % 7;
@@ -211,7 +222,7 @@ static void write_time(Mc146818 *rtc, unsigned reg, uint8_t value)
     }
     int64_t before = floor_div(rtc_now(rtc), NS_PER_SECOND);
     int64_t moved = seconds_from_time(rtc, &time) - before;
-    rtc->offset += moved * NS_PER_SECOND;
+    shift_time(rtc, moved);
     rtc->update_seen += moved;
 }
 
@@ -363,7 +374,7 @@ static void write_control(Mc146818 *rtc, unsigned reg, uint8_t value)
     } else if (!ran && is_running(rtc)) {
         int64_t second = floor_div(rtc_now(rtc), NS_PER_SECOND);
         int64_t held = seconds_from_time(rtc, &rtc->held);
-        rtc->offset += (held - second) * NS_PER_SECOND;
+        shift_time(rtc, held - second);
         rtc->update_seen = held;
     }
     rtc->periodic_seen = periodic_index(rtc, rtc_now(rtc));

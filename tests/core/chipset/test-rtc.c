@@ -66,6 +66,17 @@ static void test_time(void)
     g_assert_cmpuint(get(f, 0x00), ==, second);
     fixture_advance(f, 1000000);
     g_assert_cmpuint(get(f, 0x00), ==, second + 1);
+
+    /* Any century. */
+    put(f, 0x0b, 0x82);
+    put(f, 0x32, 0x16);
+    put(f, 0x09, 0x00);
+    put(f, 0x08, 0x02);
+    put(f, 0x07, 0x28);
+    put(f, 0x0b, 0x02);
+    fixture_advance(f, 86400 * NS_PER_SECOND);
+    g_assert_cmphex(get(f, 0x07), ==, 0x29);
+    g_assert_cmphex(get(f, 0x32), ==, 0x16);
     mc146818_free(rtc);
     timer_fixture_free(f);
 }
