@@ -147,10 +147,17 @@ typedef struct {
     uint64_t host[TLB_ENTRIES];
     uint64_t ram[TLB_ENTRIES];   /* RamBlock id_base + page offset: the JIT's block key */
 } FetchTlb;
+/* Which entries of a set are filled, and which of them are global or part of a large page: what a
+ * flush must visit. */
+typedef struct {
+    uint64_t used[TLB_ENTRIES / 64], global[TLB_ENTRIES / 64], large[TLB_ENTRIES / 64];
+} TlbMap;
 
 /* --- requests from other threads -------------------------------------------------------------- */
 enum {
-    REQUEST_INTERRUPT = 1 << 0, /* the interrupt controller has something: level, set and cleared by it */
+    REQUEST_INTERRUPT = 1 << 0, /* the interrupt controller has something: level, set and cleared by
+                                 * it. The vCPU hides the bit from `requests` while IF is clear;
+                                 * cpu_set_rflags() brings it back from `lines`. */
     REQUEST_NMI = 1 << 1,
     REQUEST_INIT = 1 << 2,
     REQUEST_SIPI = 1 << 3,      /* vector in sipi_vector */
@@ -159,6 +166,7 @@ enum {
     REQUEST_QUIT = 1 << 6,
     REQUEST_FLUSH_CODE = 1 << 7,/* the JIT wants this vCPU out of translated code */
     REQUEST_CALL = 1 << 8,      /* run queued functions (cpu_call_on) */
+    REQUEST_LEAVE = 1 << 9,     /* the vCPU to itself: the run loop must look (HLT, TF, DR7 ...) */
 };
 
 typedef struct Cpu Cpu;
@@ -226,8 +234,17 @@ struct Cpu {
     bool nmi_blocked;          /* until IRET */
     uint8_t halt_state;        /* CPU_RUNNING ... */
     _Atomic uint8_t sipi_vector;
-    bool delivering;           /* an exception or interrupt is being delivered (for #DF) */
+    bool delivering;           /* an exception is being delivered (for #DF, SDM 6.15) */
     int delivering_vector;
+    /* Set by cpu_raise() for the run loop. */
+    int raised_vector;
+    uint32_t raised_error;
+    bool raised_has_error;
+    uint8_t event_ext;         /* EXT bit of error codes: 1 while a non-software event is delivered */
+    bool step_suppressed;      /* this instruction takes no single-step trap (INT n, SYSCALL) */
+    bool page_1g;              /* the model has 1 GiB pages */
+    uint32_t debug_hits;       /* DR6 bits 0-3, BT: traps collected by the current instruction */
+    _Atomic uint32_t lines;    /* level of REQUEST_INTERRUPT, also while IF masks it */
     sigjmp_buf escape;         /* cpu_raise() unwinds to the run loop */
 
     unsigned index;            /* 0 is the boot processor */
@@ -238,13 +255,14 @@ struct Cpu {
     const CpuidModel *model;
     CpuAccel accel;
     Jit *jit_shared;
-    struct InterpCache *interp_cache; /* decoded instructions, by bytes */
+    struct InterpCache *interp_cache; /* decoded instructions, by bytes; one g_malloc() block */
     struct CpuThread *thread;  /* run loop bookkeeping: vcpu.c */
 
     /* Statistics, read racily by the board once a second. */
     uint64_t instructions;     /* interpreted; the JIT adds its own */
     uint64_t count_exits, count_mmio, count_interrupts, count_tlb_misses;
 
+    TlbMap tlb_map[N_MMU], fetch_map[2];
     TlbSet tlb[N_MMU];
     FetchTlb fetch[2];         /* 0 supervisor, 1 user */
 };
@@ -269,6 +287,8 @@ void cpu_start(Cpu *cpu);      /* starts the thread; paused until cpu_resume() *
 void cpu_free(Cpu *cpu);       /* quits and joins the thread */
 /* Architectural reset (SDM table 9-1): thread paused or not started. AP: waits for SIPI. */
 void cpu_reset(Cpu *cpu);
+/* The INIT signal, on the vCPU's thread (the run loop does this for REQUEST_INIT). */
+void cpu_init_signal(Cpu *cpu);
 void cpu_request(Cpu *cpu, uint32_t bits);  /* any thread: sets bits, wakes from HLT */
 void cpu_clear_request(Cpu *cpu, uint32_t bits);
 /* Asks for a stop at an instruction boundary; cpu_wait_paused() returns when it has happened. Never
@@ -297,7 +317,8 @@ _Noreturn void cpu_raise_pf(Cpu *cpu, uint64_t address, uint32_t error_code); /*
 
 /* --- mode (cpu.c) ------------------------------------------------------------------------------------ */
 void cpu_update_mode(Cpu *cpu);
-void cpu_set_rflags(Cpu *cpu, uint64_t value, uint64_t mask); /* and updates mode if needed */
+/* Replaces the bits of MASK and updates mode if needed. Everything that may set IF comes here. */
+void cpu_set_rflags(Cpu *cpu, uint64_t value, uint64_t mask);
 static inline bool cpu_is_64bit(const Cpu *cpu)
 {
     return cpu->mode & MODE_CS64;

@@ -5,7 +5,12 @@
  * Linear addresses to guest memory: paging (SDM chapter 4: 32-bit, PAE and 4-level, with A/D bits,
  * NX, WP, global and large pages, SMEP, SMAP) and the soft TLB. All on the vCPU's own thread.
  * Functions raise #PF (or complete); nothing has been written when a fault is raised, also when an
- * access crosses a page.
+ * access crosses a page. Linear addresses are taken modulo 4 GiB outside long mode.
+ *
+ * Vector-safe: everything here except the mmu_*_bytes and cpu_port_* functions is built without
+ * vector registers and may be called with guest vectors live. On the way to a device, a code-store
+ * hook or an exception the functions call cpu_spill_vectors(), so the caller looks at
+ * Cpu.vectors_live when they return.
  */
 
 #include "core/cpu/cpu.h"
@@ -20,6 +25,12 @@ void mmu_store(Cpu *cpu, uint64_t linear, uint64_t value, unsigned size);
 /* As supervisor whatever the CPL: descriptor tables, TSS, implicit accesses (SDM 4.6.1). */
 uint64_t mmu_load_system(Cpu *cpu, uint64_t linear, unsigned size);
 void mmu_store_system(Cpu *cpu, uint64_t linear, uint64_t value, unsigned size);
+/* The same with the rights of set SET (MMU_*): stacks of another privilege level. */
+uint64_t mmu_load_as(Cpu *cpu, unsigned set, uint64_t linear, unsigned size);
+void mmu_store_as(Cpu *cpu, unsigned set, uint64_t linear, uint64_t value, unsigned size);
+void mmu_probe_as(Cpu *cpu, unsigned set, uint64_t linear, unsigned length, MmuAccess access);
+/* The set for explicit accesses at privilege level CPL. */
+unsigned mmu_set_for_cpl(const Cpu *cpu, unsigned cpl);
 /* Any length up to 4096. Stores probe the whole range first. */
 void mmu_load_bytes(Cpu *cpu, uint64_t linear, void *buffer, unsigned length);
 void mmu_store_bytes(Cpu *cpu, uint64_t linear, const void *buffer, unsigned length);
@@ -30,6 +41,14 @@ void mmu_probe(Cpu *cpu, uint64_t linear, unsigned length, MmuAccess access);
  * is MMIO, crosses a page or the page's stores must be seen (code). For locked operations and
  * REP strings. */
 void *mmu_host_pointer(Cpu *cpu, uint64_t linear, unsigned size, MmuAccess access);
+/* For a locked read-modify-write: as mmu_host_pointer() for ACCESS_WRITE, but also gives pages with
+ * translated code; after the store call mmu_locked_done() with the same range. */
+void *mmu_locked_pointer(Cpu *cpu, uint64_t linear, unsigned size);
+void mmu_locked_done(Cpu *cpu, uint64_t linear, unsigned size);
+/* Fills the TLB entry for an access of set SET without raising: MMU_FILLED (look again: the entry may
+ * still be empty where only the slow path may go), or MMU_FAULT with the #PF error code in *ERROR. */
+typedef enum { MMU_FILLED, MMU_FAULT } MmuFill;
+MmuFill mmu_fill(Cpu *cpu, unsigned set, uint64_t linear, MmuAccess access, uint32_t *error);
 /* Up to 15 bytes of instruction at LINEAR into BUFFER. Returns how many could be had before a page that
  * faults (at least 1, else raises). NEEDED bytes that fault raise. */
 unsigned mmu_fetch(Cpu *cpu, uint64_t linear, uint8_t *buffer, unsigned needed);
@@ -50,6 +69,8 @@ bool mmu_translate_debug(Cpu *cpu, uint64_t linear, uint64_t *physical);
 /* Called on the store slow path when a page with translated code was written by this vCPU: set by
  * the JIT (NULL: nobody). */
 extern void (*mmu_code_store_hook)(Cpu *cpu, RamBlock *block, uint64_t offset, unsigned length);
+/* Called when instruction-fetch translations were dropped: set by the JIT (NULL: nobody). */
+extern void (*mmu_fetch_flush_hook)(Cpu *cpu);
 
 /* Port I/O after permission checks. Take the board lock themselves. */
 uint32_t cpu_port_in(Cpu *cpu, uint16_t port, unsigned size);

@@ -1,0 +1,693 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * The soft TLB and every access to guest memory through it.
+ *
+ * Built with -mgeneral-regs-only: guest vectors may be live in the host's registers. Nothing here
+ * calls libc; whatever may use vectors is called after cpu_spill_vectors().
+ */
+
+#include "core/cpu/mmu.h"
+
+#include "core/cpu/cpuid.h"
+#include "core/cpu/paging.h"
+
+void (*mmu_code_store_hook)(Cpu *cpu, RamBlock *block, uint64_t offset, unsigned length);
+void (*mmu_fetch_flush_hook)(Cpu *cpu);
+
+#define LIKELY(x)   __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+enum { FETCH_MAX = 15 };
+
+/* What stands behind one linear byte, for one access. */
+typedef struct {
+    uint8_t *host; /* direct access allowed; NULL: through memory_mmio_* */
+    uint64_t physical;
+    RamBlock *block; /* of host */
+    uint64_t block_offset;
+    bool code; /* the store must be reported to mmu_code_store_hook */
+} Place;
+
+static inline uint64_t wrap(const Cpu *cpu, uint64_t linear)
+{
+    return cpu->mode & MODE_LMA ? linear : (uint32_t)linear;
+}
+
+static inline unsigned entry_of(uint64_t linear)
+{
+    return (linear >> GUEST_PAGE_SHIFT) & (TLB_ENTRIES - 1);
+}
+
+static inline uint64_t read_sized(const uint8_t *host, unsigned size)
+{
+    switch (size) {
+    case 1: return *(const volatile uint8_t *)host;
+    case 2: return *(const volatile uint16_t *)host;
+    case 4: return *(const volatile uint32_t *)host;
+    default: return *(const volatile uint64_t *)host;
+    }
+}
+
+static inline void write_sized(uint8_t *host, uint64_t value, unsigned size)
+{
+    switch (size) {
+    case 1: *(volatile uint8_t *)host = (uint8_t)value; break;
+    case 2: *(volatile uint16_t *)host = (uint16_t)value; break;
+    case 4: *(volatile uint32_t *)host = (uint32_t)value; break;
+    default: *(volatile uint64_t *)host = value; break;
+    }
+}
+
+/* --- flushing --------------------------------------------------------------------------------- */
+
+static void map_set(uint64_t *bits, unsigned i, bool on)
+{
+    uint64_t bit = 1ull << (i & 63);
+
+    bits[i / 64] = on ? bits[i / 64] | bit : bits[i / 64] & ~bit;
+}
+
+static void drop_data(Cpu *cpu, unsigned set, unsigned i)
+{
+    cpu->tlb[set].load_tag[i] = TLB_EMPTY(i);
+    cpu->tlb[set].store_tag[i] = TLB_EMPTY(i);
+    map_set(cpu->tlb_map[set].used, i, false);
+}
+
+static void drop_fetch(Cpu *cpu, unsigned set, unsigned i)
+{
+    cpu->fetch[set].tag[i] = TLB_EMPTY(i);
+    map_set(cpu->fetch_map[set].used, i, false);
+}
+
+/* MAP 0..N_MMU-1 are data sets, the two after them fetch sets. */
+static TlbMap *map_at(Cpu *cpu, unsigned map)
+{
+    return map < N_MMU ? &cpu->tlb_map[map] : &cpu->fetch_map[map - N_MMU];
+}
+
+static void drop(Cpu *cpu, unsigned map, unsigned i)
+{
+    if (map < N_MMU)
+        drop_data(cpu, map, i);
+    else
+        drop_fetch(cpu, map - N_MMU, i);
+}
+
+static void flush(Cpu *cpu, bool keep_global)
+{
+    for (unsigned m = 0; m < N_MMU + 2; m++) {
+        TlbMap *map = map_at(cpu, m);
+        for (unsigned w = 0; w < TLB_ENTRIES / 64; w++) {
+            uint64_t bits = map->used[w] & ~(keep_global ? map->global[w] : 0);
+            for (; bits; bits &= bits - 1)
+                drop(cpu, m, w * 64 + __builtin_ctzll(bits));
+        }
+    }
+    if (mmu_fetch_flush_hook)
+        mmu_fetch_flush_hook(cpu);
+}
+
+void mmu_flush_all(Cpu *cpu)
+{
+    flush(cpu, false);
+}
+
+void mmu_flush_non_global(Cpu *cpu)
+{
+    flush(cpu, true);
+}
+
+/* Entries of a large page are 4 KiB pieces: INVLPG of any of its bytes drops all of them (SDM
+ * 4.10.4.1). Whatever is large within the same GiB goes. */
+static void drop_large(Cpu *cpu, unsigned m, uint64_t linear)
+{
+    TlbMap *map = map_at(cpu, m);
+
+    for (unsigned w = 0; w < TLB_ENTRIES / 64; w++) {
+        uint64_t bits = map->used[w] & map->large[w];
+        for (; bits; bits &= bits - 1) {
+            unsigned i = w * 64 + __builtin_ctzll(bits);
+            uint64_t tag = m < N_MMU ? cpu->tlb[m].load_tag[i] : cpu->fetch[m - N_MMU].tag[i];
+            if (!((tag ^ linear) >> 30))
+                drop(cpu, m, i);
+        }
+    }
+}
+
+void mmu_flush_page(Cpu *cpu, uint64_t linear)
+{
+    linear = wrap(cpu, linear);
+    for (unsigned m = 0; m < N_MMU + 2; m++) {
+        drop(cpu, m, entry_of(linear));
+        drop_large(cpu, m, linear);
+    }
+    if (mmu_fetch_flush_hook)
+        mmu_fetch_flush_hook(cpu);
+}
+
+void mmu_flush_stores_to(Cpu *cpu, const void *host_page)
+{
+    for (unsigned set = 0; set < N_MMU; set++) {
+        for (unsigned i = 0; i < TLB_ENTRIES; i++) {
+            if (cpu->tlb[set].host[i] == (uintptr_t)host_page)
+                cpu->tlb[set].store_tag[i] = TLB_EMPTY(i);
+        }
+    }
+}
+
+/* --- filling ---------------------------------------------------------------------------------- */
+
+static bool page_flags(const Place *place)
+{
+    return atomic_load_explicit(&place->block->flags[place->block_offset >> GUEST_PAGE_SHIFT],
+                                memory_order_relaxed);
+}
+
+static void fill_data(Cpu *cpu, unsigned set, uint64_t linear, const PageWalk *walk,
+                      const Place *place, bool stores)
+{
+    uint64_t page = linear & GUEST_PAGE_MASK;
+    unsigned i = entry_of(linear);
+    TlbSet *tlb = &cpu->tlb[set];
+    TlbMap *map = &cpu->tlb_map[set];
+
+    tlb->load_tag[i] = page;
+    tlb->store_tag[i] = stores ? page : TLB_EMPTY(i);
+    tlb->host[i] = (uintptr_t)place->host & GUEST_PAGE_MASK;
+    map_set(map->used, i, true);
+    map_set(map->global, i, walk->global);
+    map_set(map->large, i, walk->large);
+}
+
+/* Where PHYSICAL lives; *TARGET tells whether stores go there too. */
+static bool find_place(Cpu *cpu, uint64_t physical, Place *place, MemoryTarget *target)
+{
+    bool whole = true;
+
+    *target = memory_lookup(cpu->memory, physical, &whole);
+    place->physical = physical;
+    place->block = target->block;
+    place->block_offset = target->block_offset;
+    place->host = target->block ? target->block->host + target->block_offset : NULL;
+    place->code = false;
+    return whole && place->host && !((place->block_offset ^ physical) & 0xfff);
+}
+
+/* Translates one byte's page for an access and fills its TLB entry if it may have one. */
+static bool try_resolve(Cpu *cpu, unsigned set, uint64_t linear, MmuAccess access, Place *place,
+                        uint32_t *error)
+{
+    PageWalk walk;
+    MemoryTarget target;
+
+    cpu->count_tlb_misses++;
+    if (!paging_walk(cpu, linear, set, access, &walk)) {
+        *error = walk.error;
+        return false;
+    }
+    bool cacheable = find_place(cpu, walk.physical, place, &target);
+    bool store = access == ACCESS_WRITE;
+
+    if (store && !target.writable) {
+        place->host = NULL;
+        return true;
+    }
+    if (!place->host)
+        return true;
+    if (store && page_flags(place))
+        place->code = ram_block_note_store(place->block, place->block_offset);
+    if (cacheable)
+        fill_data(cpu, set, linear, &walk, place,
+                  walk.writable && walk.dirty && target.writable && !page_flags(place));
+    return true;
+}
+
+static void resolve(Cpu *cpu, unsigned set, uint64_t linear, MmuAccess access, Place *place)
+{
+    uint32_t error;
+
+    if (!try_resolve(cpu, set, linear, access, place, &error))
+        cpu_raise_pf(cpu, linear, error);
+}
+
+MmuFill mmu_fill(Cpu *cpu, unsigned set, uint64_t linear, MmuAccess access, uint32_t *error)
+{
+    Place place;
+
+    return try_resolve(cpu, set, wrap(cpu, linear), access, &place, error) ? MMU_FILLED : MMU_FAULT;
+}
+
+/* --- devices ---------------------------------------------------------------------------------- */
+
+static uint64_t device_read(Cpu *cpu, uint64_t physical, unsigned size)
+{
+    cpu_spill_vectors(cpu);
+    cpu->count_mmio++;
+    cpu->board->lock(cpu->board_opaque);
+    uint64_t value = memory_mmio_read(cpu->memory, physical, size);
+    cpu->board->unlock(cpu->board_opaque);
+    return value;
+}
+
+static void device_write(Cpu *cpu, uint64_t physical, uint64_t value, unsigned size)
+{
+    cpu_spill_vectors(cpu);
+    cpu->count_mmio++;
+    cpu->board->lock(cpu->board_opaque);
+    memory_mmio_write(cpu->memory, physical, value, size);
+    cpu->board->unlock(cpu->board_opaque);
+}
+
+static void report_code_store(Cpu *cpu, const Place *place, unsigned length)
+{
+    if (place->code && mmu_code_store_hook) {
+        cpu_spill_vectors(cpu);
+        mmu_code_store_hook(cpu, place->block, place->block_offset, length);
+    }
+}
+
+static uint64_t place_read(Cpu *cpu, const Place *place, unsigned size)
+{
+    return place->host ? read_sized(place->host, size) : device_read(cpu, place->physical, size);
+}
+
+static void place_write(Cpu *cpu, const Place *place, uint64_t value, unsigned size)
+{
+    if (!place->host) {
+        device_write(cpu, place->physical, value, size);
+        return;
+    }
+    write_sized(place->host, value, size);
+    report_code_store(cpu, place, size);
+}
+
+/* LENGTH bytes within one page, in natural pieces. */
+static void place_read_bytes(Cpu *cpu, const Place *place, uint8_t *buffer, unsigned length)
+{
+    for (unsigned done = 0; done < length;) {
+        unsigned size = 8;
+        Place piece = *place;
+
+        piece.physical += done;
+        if (piece.host)
+            piece.host += done;
+        while (size > length - done || (piece.physical & (size - 1)))
+            size /= 2;
+        write_sized(buffer + done, place_read(cpu, &piece, size), size);
+        done += size;
+    }
+}
+
+static void place_write_bytes(Cpu *cpu, const Place *place, const uint8_t *buffer, unsigned length)
+{
+    Place piece = *place;
+
+    piece.code = false; /* reported once, below */
+    for (unsigned done = 0; done < length;) {
+        unsigned size = 8;
+
+        piece.physical = place->physical + done;
+        piece.host = place->host ? place->host + done : NULL;
+        while (size > length - done || (piece.physical & (size - 1)))
+            size /= 2;
+        place_write(cpu, &piece, read_sized(buffer + done, size), size);
+        done += size;
+    }
+    if (place->host)
+        report_code_store(cpu, place, length);
+}
+
+/* --- debug registers and alignment ------------------------------------------------------------ */
+
+/* Data breakpoints, SDM 17.2.5: DR7.RWn 1 is a store, 3 a load or store. */
+static void check_breakpoints(Cpu *cpu, uint64_t linear, unsigned size, MmuAccess access)
+{
+    static const uint8_t lengths[] = {1, 2, 8, 4};
+
+    for (unsigned n = 0; n < 4; n++) {
+        unsigned rw = (cpu->dr[7] >> (16 + n * 4)) & 3;
+        unsigned length = lengths[(cpu->dr[7] >> (18 + n * 4)) & 3];
+        uint64_t first = cpu->dr[n] & ~(uint64_t)(length - 1);
+
+        if (!((cpu->dr[7] >> (n * 2)) & 3) || !(rw == 3 || (rw == 1 && access == ACCESS_WRITE)))
+            continue;
+        if (linear < first + length && first < linear + size)
+            cpu->debug_hits |= 1u << n;
+    }
+}
+
+static void check_odd(Cpu *cpu, uint64_t linear, unsigned size, MmuAccess access)
+{
+    if ((cpu->mode & MODE_AC) && (linear & (size - 1)) && !(size & (size - 1)) && size <= 16)
+        cpu_raise_error(cpu, EXC_AC, 0);
+    if (cpu->mode & MODE_DEBUG)
+        check_breakpoints(cpu, linear, size, access);
+}
+
+/* --- loads and stores --------------------------------------------------------------------------
+ */
+
+static uint64_t load_crossing(Cpu *cpu, unsigned set, uint64_t linear, unsigned size)
+{
+    unsigned first = GUEST_PAGE_SIZE - (linear & 0xfff);
+    Place low, high;
+    uint64_t value = 0;
+
+    resolve(cpu, set, linear, ACCESS_READ, &low);
+    resolve(cpu, set, wrap(cpu, linear + first), ACCESS_READ, &high);
+    place_read_bytes(cpu, &low, (uint8_t *)&value, first);
+    place_read_bytes(cpu, &high, (uint8_t *)&value + first, size - first);
+    return value;
+}
+
+static void store_crossing(Cpu *cpu, unsigned set, uint64_t linear, uint64_t value, unsigned size)
+{
+    unsigned first = GUEST_PAGE_SIZE - (linear & 0xfff);
+    Place low, high;
+
+    resolve(cpu, set, linear, ACCESS_WRITE, &low);
+    resolve(cpu, set, wrap(cpu, linear + first), ACCESS_WRITE, &high);
+    place_write_bytes(cpu, &low, (const uint8_t *)&value, first);
+    place_write_bytes(cpu, &high, (const uint8_t *)&value + first, size - first);
+}
+
+static __attribute__((noinline)) uint64_t load_slow(Cpu *cpu, unsigned set, uint64_t linear,
+                                                    unsigned size)
+{
+    Place place;
+
+    if ((linear & 0xfff) + size > GUEST_PAGE_SIZE)
+        return load_crossing(cpu, set, linear, size);
+    resolve(cpu, set, linear, ACCESS_READ, &place);
+    return place_read(cpu, &place, size);
+}
+
+static __attribute__((noinline)) void store_slow(Cpu *cpu, unsigned set, uint64_t linear,
+                                                 uint64_t value, unsigned size)
+{
+    Place place;
+
+    if ((linear & 0xfff) + size > GUEST_PAGE_SIZE) {
+        store_crossing(cpu, set, linear, value, size);
+        return;
+    }
+    resolve(cpu, set, linear, ACCESS_WRITE, &place);
+    place_write(cpu, &place, value, size);
+}
+
+static inline uint64_t load(Cpu *cpu, unsigned set, uint64_t linear, unsigned size)
+{
+    const TlbSet *tlb = &cpu->tlb[set];
+    unsigned i = entry_of(linear);
+
+    if (LIKELY(linear - tlb->load_tag[i] <= GUEST_PAGE_SIZE - size))
+        return read_sized((uint8_t *)(tlb->host[i] + (linear - tlb->load_tag[i])), size);
+    return load_slow(cpu, set, linear, size);
+}
+
+static inline void store(Cpu *cpu, unsigned set, uint64_t linear, uint64_t value, unsigned size)
+{
+    const TlbSet *tlb = &cpu->tlb[set];
+    unsigned i = entry_of(linear);
+
+    if (LIKELY(linear - tlb->store_tag[i] <= GUEST_PAGE_SIZE - size))
+        write_sized((uint8_t *)(tlb->host[i] + (linear - tlb->store_tag[i])), value, size);
+    else
+        store_slow(cpu, set, linear, value, size);
+}
+
+uint64_t mmu_load(Cpu *cpu, uint64_t linear, unsigned size)
+{
+    linear = wrap(cpu, linear);
+    if (UNLIKELY(cpu->mode & (MODE_AC | MODE_DEBUG)))
+        check_odd(cpu, linear, size, ACCESS_READ);
+    return load(cpu, cpu_mmu_index(cpu), linear, size);
+}
+
+void mmu_store(Cpu *cpu, uint64_t linear, uint64_t value, unsigned size)
+{
+    linear = wrap(cpu, linear);
+    if (UNLIKELY(cpu->mode & (MODE_AC | MODE_DEBUG)))
+        check_odd(cpu, linear, size, ACCESS_WRITE);
+    store(cpu, cpu_mmu_index(cpu), linear, value, size);
+}
+
+uint64_t mmu_load_as(Cpu *cpu, unsigned set, uint64_t linear, unsigned size)
+{
+    return load(cpu, set, wrap(cpu, linear), size);
+}
+
+void mmu_store_as(Cpu *cpu, unsigned set, uint64_t linear, uint64_t value, unsigned size)
+{
+    store(cpu, set, wrap(cpu, linear), value, size);
+}
+
+/* Implicit supervisor accesses: SMAP applies whatever RFLAGS.AC says. */
+uint64_t mmu_load_system(Cpu *cpu, uint64_t linear, unsigned size)
+{
+    return mmu_load_as(cpu, MMU_SUPERVISOR, linear, size);
+}
+
+void mmu_store_system(Cpu *cpu, uint64_t linear, uint64_t value, unsigned size)
+{
+    mmu_store_as(cpu, MMU_SUPERVISOR, linear, value, size);
+}
+
+unsigned mmu_set_for_cpl(const Cpu *cpu, unsigned cpl)
+{
+    if (cpl == 3)
+        return MMU_USER;
+    return (cpu->cr4 & CR4_SMAP) && (cpu->rflags & RFLAGS_AC) ? MMU_SUPERVISOR_USER
+                                                              : MMU_SUPERVISOR;
+}
+
+void mmu_probe_as(Cpu *cpu, unsigned set, uint64_t linear, unsigned length, MmuAccess access)
+{
+    const TlbSet *tlb = &cpu->tlb[set];
+    const uint64_t *tags = access == ACCESS_WRITE ? tlb->store_tag : tlb->load_tag;
+
+    linear = wrap(cpu, linear);
+    for (unsigned done = 0; done < length;) {
+        uint64_t at = wrap(cpu, linear + done);
+        Place place;
+
+        if (at - tags[entry_of(at)] >= GUEST_PAGE_SIZE)
+            resolve(cpu, set, at, access, &place);
+        done += GUEST_PAGE_SIZE - (at & 0xfff);
+    }
+}
+
+void mmu_probe(Cpu *cpu, uint64_t linear, unsigned length, MmuAccess access)
+{
+    mmu_probe_as(cpu, cpu_mmu_index(cpu), linear, length, access);
+}
+
+void mmu_load_bytes(Cpu *cpu, uint64_t linear, void *buffer, unsigned length)
+{
+    unsigned set = cpu_mmu_index(cpu);
+
+    linear = wrap(cpu, linear);
+    if (UNLIKELY(cpu->mode & (MODE_AC | MODE_DEBUG)))
+        check_odd(cpu, linear, length, ACCESS_READ);
+    mmu_probe_as(cpu, set, linear, length, ACCESS_READ);
+    for (unsigned done = 0; done < length;) {
+        uint64_t at = wrap(cpu, linear + done);
+        unsigned left = GUEST_PAGE_SIZE - (at & 0xfff);
+        unsigned piece = left < length - done ? left : length - done;
+        Place place;
+
+        resolve(cpu, set, at, ACCESS_READ, &place);
+        place_read_bytes(cpu, &place, (uint8_t *)buffer + done, piece);
+        done += piece;
+    }
+}
+
+void mmu_store_bytes(Cpu *cpu, uint64_t linear, const void *buffer, unsigned length)
+{
+    unsigned set = cpu_mmu_index(cpu);
+
+    linear = wrap(cpu, linear);
+    if (UNLIKELY(cpu->mode & (MODE_AC | MODE_DEBUG)))
+        check_odd(cpu, linear, length, ACCESS_WRITE);
+    mmu_probe_as(cpu, set, linear, length, ACCESS_WRITE);
+    for (unsigned done = 0; done < length;) {
+        uint64_t at = wrap(cpu, linear + done);
+        unsigned left = GUEST_PAGE_SIZE - (at & 0xfff);
+        unsigned piece = left < length - done ? left : length - done;
+        Place place;
+
+        resolve(cpu, set, at, ACCESS_WRITE, &place);
+        place_write_bytes(cpu, &place, (const uint8_t *)buffer + done, piece);
+        done += piece;
+    }
+}
+
+void *mmu_host_pointer(Cpu *cpu, uint64_t linear, unsigned size, MmuAccess access)
+{
+    unsigned set = cpu_mmu_index(cpu);
+    const TlbSet *tlb = &cpu->tlb[set];
+    const uint64_t *tags = access == ACCESS_WRITE ? tlb->store_tag : tlb->load_tag;
+    Place place;
+
+    linear = wrap(cpu, linear);
+    if (UNLIKELY(cpu->mode & (MODE_AC | MODE_DEBUG)))
+        check_odd(cpu, linear, size, access);
+    unsigned i = entry_of(linear);
+    if (LIKELY(linear - tags[i] <= GUEST_PAGE_SIZE - size))
+        return (uint8_t *)(tlb->host[i] + (linear - tags[i]));
+    if ((linear & 0xfff) + size > GUEST_PAGE_SIZE) {
+        mmu_probe_as(cpu, set, linear, size, access);
+        return NULL;
+    }
+    resolve(cpu, set, linear, access, &place);
+    return place.code ? NULL : place.host;
+}
+
+void *mmu_locked_pointer(Cpu *cpu, uint64_t linear, unsigned size)
+{
+    unsigned set = cpu_mmu_index(cpu);
+    Place place;
+
+    linear = wrap(cpu, linear);
+    if (UNLIKELY(cpu->mode & (MODE_AC | MODE_DEBUG)))
+        check_odd(cpu, linear, size, ACCESS_WRITE);
+    if ((linear & 0xfff) + size > GUEST_PAGE_SIZE) {
+        mmu_probe_as(cpu, set, linear, size, ACCESS_WRITE);
+        return NULL;
+    }
+    const TlbSet *tlb = &cpu->tlb[set];
+    unsigned i = entry_of(linear);
+    if (LIKELY(linear - tlb->store_tag[i] <= GUEST_PAGE_SIZE - size))
+        return (uint8_t *)(tlb->host[i] + (linear - tlb->store_tag[i]));
+    resolve(cpu, set, linear, ACCESS_WRITE, &place);
+    return place.host;
+}
+
+void mmu_locked_done(Cpu *cpu, uint64_t linear, unsigned size)
+{
+    unsigned set = cpu_mmu_index(cpu);
+    Place place;
+    uint32_t error;
+
+    linear = wrap(cpu, linear);
+    if (linear - cpu->tlb[set].store_tag[entry_of(linear)] < GUEST_PAGE_SIZE)
+        return;
+    if (try_resolve(cpu, set, linear, ACCESS_WRITE, &place, &error) && place.host)
+        report_code_store(cpu, &place, size);
+}
+
+/* --- instruction fetch -------------------------------------------------------------------------
+ */
+
+enum { FETCH_DEVICE = -1, FETCH_FAULT = -2 };
+
+static int fetch_fill(Cpu *cpu, uint64_t linear, Place *place, uint32_t *error)
+{
+    bool user = cpu->cpl == 3;
+    FetchTlb *fetch = &cpu->fetch[user];
+    TlbMap *map = &cpu->fetch_map[user];
+    unsigned i = entry_of(linear);
+    PageWalk walk;
+    MemoryTarget target;
+
+    cpu->count_tlb_misses++;
+    if (!paging_walk(cpu, linear, user ? MMU_USER : MMU_SUPERVISOR, ACCESS_FETCH, &walk)) {
+        *error = walk.error;
+        return FETCH_FAULT;
+    }
+    if (!find_place(cpu, walk.physical, place, &target))
+        return FETCH_DEVICE;
+    fetch->tag[i] = linear & GUEST_PAGE_MASK;
+    fetch->host[i] = (uintptr_t)place->host & GUEST_PAGE_MASK;
+    fetch->ram[i] = place->block->id_base + (place->block_offset & GUEST_PAGE_MASK);
+    map_set(map->used, i, true);
+    map_set(map->global, i, walk.global);
+    map_set(map->large, i, walk.large);
+    return (int)i;
+}
+
+static int fetch_find(Cpu *cpu, uint64_t linear, Place *place, uint32_t *error)
+{
+    unsigned i = entry_of(linear);
+
+    if (LIKELY(linear - cpu->fetch[cpu->cpl == 3].tag[i] < GUEST_PAGE_SIZE))
+        return (int)i;
+    return fetch_fill(cpu, linear, place, error);
+}
+
+int mmu_fetch_entry(Cpu *cpu, uint64_t linear)
+{
+    Place place;
+    uint32_t error;
+
+    linear = wrap(cpu, linear);
+    int i = fetch_find(cpu, linear, &place, &error);
+    if (i == FETCH_FAULT)
+        cpu_raise_pf(cpu, linear, error);
+    return i;
+}
+
+unsigned mmu_fetch(Cpu *cpu, uint64_t linear, uint8_t *buffer, unsigned needed)
+{
+    unsigned have = 0;
+
+    while (have < FETCH_MAX) {
+        uint64_t at = wrap(cpu, linear + have);
+        unsigned left = GUEST_PAGE_SIZE - (at & 0xfff);
+        Place place;
+        uint32_t error;
+        int i = fetch_find(cpu, at, &place, &error);
+
+        if (i == FETCH_FAULT) {
+            if (have >= (needed ? needed : 1))
+                break;
+            cpu_raise_pf(cpu, at, error);
+        }
+        if (i == FETCH_DEVICE) {
+            /* One byte at a time and no more than asked for: reading may have effects. */
+            if (have >= (needed ? needed : 1))
+                break;
+            buffer[have++] = (uint8_t)place_read(cpu, &place, 1);
+            continue;
+        }
+        const FetchTlb *fetch = &cpu->fetch[cpu->cpl == 3];
+        const uint8_t *host = (const uint8_t *)(fetch->host[i] + (at - fetch->tag[i]));
+        for (; left && have < FETCH_MAX; left--)
+            buffer[have++] = *(const volatile uint8_t *)host++;
+    }
+    return have;
+}
+
+/* --- the rest ----------------------------------------------------------------------------------
+ */
+
+void mmu_load_pdptes(Cpu *cpu, uint64_t cr3)
+{
+    /* Bits 2:1, 8:5 and above MAXPHYADDR are reserved in a present PDPTE (SDM table 4-8). */
+    const uint64_t reserved = 0x1e6ull | ~(((uint64_t)1 << CPUID_PHYSICAL_BITS) - 1);
+    uint64_t pdpte[4];
+
+    for (unsigned i = 0; i < 4; i++) {
+        Place place;
+        MemoryTarget target;
+
+        find_place(cpu, paging_a20(cpu, (cr3 & 0xffffffe0) + i * 8), &place, &target);
+        pdpte[i] = place_read(cpu, &place, 8);
+        if ((pdpte[i] & 1) && (pdpte[i] & reserved))
+            cpu_raise_error(cpu, EXC_GP, 0);
+    }
+    for (unsigned i = 0; i < 4; i++)
+        cpu->pdpte[i] = pdpte[i];
+}
+
+bool mmu_translate_debug(Cpu *cpu, uint64_t linear, uint64_t *physical)
+{
+    PageWalk walk;
+
+    if (!paging_walk_debug(cpu, wrap(cpu, linear), &walk))
+        return false;
+    *physical = walk.physical;
+    return true;
+}
