@@ -37,11 +37,14 @@ void display_set_text(Display *display, const uint16_t *cells, int columns, int 
 /* A video device's hook: draw now if anything changed (called at refresh time, board thread). */
 typedef void (*DisplayRefresh)(void *opaque);
 void display_set_source(Display *display, DisplayRefresh refresh, void *opaque);
-void display_refresh(Display *display);
+/* Lets the source draw. Returns the milliseconds after which calling again is worthwhile: one frame
+ * while the picture moves, longer the longer it stands still or when nobody watches. */
+int display_refresh(Display *display);
 
 /* --- the clients' side: any thread --- */
 typedef struct DisplayClient DisplayClient;
-/* CHANGED is called on the board thread after a publish; it must only wake its owner. */
+/* CHANGED is called on the board thread after a publish; it must only wake its owner, and must not
+ * free a client. */
 DisplayClient *display_client_new(Display *display, void (*changed)(void *opaque), void *opaque);
 void display_client_free(DisplayClient *client);
 /* Locks the newest frame for reading until display_client_unlock (short: a copy). Fills RECTS with
