@@ -2,11 +2,13 @@
 
 #include "core/config/options.h"
 #include "core/devices/debugcon.h"
+#include "core/devices/vga.h"
 
 #include <string.h>
 
 /* The table of device classes that -device knows; devices of the board itself are not in it. */
 const DeviceClass *const device_classes[] = {
+    &vga_class,
     &isa_debug_exit_class,
     &isa_debugcon_class,
     NULL,

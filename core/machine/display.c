@@ -2,8 +2,9 @@
 
 /*
  * The published picture. The video device draws into a draft that nobody else sees; publishing
- * copies the damaged rectangles into a frame no client is reading. A client that holds a frame keeps
- * only that frame: when all are held the publish waits for a later one, the device never does.
+ * copies the damaged rectangles into a frame no client is reading. A client that holds a frame
+ * keeps only that frame: when all are held the publish waits for a later one, the device never
+ * does.
  */
 
 #include "core/machine/display.h"
@@ -16,12 +17,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define MAX_SIDE    4096
-#define N_FRAMES    3
-#define MAX_DAMAGE  32
-#define SLOT_BYTES  ((size_t)MAX_SIDE * MAX_SIDE * 4)
-#define DRAFT_SLOT  N_FRAMES
-#define TOTAL_BYTES (SLOT_BYTES * (N_FRAMES + 1))
+#define MAX_SIDE          4096
+#define N_FRAMES          3
+#define MAX_DAMAGE        32
+#define SLOT_BYTES        ((size_t)MAX_SIDE * MAX_SIDE * 4)
+#define DRAFT_SLOT        N_FRAMES
+#define TOTAL_BYTES       (SLOT_BYTES * (N_FRAMES + 1))
 
 /* Refresh intervals, and the time a picture stands still before the longer one is used. */
 #define REFRESH_MOVING_MS 16
@@ -40,7 +41,7 @@ typedef struct {
 typedef struct {
     int width, height;
     uint64_t serial;
-    int readers;   /* clients that hold it */
+    int readers;    /* clients that hold it */
     Damage missing; /* what the draft has and this frame has not; only while the sizes agree */
 } Frame;
 
@@ -57,7 +58,7 @@ struct Display {
     int fd;
 
     /* The video device's side. */
-    int width, height; /* of the draft */
+    int width, height;  /* of the draft */
     Damage unpublished; /* damage that found no free frame */
     DisplayRefresh refresh;
     void *refresh_opaque;
@@ -262,7 +263,8 @@ static bool publish_pending(Display *display)
 
     g_mutex_lock(&display->clients_lock);
     g_mutex_lock(&display->lock);
-    bool resized = display->newest < 0 || display->frames[display->newest].width != display->width ||
+    bool resized = display->newest < 0 ||
+                   display->frames[display->newest].width != display->width ||
                    display->frames[display->newest].height != display->height;
     frame->width = display->width;
     frame->height = display->height;

@@ -422,10 +422,10 @@ VECTOR_SAFE MemoryTarget memory_lookup(MemoryMap *map, uint64_t address, bool *w
 
 /* --- access ----------------------------------------------------------------------------------- */
 
-static void write_ram(MemoryMap *map, RamBlock *block, uint64_t offset, const void *data,
-                      size_t length)
+void ram_block_written(RamBlock *block, uint64_t offset, uint64_t length)
 {
-    memcpy(block->host + offset, data, length);
+    MemoryMap *map = block->map;
+
     for (uint64_t page = offset & GUEST_PAGE_MASK; page < offset + length;
          page += GUEST_PAGE_SIZE) {
         if (ram_block_note_store(block, page) && map->written) {
@@ -434,6 +434,12 @@ static void write_ram(MemoryMap *map, RamBlock *block, uint64_t offset, const vo
             map->written(map->listener, block, first, end - first);
         }
     }
+}
+
+static void write_ram(RamBlock *block, uint64_t offset, const void *data, size_t length)
+{
+    memcpy(block->host + offset, data, length);
+    ram_block_written(block, offset, length);
 }
 
 static uint64_t little_endian(const uint8_t *bytes, unsigned size)
@@ -471,7 +477,7 @@ static void region_write(MemoryRegion *region, uint64_t offset, uint64_t value, 
         if (region->ops->write)
             region->ops->write(region->opaque, offset, value, size);
     } else if (region->write_block) {
-        write_ram(region->map, region->write_block, region->write_offset + offset, &value, size);
+        write_ram(region->write_block, region->write_offset + offset, &value, size);
     }
 }
 
@@ -529,7 +535,7 @@ bool memory_write(MemoryMap *map, uint64_t address, const void *buffer, size_t l
             n = access_size(address, n);
             region_write(region, offset, little_endian(in, n), n);
         } else if (region->write_block) {
-            write_ram(map, region->write_block, region->write_offset + offset, in, n);
+            write_ram(region->write_block, region->write_offset + offset, in, n);
         } else {
             complete = false;
         }

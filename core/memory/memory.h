@@ -123,6 +123,9 @@ void memory_mmio_write(MemoryMap *map, uint64_t address, uint64_t value, unsigne
 /* Store slow path of a vCPU (any thread): the page at BLOCK+OFFSET is about to be written: it is
  * no longer clean. Returns true if it still holds translated code. */
 bool ram_block_note_store(RamBlock *block, uint64_t offset);
+/* A device changed [offset, offset+length) of BLOCK through its host pointer: the pages are no
+ * longer clean, and the code listener is told. Board lock. */
+void ram_block_written(RamBlock *block, uint64_t offset, uint64_t length);
 void ram_block_set_code(RamBlock *block, uint64_t offset, bool has_code);
 
 /* --- I/O ports ------------------------------------------------------------------------------ */
