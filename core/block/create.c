@@ -109,6 +109,19 @@ bool block_parse_size(const char *text, uint64_t *size)
     return true;
 }
 
+bool block_options_refuse_rest(GHashTable *options, const char *format, GError **error)
+{
+    GHashTableIter iter;
+    gpointer name;
+
+    g_hash_table_iter_init(&iter, options);
+    if (!g_hash_table_iter_next(&iter, &name, NULL))
+        return true;
+    g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_UNSUPPORTED,
+                "The option “%s” is not supported for %s images.", (char *)name, format);
+    return false;
+}
+
 /* ---- creation ---- */
 
 static void set_no_space(GError **error, const char *path, int code)
@@ -123,7 +136,7 @@ static void set_no_space(GError **error, const char *path, int code)
 static bool create_raw(BlockFile *file, uint64_t size, GHashTable *options, GError **error)
 {
     g_autofree char *preallocation = block_options_take(options, "preallocation");
-    int result = block_file_truncate(file, size);
+    int result;
 
     if (preallocation && !g_str_equal(preallocation, "off") &&
         !g_str_equal(preallocation, "falloc") && !g_str_equal(preallocation, "full")) {
@@ -131,24 +144,16 @@ static bool create_raw(BlockFile *file, uint64_t size, GHashTable *options, GErr
                     "“preallocation=%s” should be off, falloc or full.", preallocation);
         return false;
     }
+    if (!block_options_refuse_rest(options, "raw", error))
+        return false;
+    result = block_file_truncate(file, 0); /* drops what an old file held */
+    if (result == 0)
+        result = block_file_truncate(file, size);
     if (result == 0 && preallocation && size > 0 && !g_str_equal(preallocation, "off"))
         result = posix_fallocate(file->fd, 0, (off_t)size);
     if (result)
         set_no_space(error, file->path, result);
     return result == 0;
-}
-
-static bool refuse_unknown(GHashTable *options, const char *format, GError **error)
-{
-    GHashTableIter iter;
-    gpointer name;
-
-    g_hash_table_iter_init(&iter, options);
-    if (!g_hash_table_iter_next(&iter, &name, NULL))
-        return true;
-    g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_UNSUPPORTED,
-                "The option “%s” is not supported for %s images.", (char *)name, format);
-    return false;
 }
 
 /* The size of the backing file, which also shows that there is one and that it can be used. */
@@ -208,7 +213,6 @@ bool block_image_create(const char *path, const char *format, uint64_t size, con
     bool ok = driver == &block_raw_driver
                   ? create_raw(file, size, table, error)
                   : qcow2_create(file, size, table, backing, backing_format, error);
-    ok = ok && refuse_unknown(table, driver->name, error);
     int result = ok ? block_file_sync(file) : 0;
     if (result)
         set_no_space(error, path, result);

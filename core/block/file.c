@@ -138,11 +138,6 @@ BlockFile *block_file_create(const char *path, GError **error)
         block_file_close(file);
         return NULL;
     }
-    if (ftruncate(fd, 0) != 0) {
-        set_open_error(error, path, true, errno);
-        block_file_close(file);
-        return NULL;
-    }
     return file;
 }
 

@@ -44,7 +44,7 @@ typedef enum {
 } BlockFileFlags;
 
 BlockFile *block_file_open(const char *path, BlockFileFlags flags, GError **error);
-/* Makes or empties PATH; a file somebody uses is refused before it loses a byte. */
+/* Opens PATH to make an image of it. What is there is not touched yet. */
 BlockFile *block_file_create(const char *path, GError **error);
 /* An unlinked file in $TMPDIR or /var/tmp. */
 BlockFile *block_file_temporary(GError **error);

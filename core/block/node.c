@@ -144,7 +144,7 @@ char *block_backing_path(BlockFile *file, const char *backing_name, GError **err
                     file->path, backing_name);
         return NULL;
     }
-    return g_build_filename(file->directory, name, NULL);
+    return strchr(file->path, '/') ? g_build_filename(file->directory, name, NULL) : g_strdup(name);
 }
 
 static BlockNode *open_one(const char *path, const char *format, BlockFileFlags file_flags,

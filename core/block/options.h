@@ -15,5 +15,7 @@ char *block_options_take(GHashTable *options, const char *name);
 bool block_options_take_bool(GHashTable *options, const char *name, bool *value, GError **error);
 bool block_options_take_size(GHashTable *options, const char *name, uint64_t *value,
                              GError **error);
+/* True if none are left; otherwise one is refused by name, as unknown to images of FORMAT. */
+bool block_options_refuse_rest(GHashTable *options, const char *format, GError **error);
 /* "512", "1.5G", "64k": powers of 1024. */
 bool block_parse_size(const char *text, uint64_t *size);

@@ -9,8 +9,8 @@
  * temporary file. */
 BlockNode *qcow2_temporary_overlay(BlockNode *backing, GError **error);
 
-/* See block_image_create; OPTIONS are removed from the table as they are understood. FILE is empty
- * and stays the caller's. */
+/* See block_image_create; OPTIONS are removed from the table as they are understood, and others
+ * refused before FILE is emptied. FILE stays the caller's. */
 bool qcow2_create(BlockFile *file, uint64_t size, GHashTable *options, const char *backing,
                   const char *backing_format, GError **error);
 

@@ -322,7 +322,9 @@ bool qcow2_create(BlockFile *file, uint64_t size, GHashTable *table, const char 
     if (!put_header(header, &options, &layout, size, backing, backing_format, error))
         return false;
     /* The header is last: until then this is no qcow2 image. */
-    int result = write_layout(file, &options, &layout);
+    int result = block_file_truncate(file, 0);
+    if (result == 0)
+        result = write_layout(file, &options, &layout);
     if (result == 0)
         result = block_file_sync(file);
     if (result == 0)
