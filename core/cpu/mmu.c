@@ -159,10 +159,14 @@ void mmu_flush_stores_to(Cpu *cpu, const void *host_page)
 
 /* --- filling ---------------------------------------------------------------------------------- */
 
-static bool page_flags(const Place *place)
+/* Stores to the page must come by here. */
+static bool stores_watched(const Place *place)
 {
-    return atomic_load_explicit(&place->block->flags[place->block_offset >> GUEST_PAGE_SHIFT],
-                                memory_order_relaxed);
+    uint8_t flags =
+        atomic_load_explicit(&place->block->flags[place->block_offset >> GUEST_PAGE_SHIFT],
+                             memory_order_relaxed);
+
+    return flags & (PAGE_HAS_CODE | PAGE_CLEAN);
 }
 
 static void fill_data(Cpu *cpu, unsigned set, uint64_t linear, const PageWalk *walk,
@@ -216,11 +220,11 @@ static bool try_resolve(Cpu *cpu, unsigned set, uint64_t linear, MmuAccess acces
     }
     if (!place->host)
         return true;
-    if (store && page_flags(place))
+    if (store && stores_watched(place))
         place->code = ram_block_note_store(place->block, place->block_offset);
     if (cacheable)
         fill_data(cpu, set, linear, &walk, place,
-                  walk.writable && walk.dirty && target.writable && !page_flags(place));
+                  walk.writable && walk.dirty && target.writable && !stores_watched(place));
     return true;
 }
 
