@@ -91,7 +91,7 @@ static inline uint32_t peek32(Fixture *f, uint64_t address)
  * cpu->raised_error. */
 #define CATCH(CPU, ...)                                                                            \
     ({                                                                                             \
-        volatile int caught_ = -1;                                                                          \
+        volatile int caught_ = -1;                                                                 \
         if (sigsetjmp((CPU)->escape, 0) == 0) {                                                    \
             __VA_ARGS__;                                                                           \
         } else {                                                                                   \
