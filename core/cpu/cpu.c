@@ -103,11 +103,6 @@ void cpu_set_rflags(Cpu *cpu, uint64_t value, uint64_t mask)
         atomic_fetch_or(&cpu->requests, REQUEST_INTERRUPT);
 }
 
-/* Replaced by the JIT's when it is linked in: without it nothing is ever live. */
-__attribute__((weak)) void cpu_spill_vectors(Cpu *cpu)
-{
-}
-
 /* --- raising -----------------------------------------------------------------------------------
  */
 

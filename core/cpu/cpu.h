@@ -255,7 +255,7 @@ struct Cpu {
     const CpuidModel *model;
     CpuAccel accel;
     Jit *jit_shared;
-    struct InterpCache *interp_cache; /* decoded instructions, by bytes; one g_malloc() block */
+    struct InterpCache *interp_cache; /* decoded instructions, by bytes */
     struct CpuThread *thread;  /* run loop bookkeeping: vcpu.c */
 
     /* Statistics, read racily by the board once a second. */

@@ -71,8 +71,7 @@ static bool isa_set_exists(const ZydisDecodedInstruction *zi)
     }
 }
 
-/* --- operands
- * ------------------------------------------------------------------------------------- */
+/* --- operands --------------------------------------------------------------------------------- */
 
 static void set_register(InsnOperand *operand, ZydisRegister reg)
 {
@@ -169,6 +168,7 @@ static void set_operands(Insn *insn, const ZydisDecodedInstruction *zi,
         to->actions = from->actions;
         to->hidden = from->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN;
         to->size = bytes_of(from->size);
+        to->encoding = from->encoding;
         switch (from->type) {
         case ZYDIS_OPERAND_TYPE_REGISTER: set_register(to, from->reg.value); break;
         case ZYDIS_OPERAND_TYPE_MEMORY:
@@ -198,8 +198,7 @@ static void set_operands(Insn *insn, const ZydisDecodedInstruction *zi,
     }
 }
 
-/* --- classes
- * ------------------------------------------------------------------------------------------ */
+/* --- classes ---------------------------------------------------------------------------------- */
 
 static bool is_vector_set(ZydisISASet set)
 {
@@ -335,8 +334,37 @@ static bool touches_memory(const ZydisDecodedInstruction *zi)
     }
 }
 
-/* --- layout
- * ------------------------------------------------------------------------------------------- */
+/* The alignment that a vector instruction's memory operand must have (SDM 2A, 2.4). */
+static unsigned required_alignment(const Insn *insn, const ZydisDecodedInstruction *zi)
+{
+    if (!(insn->category_flags & INSN_HAS_MEMORY))
+        return 0;
+    if (zi->mnemonic == ZYDIS_MNEMONIC_CVTPD2PI || zi->mnemonic == ZYDIS_MNEMONIC_CVTTPD2PI)
+        return 16;
+    /* AMD's processors take the SHA instructions' operands unaligned. */
+    if (zi->meta.isa_set == ZYDIS_ISA_SET_SHA && __builtin_cpu_is("amd"))
+        return 0;
+    switch (zi->meta.exception_class) {
+    case ZYDIS_EXCEPTION_CLASS_AVX1: return insn->mem_size;
+    case ZYDIS_EXCEPTION_CLASS_SSE1:
+    case ZYDIS_EXCEPTION_CLASS_SSE2:
+    case ZYDIS_EXCEPTION_CLASS_SSE4: break;
+    default: return 0;
+    }
+    switch (zi->mnemonic) {
+    case ZYDIS_MNEMONIC_LDDQU:
+    case ZYDIS_MNEMONIC_MOVDQU:
+    case ZYDIS_MNEMONIC_MOVUPD:
+    case ZYDIS_MNEMONIC_MOVUPS:
+    case ZYDIS_MNEMONIC_PCMPESTRI:
+    case ZYDIS_MNEMONIC_PCMPESTRM:
+    case ZYDIS_MNEMONIC_PCMPISTRI:
+    case ZYDIS_MNEMONIC_PCMPISTRM: return 0;
+    default: return insn->mem_size == 16 ? 16 : 0;
+    }
+}
+
+/* --- layout ----------------------------------------------------------------------------------- */
 
 static bool is_legacy_prefix(uint8_t byte)
 {
@@ -405,8 +433,7 @@ static void set_layout(Insn *insn, const ZydisDecodedInstruction *zi, const uint
         insn->immediate2 = zi->raw.imm[1].value.u;
 }
 
-/* --- decoding
- * ------------------------------------------------------------------------------------------ */
+/* --- decoding --------------------------------------------------------------------------------- */
 
 static ZydisDecoder decoder_for(uint32_t mode)
 {
@@ -444,6 +471,7 @@ DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode
     memset(insn, 0, sizeof *insn);
     memcpy(insn->bytes, bytes, zi.length);
     insn->mnemonic = zi.mnemonic;
+    insn->isa_set = zi.meta.isa_set;
     insn->length = zi.length;
     insn->opsize = zi.operand_width / 8;
     insn->address_size = zi.address_width / 8;
@@ -460,6 +488,7 @@ DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode
     if (!touches_memory(&zi))
         insn->category_flags &= ~INSN_HAS_MEMORY;
     insn->category_flags |= classify(insn, &zi);
+    insn->mem_align = required_alignment(insn, &zi);
     set_layout(insn, &zi, bytes, mode);
     if (zi.cpu_flags) {
         const ZydisAccessedFlags *flags = zi.cpu_flags;

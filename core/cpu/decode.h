@@ -23,10 +23,12 @@ typedef struct {
     uint8_t size;      /* bytes (0: none or more than 255, e.g. FXSAVE) */
     uint8_t actions;   /* ZYDIS_OPERAND_ACTION_* as Zydis gives */
     uint8_t hidden;    /* implied, not encoded */
+    uint8_t encoding;  /* ZydisOperandEncoding: which field names it */
 } InsnOperand;
 
 typedef struct {
     uint16_t mnemonic;   /* ZydisMnemonic */
+    uint16_t isa_set;    /* ZydisISASet */
     uint8_t length;
     uint8_t opsize;      /* operand width in bytes: 1, 2, 4, 8 */
     uint8_t address_size;/* 2, 4, 8 */
@@ -43,6 +45,7 @@ typedef struct {
     uint8_t mem_index;
     uint8_t mem_scale;   /* 1, 2, 4, 8 */
     uint8_t mem_size;    /* bytes; 0 for LEA and areas over 255 bytes */
+    uint8_t mem_align;   /* vector instructions: alignment whose lack is #GP(0); 0: any */
     int64_t displacement;
     uint64_t immediate;  /* sign-extended as the instruction does */
     uint64_t immediate2; /* ENTER level, EXTRQ; far selector */

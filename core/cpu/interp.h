@@ -13,3 +13,9 @@ void interp_one(Cpu *cpu);
 
 /* Executes decoded INSN, which stands at cpu->rip with cpu->next_rip set. */
 void interp_execute(Cpu *cpu, const Insn *insn);
+
+/* False for instructions of an extension that the CPU's CPUID model does not show: #UD. */
+bool interp_insn_exists(const Cpu *cpu, const Insn *insn);
+
+/* Frees cpu->interp_cache. */
+void interp_free(Cpu *cpu);

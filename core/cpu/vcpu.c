@@ -28,9 +28,8 @@
 #define C_STACK      (1024 * 1024)
 #define GUARD        4096
 
-/* Absent from programs that link only half of the CPU. */
+/* Absent from programs that link without the translator. */
 #pragma weak jit_run
-#pragma weak interp_one
 
 typedef struct Call Call;
 struct Call {
@@ -175,7 +174,7 @@ void cpu_free(Cpu *cpu)
     g_mutex_clear(&thread->mutex);
     g_cond_clear(&thread->wake);
     g_cond_clear(&thread->reported);
-    g_free(cpu->interp_cache);
+    interp_free(cpu);
     munmap(thread->mapping, thread->mapping_size);
     g_free(thread);
 }
