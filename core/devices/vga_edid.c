@@ -21,6 +21,7 @@ static void detailed_timing(uint8_t *d, unsigned width, unsigned height)
     unsigned h_blank = 160, h_front = 48, h_sync = 32;
     unsigned v_front = 3, v_sync = 6, v_blank = MAX(height * 46 / 1500, v_front + v_sync + 6);
     uint64_t clock = (uint64_t)(width + h_blank) * (height + v_blank) * REFRESH_HZ / 10000;
+    clock = MIN(clock, UINT16_MAX); /* the largest pictures refresh more slowly */
     unsigned mm_x = millimetres(width), mm_y = millimetres(height);
     d[0] = (uint8_t)clock; /* 10 kHz */
     d[1] = (uint8_t)(clock >> 8);

@@ -130,7 +130,7 @@ static const OptionInfo options[] = {
     {"yres", OPTION_UINT, "800", 480, 4095, NULL, "height the monitor prefers, in pixels"},
     {"romfile", OPTION_STRING, "vgabios-stdvga.bin", 0, 0, NULL,
      "VGA BIOS, a firmware name or a path; empty for none"},
-    {NULL},
+    {.name = NULL},
 };
 
 static uint64_t vram_size(uint64_t megabytes)

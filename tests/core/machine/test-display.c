@@ -172,6 +172,55 @@ static void test_random(void)
     display_free(display);
 }
 
+/* Readers on their own threads never see half a frame, nor time going backwards. */
+typedef struct {
+    Display *display;
+    _Atomic bool stop;
+} Race;
+
+static gpointer read_frames(gpointer data)
+{
+    Race *race = data;
+    DisplayClient *client = display_client_new(race->display, NULL, NULL);
+    uint64_t serial = 0, frames = 0;
+    while (!race->stop) {
+        DisplayFrame frame;
+        DisplayRect rects[4];
+        display_client_lock(client, &frame, rects, 4);
+        if (frame.width && frame.serial != serial) {
+            g_assert_cmpuint(frame.serial, >, serial);
+            serial = frame.serial;
+            frames++;
+            uint32_t first = pixel(&frame, 0, 0);
+            for (int y = 0; y < frame.height; y++)
+                for (int x = 0; x < frame.width; x++)
+                    g_assert_cmphex(pixel(&frame, x, y), ==, first);
+        }
+        display_client_unlock(client);
+    }
+    display_client_free(client);
+    g_assert_cmpuint(frames, >, 0);
+    return NULL;
+}
+
+static void test_threads(void)
+{
+    Race race = {.display = display_new()};
+    GThread *readers[3];
+    fill(race.display, 64, 48, (DisplayRect){0, 0, 64, 48}, 1);
+    for (int i = 0; i < 3; i++)
+        readers[i] = g_thread_new("reader", read_frames, &race);
+    int64_t end = g_get_monotonic_time() + 200000;
+    for (uint32_t i = 2; g_get_monotonic_time() < end; i++) {
+        int height = 32 + (int)(i / 256 % 17);
+        fill(race.display, 64, height, (DisplayRect){0, 0, 64, height}, i);
+    }
+    race.stop = true;
+    for (int i = 0; i < 3; i++)
+        g_thread_join(readers[i]);
+    display_free(race.display);
+}
+
 static void test_text(void)
 {
     Display *display = display_new();
@@ -223,6 +272,7 @@ int main(int argc, char **argv)
     g_test_add_func("/display/damage", test_damage);
     g_test_add_func("/display/slow-clients", test_slow_clients);
     g_test_add_func("/display/random", test_random);
+    g_test_add_func("/display/threads", test_threads);
     g_test_add_func("/display/text", test_text);
     g_test_add_func("/display/save", test_save);
     return g_test_run();
