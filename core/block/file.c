@@ -185,15 +185,15 @@ int block_file_size(BlockFile *file, uint64_t *size)
     return 0;
 }
 
-bool block_file_same(const BlockFile *a, const BlockFile *b)
+bool block_file_is(const BlockFile *file, const char *path)
 {
-    struct stat sa, sb;
+    struct stat here, there;
 
-    if (fstat(a->fd, &sa) != 0 || fstat(b->fd, &sb) != 0)
+    if (fstat(file->fd, &here) != 0 || stat(path, &there) != 0)
         return false;
-    if (a->is_device && b->is_device)
-        return sa.st_rdev == sb.st_rdev;
-    return sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+    if (file->is_device && S_ISBLK(there.st_mode))
+        return here.st_rdev == there.st_rdev;
+    return here.st_dev == there.st_dev && here.st_ino == there.st_ino;
 }
 
 /* One system call's worth of CURSOR, without consuming it. */

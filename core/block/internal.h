@@ -61,7 +61,8 @@ int block_file_zero(BlockFile *file, uint64_t offset, uint64_t length);
 int block_file_punch(BlockFile *file, uint64_t offset, uint64_t length);
 int block_file_truncate(BlockFile *file, uint64_t size);
 int block_file_sync(BlockFile *file);
-bool block_file_same(const BlockFile *a, const BlockFile *b);
+/* Whether PATH leads to FILE, by whatever name. */
+bool block_file_is(const BlockFile *file, const char *path);
 
 /* ---- formats (one driver a format) and nodes (node.c) ---- */
 

@@ -167,10 +167,10 @@ static BlockNode *open_one(const char *path, const char *format, BlockFileFlags 
     return node;
 }
 
-static bool is_in_chain(const BlockNode *node, const BlockNode *chain)
+static bool is_in_chain(const BlockNode *chain, const char *path)
 {
     for (; chain; chain = chain->backing)
-        if (chain != node && block_file_same(chain->file, node->file))
+        if (block_file_is(chain->file, path))
             return true;
     return false;
 }
@@ -188,19 +188,19 @@ BlockNode *block_node_open(const char *path, const char *format, BlockFileFlags 
         g_autofree char *next = block_backing_path(last->file, last->backing_name, error);
         if (!next)
             goto fail;
+        if (is_in_chain(top, next)) {
+            g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_FORMAT,
+                        "“%s” has itself among its backing files, by way of “%s”. Give it another "
+                        "backing file (“qemu-img rebase -u”).",
+                        next, last->file->path);
+            goto fail;
+        }
         GError *cause = NULL;
         last->backing = open_one(next, last->backing_format,
                                  file_flags & (BLOCK_FILE_NO_LOCK | BLOCK_FILE_DIRECT), 0, &cause);
         if (!last->backing) {
             g_propagate_prefixed_error(error, cause, "The backing file of “%s” is not usable. ",
                                        last->file->path);
-            goto fail;
-        }
-        if (is_in_chain(last->backing, top)) {
-            g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_FORMAT,
-                        "“%s” has itself among its backing files, by way of “%s”. Give it another "
-                        "backing file (“qemu-img rebase -u”).",
-                        next, last->file->path);
             goto fail;
         }
         if (++depth > MAX_CHAIN) {
