@@ -9,8 +9,12 @@
 /* --- which instructions exist -------------------------------------------------------------------
  */
 
-static bool isa_set_exists(const ZydisDecodedInstruction *zi)
+static bool exists(const ZydisDecodedInstruction *zi)
 {
+    /* PREFETCHW with a register: a NOP for Intel, undefined for AMD. */
+    if (zi->opcode_map == ZYDIS_OPCODE_MAP_0F && zi->opcode == 0x0d && zi->raw.modrm.mod == 3 &&
+        __builtin_cpu_is("amd"))
+        return false;
     if (zi->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX ||
         zi->encoding == ZYDIS_INSTRUCTION_ENCODING_MVEX ||
         zi->encoding == ZYDIS_INSTRUCTION_ENCODING_XOP ||
@@ -230,9 +234,19 @@ static bool is_vector_set(ZydisISASet set)
     }
 }
 
-static bool is_x87_set(ZydisISASet set)
+/* To a general register, from memory: no vector register, but MXCSR. */
+static bool is_scalar_conversion(ZydisMnemonic mnemonic)
 {
-    return set == ZYDIS_ISA_SET_X87 || set == ZYDIS_ISA_SET_FCMOV || set == ZYDIS_ISA_SET_SSE3X87;
+    return mnemonic == ZYDIS_MNEMONIC_CVTSD2SI || mnemonic == ZYDIS_MNEMONIC_CVTSS2SI ||
+           mnemonic == ZYDIS_MNEMONIC_CVTTSD2SI || mnemonic == ZYDIS_MNEMONIC_CVTTSS2SI;
+}
+
+/* The ESC opcodes and FWAIT. */
+static bool is_x87(const ZydisDecodedInstruction *zi)
+{
+    return zi->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
+           zi->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT &&
+           ((zi->opcode & 0xf8) == 0xd8 || zi->opcode == 0x9b);
 }
 
 static bool is_system_category(ZydisInstructionCategory category)
@@ -297,9 +311,9 @@ static unsigned classify(const Insn *insn, const ZydisDecodedInstruction *zi)
         category == ZYDIS_CATEGORY_UNCOND_BR || category == ZYDIS_CATEGORY_INTERRUPT ||
         category == ZYDIS_CATEGORY_SYSCALL || category == ZYDIS_CATEGORY_SYSRET)
         flags |= INSN_IS_BRANCH;
-    if (is_x87_set(zi->meta.isa_set))
+    if (is_x87(zi))
         flags |= INSN_IS_X87;
-    if (is_vector_set(zi->meta.isa_set))
+    if (is_vector_set(zi->meta.isa_set) || is_scalar_conversion(zi->mnemonic))
         flags |= INSN_IS_VECTOR;
     if (is_system_category(category) || is_system_mnemonic(zi->mnemonic) ||
         zi->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
@@ -465,7 +479,7 @@ DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode
         return available == INSN_MAX_BYTES ? DECODE_TOO_LONG : DECODE_NEED_MORE;
     if (status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG)
         return DECODE_TOO_LONG;
-    if (!ZYAN_SUCCESS(status) || !isa_set_exists(&zi))
+    if (!ZYAN_SUCCESS(status) || !exists(&zi))
         return DECODE_INVALID;
 
     memset(insn, 0, sizeof *insn);

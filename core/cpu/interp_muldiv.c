@@ -68,8 +68,9 @@ static bool signed_quotient_fits(const Cpu *cpu, uint64_t raw_divisor, unsigned 
     else if (size == 8)
         dividend = (__int128)((unsigned __int128)cpu->gpr[RDX] << 64 | cpu->gpr[RAX]);
     else
-        dividend = (__int128)((unsigned __int128)sign_extend(cpu->gpr[RDX], size) << (size * 8)) |
-                   gpr_read(cpu, RAX, size);
+        dividend =
+            (__int128)(int64_t)sign_extend(cpu->gpr[RDX], size) * ((__int128)1 << (size * 8)) +
+            gpr_read(cpu, RAX, size);
     /* |quotient| < 2^(bits-1), or = 2^(bits-1) when negative. */
     unsigned __int128 n = dividend < 0 ? -(unsigned __int128)dividend : (unsigned __int128)dividend;
     unsigned __int128 d = divisor < 0 ? -(unsigned __int128)divisor : (unsigned __int128)divisor;

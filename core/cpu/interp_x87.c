@@ -19,7 +19,8 @@ enum {
     FSW_TOP_SHIFT = 11,
     FSW_B = 1 << 15,
     X87_EXCEPTIONS = 0x3f,
-    FCW_1 = 1 << 6
+    FCW_1 = 1 << 6,
+    FCW_MASK = 0x1f7f
 };
 enum { IMAGE_FCW = 0, IMAGE_FSW = 2, IMAGE_FTW = 4, IMAGE_ST = 32 };
 
@@ -45,17 +46,24 @@ void interp_x87_update_summary(Cpu *cpu)
     image_set_word(cpu, IMAGE_FSW, fsw);
 }
 
-/* The registers keep their places; the stack turns under them (SDM 1, 9.5.1). */
+/* FSW with its TOP: the registers keep their places and the stack turns under them. */
+static void set_status(Cpu *cpu, uint16_t fsw)
+{
+    unsigned old_top = (image_word(cpu, IMAGE_FSW) >> FSW_TOP_SHIFT) & 7;
+    unsigned turn = ((fsw >> FSW_TOP_SHIFT) - old_top) & 7;
+    uint8_t stack[128];
+    image_set_word(cpu, IMAGE_FSW, fsw);
+    if (!turn)
+        return;
+    memcpy(stack, cpu->vectors.legacy + IMAGE_ST, sizeof stack);
+    for (unsigned i = 0; i < 8; i++)
+        memcpy(cpu->vectors.legacy + IMAGE_ST + i * 16, stack + ((i + turn) & 7) * 16, 16);
+}
+
+/* SDM 1, 9.5.1. */
 void interp_x87_enter_mmx(Cpu *cpu)
 {
-    uint16_t fsw = image_word(cpu, IMAGE_FSW);
-    unsigned top = (fsw >> FSW_TOP_SHIFT) & 7;
-    uint8_t stack[128];
-    memcpy(stack, cpu->vectors.legacy + IMAGE_ST, sizeof stack);
-    for (unsigned physical = 0; physical < 8; physical++)
-        memcpy(cpu->vectors.legacy + IMAGE_ST + physical * 16, stack + ((physical - top) & 7) * 16,
-               16);
-    image_set_word(cpu, IMAGE_FSW, fsw & ~(7 << FSW_TOP_SHIFT));
+    set_status(cpu, image_word(cpu, IMAGE_FSW) & ~(7 << FSW_TOP_SHIFT));
     cpu->vectors.legacy[IMAGE_FTW] = 0xff;
 }
 
@@ -166,7 +174,7 @@ static void insn_x87_nop(Cpu *cpu, const Insn *insn)
 static void initialise(Cpu *cpu)
 {
     image_set_word(cpu, IMAGE_FCW, 0x37f);
-    image_set_word(cpu, IMAGE_FSW, 0);
+    set_status(cpu, 0);
     cpu->vectors.legacy[IMAGE_FTW] = 0;
     cpu->x87_fip = cpu->x87_fdp = 0;
     cpu->x87_fcs = cpu->x87_fds = cpu->x87_fop = 0;
@@ -299,8 +307,8 @@ static void take_environment(Cpu *cpu, unsigned size, const uint8_t *in)
             fields[i] = word;
         }
     }
-    image_set_word(cpu, IMAGE_FCW, fields[0] | FCW_1);
-    image_set_word(cpu, IMAGE_FSW, fields[1]);
+    image_set_word(cpu, IMAGE_FCW, (fields[0] & FCW_MASK) | FCW_1);
+    set_status(cpu, fields[1]);
     cpu->vectors.legacy[IMAGE_FTW] = abridged_tags(fields[2]);
     interp_x87_update_summary(cpu);
     if (protected_format(cpu)) {

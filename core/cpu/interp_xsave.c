@@ -56,7 +56,7 @@ static void put_x87(const Cpu *cpu, uint8_t *area, bool wide)
 static void take_x87(Cpu *cpu, const uint8_t *area, bool wide)
 {
     memcpy(cpu->vectors.legacy, area, AREA_FOP);
-    cpu->vectors.legacy[0] |= 0x40; /* FCW bit 6 is always set */
+    cpu->vectors.legacy[0] = (cpu->vectors.legacy[0] & 0x7f) | 0x40; /* FCW's fixed bits */
     cpu->vectors.legacy[1] &= 0x1f;
     cpu->x87_fop = host_load(area + AREA_FOP, 2) & 0x7ff;
     cpu->x87_fip = host_load(area + AREA_FIP, wide ? 8 : 4);
