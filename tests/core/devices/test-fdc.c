@@ -4,6 +4,7 @@
 
 #include "core/chipset/i8237.h"
 #include "core/devices/fdc.h"
+#include "faulty-image.h"
 #include "storage-fixture.h"
 
 #define FLOPPY   (1440 * 1024)
@@ -395,6 +396,100 @@ static void test_reset_and_late_dma(void)
     fixture_destroy(&f);
 }
 
+static void test_host_errors(void)
+{
+    Fixture f;
+    Storage *s = &f.storage;
+    Faults faults;
+    GError *error = NULL;
+    uint8_t got[7];
+
+    fixture_init(&f, FLOPPY, 0);
+    g_assert_true(fdc_insert(f.fdc, 0, faulty_image(&faults, FLOPPY), &error));
+    start_controller(&f, 0);
+    recalibrate(&f, 0);
+    faults.bad_from = 4 * 512;
+    faults.bad_to = 5 * 512;
+    faults.error = EIO;
+    program_dma(&f, 0x44, 18 * 512);
+    SEND(&f, 0x66, 0x00, 0, 0, 1, 2, 18, 0x1b, 0xff);
+    assert_result(&f, 0x40, 0x20, 0x20, 0, 0, 5);
+    program_dma(&f, 0x48, 512);
+    SEND(&f, 0x45, 0x00, 0, 0, 5, 2, 18, 0x1b, 0xff);
+    assert_result(&f, 0x50, 0, 0, 0, 0, 5);
+    g_assert_cmpuint(s->errors, ==, 1);
+    /* the floppy is pulled out while the host reads */
+    faults_hold(&faults, true);
+    program_dma(&f, 0x44, 512);
+    SEND(&f, 0x66, 0x00, 0, 0, 1, 2, 18, 0x1b, 0xff);
+    faults_wait(&faults);
+    faults_let_go_soon(&faults);
+    g_assert_true(fdc_eject(f.fdc, 0, &error));
+    assert_result(&f, 0x40, 0x01, 0, 0, 0, 1);
+    /* ... or while the guest sends */
+    g_assert_true(fdc_insert(f.fdc, 0, storage_image(s, "one", FLOPPY), &error));
+    outb(s, 0x0a, 6);
+    SEND(&f, 0x45, 0x00, 0, 0, 5, 2, 18, 0x1b, 0xff);
+    g_assert_true(fdc_eject(f.fdc, 0, &error));
+    program_dma(&f, 0x48, 512);
+    assert_result(&f, 0x40, 0x01, 0, 0, 0, 5);
+    /* write protection */
+    g_autofree char *path = g_build_filename(s->directory, "one", NULL);
+    BlockOpenOptions options = {.format = "raw", .read_only = true};
+    g_assert_true(fdc_insert(f.fdc, 0, block_image_open(path, &options, &error), &error));
+    SEND(&f, 0x04, 0x00);
+    g_assert_cmphex(receive(&f), ==, 0x78);
+    SEND(&f, 0x45, 0x00, 0, 0, 5, 2, 18, 0x1b, 0xff);
+    assert_result(&f, 0x40, 0x02, 0, 0, 0, 5);
+    SEND(&f, 0x4d, 0x00, 2, 18, 0x54, 0xf6);
+    result(&f, got);
+    g_assert_cmphex(got[1], ==, 0x02);
+    /* the end of the machine with the host at work */
+    g_assert_true(fdc_insert(f.fdc, 0, faulty_image(&faults, FLOPPY), &error));
+    faults_hold(&faults, true);
+    SEND(&f, 0x66, 0x00, 0, 0, 1, 2, 18, 0x1b, 0xff);
+    faults_wait(&faults);
+    faults_let_go_soon(&faults);
+    g_assert_no_error(error);
+    fixture_destroy(&f);
+}
+
+/* Random accesses to the ports of the controller and of the 8237. */
+static void test_noise(void)
+{
+    static const uint8_t codes[] = {0xe6, 0x66, 0x46, 0xc5, 0x45, 0x4d, 0x4a, 0x07, 0x0f,
+                                    0x08, 0x42, 0x56, 0x4c, 0x8f, 0xcf, 0x0e, 0x13, 0x03};
+    Fixture f;
+    Storage *s = &f.storage;
+    GRand *rand = g_rand_new_with_seed(g_test_rand_int());
+
+    fixture_init(&f, FLOPPY, 720 * 1024);
+    start_controller(&f, 0);
+    for (int i = 0; i < 60000; i++) {
+        uint32_t r = g_rand_int(rand), value = g_rand_int(rand) % 40;
+        unsigned where = r % 16;
+        if (where < 8) {
+            if (inb(s, 0x3f4) == 0x80)
+                value = codes[g_rand_int(rand) % sizeof codes];
+            outb(s, 0x3f5, value);
+        } else if (where < 13) {
+            inb(s, 0x3f5);
+        } else if (where == 13) {
+            outb(s, r >> 8 & 15, g_rand_int(rand));
+        } else if (where == 14) {
+            program_dma(&f, r & 0x100 ? 0x44 : 0x48, (r >> 12) % 20000 + 1);
+        } else if (!(r & 0xf00)) {
+            outb(s, 0x3f2 + (r >> 16) % 6, g_rand_int(rand));
+        } else {
+            outb(s, 0x3f2, 0x3c | (r >> 12 & 1));
+        }
+        if (i % 8 == 0)
+            g_main_context_iteration(s->board.context, FALSE);
+    }
+    g_rand_free(rand);
+    fixture_destroy(&f);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -404,5 +499,7 @@ int main(int argc, char **argv)
     g_test_add_func("/fdc/non-dma", test_non_dma);
     g_test_add_func("/fdc/media", test_media);
     g_test_add_func("/fdc/reset-and-late-dma", test_reset_and_late_dma);
+    g_test_add_func("/fdc/host-errors", test_host_errors);
+    g_test_add_func("/fdc/noise", test_noise);
     return g_test_run();
 }
