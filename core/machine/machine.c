@@ -5,6 +5,7 @@
 #include "core/machine/input.h"
 #include "core/machine/monitor.h"
 #include "core/machine/pc.h"
+#include "core/machine/query.h"
 
 #include <gio/gio.h>
 #include <glib/gi18n.h>
@@ -515,6 +516,7 @@ static void run_command(Machine *machine, Pending *pending)
     case COMMAND_MONITOR:
         pending->reply_text = monitor_run(machine, machine->pc, command->text[0]);
         break;
+    case COMMAND_QUERY: pending->reply_text = query_run(machine->pc, command->text[0]); break;
     case COMMAND_MEMORY_SAVE: save_memory(machine, command, error); break;
     case COMMAND_START:
     case COMMAND_SCREENSHOT: break;

@@ -49,6 +49,7 @@ typedef enum {
     COMMAND_SCREENSHOT,       /* text[0] path, text[1] "png" or "ppm" */
     COMMAND_NMI,
     COMMAND_MONITOR,     /* text[0] a human monitor line; reply text is its output */
+    COMMAND_QUERY,       /* text[0] what (query.h); reply text is JSON */
     COMMAND_MEMORY_SAVE, /* text[0] path; address, length; flag: physical (else cpu 0 linear) */
 } MachineCommandType;
 

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+#include <glib.h>
+
+/* QEMU's key names (sendkey, send-key's qcode): "ctrl", "alt", "delete", "a", "kp_enter"... */
+
+/* The evdev code, 0 for a name that is not known. */
+unsigned key_by_name(const char *name);
+/* Codes of "ctrl-alt-delete"; at most MAX. Returns their number, 0 with ERROR naming the bad one.
+ */
+unsigned keys_by_combination(const char *combination, unsigned *codes, unsigned max,
+                             GError **error);

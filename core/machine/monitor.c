@@ -1,0 +1,552 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include "core/machine/monitor.h"
+
+#include "core/chipset/pci.h"
+#include "core/cpu/jit/jit.h"
+#include "core/cpu/mmu.h"
+#include "core/machine/input.h"
+#include "core/machine/keynames.h"
+#include "core/machine/pc_private.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define MAX_KEYS    16
+#define KEY_HOLD_MS 100
+
+typedef struct {
+    Machine *machine;
+    Pc *pc;
+    char **words; /* the line's words, the command first; ends with NULL */
+    unsigned n_words;
+    GString *out;
+} Line;
+
+/* --- helpers ------------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    GString *out;
+    uint64_t linear, physical;
+    bool mapped;
+} CpuQuery;
+
+static void describe_on_cpu(Cpu *cpu, void *opaque)
+{
+    cpu_describe(cpu, ((CpuQuery *)opaque)->out);
+}
+
+static void translate_on_cpu(Cpu *cpu, void *opaque)
+{
+    CpuQuery *query = opaque;
+
+    query->mapped = mmu_translate_debug(cpu, query->linear, &query->physical);
+}
+
+bool monitor_translate(Pc *pc, unsigned cpu, uint64_t linear, uint64_t *physical)
+{
+    CpuQuery query = {.linear = linear};
+
+    if (cpu >= pc->n_cpus)
+        return false;
+    cpu_call_on(pc->cpus[cpu], translate_on_cpu, &query);
+    *physical = query.physical;
+    return query.mapped;
+}
+
+/* "0x1000", "4096" or "$eip"-less: plain numbers only. */
+static bool parse_number(Line *line, const char *text, uint64_t *value)
+{
+    char *end;
+
+    *value = text ? g_ascii_strtoull(text, &end, 0) : 0;
+    if (text && end != text && !*end)
+        return true;
+    g_string_append_printf(line->out, "\"%s\" is not a number\n", text ? text : "");
+    return false;
+}
+
+/* --- looking ------------------------------------------------------------------------------------
+ */
+
+static void info_registers(Line *line)
+{
+    bool all = line->n_words > 2 && g_str_equal(line->words[2], "-a");
+
+    for (unsigned i = 0; i < (all ? line->pc->n_cpus : 1); i++) {
+        CpuQuery query = {.out = line->out};
+        g_string_append_printf(line->out, "\nCPU#%u\n", i);
+        cpu_call_on(line->pc->cpus[i], describe_on_cpu, &query);
+    }
+}
+
+static void info_pic(Line *line)
+{
+    board_lock(&line->pc->board);
+    pc_describe_interrupts(line->pc, line->out);
+    board_unlock(&line->pc->board);
+}
+
+static void info_lapic(Line *line)
+{
+    board_lock(&line->pc->board);
+    for (unsigned i = 0; i < line->pc->n_cpus; i++)
+        lapic_describe(interrupts_lapics(line->pc->interrupts), i, line->out);
+    board_unlock(&line->pc->board);
+}
+
+static void info_block(Line *line)
+{
+    board_lock(&line->pc->board);
+    pc_describe_blocks(line->pc, line->out);
+    board_unlock(&line->pc->board);
+}
+
+static void info_blockstats(Line *line)
+{
+    PcDrive drive;
+
+    board_lock(&line->pc->board);
+    for (unsigned i = 0; pc_drive(line->pc, i, &drive); i++) {
+        if (!drive.image)
+            continue;
+        BlockStatistics s = block_image_statistics(drive.image);
+        g_string_append_printf(
+            line->out,
+            "%s: rd_bytes=%" PRIu64 " wr_bytes=%" PRIu64 " rd_operations=%" PRIu64
+            " wr_operations=%" PRIu64 " flush_operations=%" PRIu64 "\n",
+            drive.id, s.read_bytes, s.write_bytes, s.read_ops, s.write_ops, s.flush_ops);
+    }
+    board_unlock(&line->pc->board);
+}
+
+static void info_pci(Line *line)
+{
+    board_lock(&line->pc->board);
+    pci_bus_describe(line->pc->board.pci, line->out);
+    board_unlock(&line->pc->board);
+}
+
+static void info_mtree(Line *line)
+{
+    board_lock(&line->pc->board);
+    memory_map_describe(line->pc->board.memory, line->out);
+    board_unlock(&line->pc->board);
+}
+
+static void info_status(Line *line)
+{
+    g_string_append_printf(line->out, "VM status: %s\n",
+                           machine_state(line->machine) == MACHINE_RUNNING ? "running" : "paused");
+}
+
+static void info_cpus(Line *line)
+{
+    for (unsigned i = 0; i < line->pc->n_cpus; i++)
+        g_string_append_printf(line->out, "%s CPU #%u:%s\n", i ? " " : "*", i,
+                               cpu_is_halted(line->pc->cpus[i]) ? " (halted)" : "");
+}
+
+static void info_name(Line *line)
+{
+    g_string_append_printf(line->out, "%s\n", line->pc->config->name);
+}
+
+static void info_version(Line *line)
+{
+    g_string_append(line->out, "Apiary\n");
+}
+
+static void info_jit(Line *line)
+{
+    if (!line->pc->jit) {
+        g_string_append(line->out, "The interpreter runs this machine.\n");
+        return;
+    }
+    JitStatistics s = jit_statistics(line->pc->jit);
+    g_string_append_printf(line->out,
+                           "blocks %" PRIu64 ", instructions translated %" PRIu64 "\ncode %" PRIu64
+                           " of %" PRIu64 " bytes\nflushes %" PRIu64 ", invalidated blocks %" PRIu64
+                           "\nexits %" PRIu64 ", links %" PRIu64 ", interpreted %" PRIu64
+                           ", traps %" PRIu64 "\n",
+                           s.blocks, s.instructions, s.code_bytes, s.cache_bytes, s.flushes,
+                           s.invalidated, s.exits, s.links, s.interpreted, s.traps);
+}
+
+/* Ranges of linear addresses mapped alike, as QEMU prints them (present pages only). */
+static void walk_tables(Line *line, uint64_t table, int level, int entry_bytes, uint64_t base)
+{
+    Board *board = &line->pc->board;
+    int index_bits = entry_bytes == 8 ? 9 : 10, shift = 12 + index_bits * level;
+    int entries = entry_bytes == 8 && level == 2 ? 512 : 1 << index_bits;
+
+    for (int i = 0; i < entries && line->out->len < (1 << 20); i++) {
+        uint64_t entry = memory_read_uint(board->memory, table + i * entry_bytes, entry_bytes);
+        uint64_t linear = base + ((uint64_t)i << shift);
+        if (!(entry & 1))
+            continue;
+        if (level && !(entry & 0x80)) {
+            walk_tables(line, entry & 0x000ffffffffff000ull, level - 1, entry_bytes, linear);
+            continue;
+        }
+        if (linear & (1ull << 47))
+            linear |= 0xffffull << 48;
+        g_string_append_printf(line->out, "%016" PRIx64 "-%016" PRIx64 " %016" PRIx64 " %c%c%c\n",
+                               linear, linear + (1ull << shift), 1ull << shift,
+                               entry & 4 ? 'u' : '-', 'r', entry & 2 ? 'w' : '-');
+    }
+}
+
+static void info_mem_on_cpu(Cpu *cpu, void *opaque)
+{
+    Line *line = opaque;
+    uint64_t cr3 = cpu->cr3 & 0x000ffffffffff000ull;
+
+    board_lock(&line->pc->board);
+    if (!(cpu->cr0 & CR0_PG)) {
+        g_string_append(line->out, "PG disabled\n");
+    } else if (cpu->efer & EFER_LMA) {
+        walk_tables(line, cr3, 3, 8, 0);
+    } else if (cpu->cr4 & CR4_PAE) {
+        for (int i = 0; i < 4; i++)
+            if (cpu->pdpte[i] & 1)
+                walk_tables(line, cpu->pdpte[i] & 0x000ffffffffff000ull, 1, 8, (uint64_t)i << 30);
+    } else {
+        walk_tables(line, cr3, 1, 4, 0);
+    }
+    board_unlock(&line->pc->board);
+}
+
+static void info_mem(Line *line)
+{
+    cpu_call_on(line->pc->cpus[0], info_mem_on_cpu, line);
+}
+
+static const struct {
+    const char *name;
+    void (*func)(Line *line);
+    const char *help;
+} infos[] = {
+    {"block", info_block, "drives and their media"},
+    {"blockstats", info_blockstats, "what the drives have moved"},
+    {"cpus", info_cpus, "the vCPUs"},
+    {"jit", info_jit, "the translator's counters"},
+    {"lapic", info_lapic, "local APICs"},
+    {"mem", info_mem, "mapped linear ranges"},
+    {"mtree", info_mtree, "the physical address map"},
+    {"name", info_name, "the machine's name"},
+    {"pci", info_pci, "PCI functions"},
+    {"pic", info_pic, "interrupt controllers"},
+    {"registers", info_registers, "CPU registers; -a for all CPUs"},
+    {"status", info_status, "running or paused"},
+    {"version", info_version, "the program"},
+};
+
+static void do_info(Line *line)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(infos); i++) {
+        if (line->n_words > 1 && g_str_equal(infos[i].name, line->words[1])) {
+            infos[i].func(line);
+            return;
+        }
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(infos); i++)
+        g_string_append_printf(line->out, "info %s -- %s\n", infos[i].name, infos[i].help);
+}
+
+/* x and xp: "/16xb", then the address. */
+static void dump_memory(Line *line, bool physical)
+{
+    unsigned count = 1, size = 4, address_word = 1;
+    char format = 'x';
+    uint64_t address, page;
+    Board *board = &line->pc->board;
+
+    if (line->n_words > 1 && line->words[1][0] == '/') {
+        char *c = line->words[1] + 1;
+        if (g_ascii_isdigit(*c))
+            count = MIN(g_ascii_strtoull(c, &c, 10), 4096);
+        for (; *c; c++) {
+            const char *sizes = "bhwg", *at = strchr(sizes, *c);
+            if (at)
+                size = 1u << (at - sizes);
+            else
+                format = *c;
+        }
+        address_word = 2;
+    }
+    if (!parse_number(line, line->n_words > address_word ? line->words[address_word] : NULL,
+                      &address))
+        return;
+    unsigned a_line = format == 'c' ? 16 : 16 / size;
+    for (unsigned i = 0; i < count; i++, address += size) {
+        if (i % a_line == 0)
+            g_string_append_printf(line->out, "%s%016" PRIx64 ":", i ? "\n" : "", address);
+        page = address;
+        if (!physical && !monitor_translate(line->pc, 0, address, &page)) {
+            g_string_append(line->out, "\nCannot access memory\n");
+            return;
+        }
+        board_lock(board);
+        uint64_t value = memory_read_uint(board->memory, page, size);
+        board_unlock(board);
+        switch (format) {
+        case 'd': {
+            int shift = 64 - size * 8;
+            g_string_append_printf(line->out, " %" PRId64, (int64_t)(value << shift) >> shift);
+            break;
+        }
+        case 'u': g_string_append_printf(line->out, " %" PRIu64, value); break;
+        case 'o': g_string_append_printf(line->out, " %" PRIo64, value); break;
+        case 'c':
+            g_string_append_printf(line->out, " '%c'", g_ascii_isprint(value) ? (char)value : '.');
+            break;
+        default: g_string_append_printf(line->out, " 0x%0*" PRIx64, size * 2, value); break;
+        }
+    }
+    g_string_append_c(line->out, '\n');
+}
+
+static void do_x(Line *line)
+{
+    dump_memory(line, false);
+}
+
+static void do_xp(Line *line)
+{
+    dump_memory(line, true);
+}
+
+/* --- acting: through the machine's own queue, so that all clients take one way -------------------
+ */
+
+static void send_simple(Line *line, MachineCommandType type)
+{
+    machine_send(line->machine, &(MachineCommand){.type = type}, NULL, NULL);
+}
+
+static void do_stop(Line *line)
+{
+    send_simple(line, COMMAND_PAUSE);
+}
+
+static void do_cont(Line *line)
+{
+    send_simple(line, COMMAND_RESUME);
+}
+
+static void do_reset(Line *line)
+{
+    send_simple(line, COMMAND_RESET);
+}
+
+static void do_powerdown(Line *line)
+{
+    send_simple(line, COMMAND_POWER_BUTTON);
+}
+
+static void do_quit(Line *line)
+{
+    send_simple(line, COMMAND_STOP);
+}
+
+static void do_nmi(Line *line)
+{
+    send_simple(line, COMMAND_NMI);
+}
+
+typedef struct {
+    Board *board;
+    ClockTimer *timer;
+    unsigned codes[MAX_KEYS], n_codes;
+} HeldKeys;
+
+static void release_keys(void *opaque)
+{
+    HeldKeys *held = opaque;
+
+    for (unsigned i = held->n_codes; i-- > 0;)
+        input_key(held->board->input, held->codes[i], false);
+    clock_timer_free(held->timer);
+    g_free(held);
+}
+
+static void do_sendkey(Line *line)
+{
+    Board *board = &line->pc->board;
+    HeldKeys *held = g_new0(HeldKeys, 1);
+    uint64_t hold = KEY_HOLD_MS;
+    g_autoptr(GError) error = NULL;
+
+    if (line->n_words < 2) {
+        g_string_append(line->out, "sendkey needs keys, like ctrl-alt-delete\n");
+    } else if (!(held->n_codes =
+                     keys_by_combination(line->words[1], held->codes, MAX_KEYS, &error))) {
+        g_string_append_printf(line->out, "%s\n", error->message);
+    } else if (line->n_words < 3 || parse_number(line, line->words[2], &hold)) {
+        held->board = board;
+        board_lock(board);
+        for (unsigned i = 0; i < held->n_codes; i++)
+            input_key(board->input, held->codes[i], true);
+        held->timer = clock_timer_new(board->clock, release_keys, held);
+        clock_timer_set(held->timer, clock_now(board->clock) + (int64_t)MIN(hold, 60000) * 1000000);
+        board_unlock(board);
+        return;
+    }
+    g_free(held);
+}
+
+static void report(Line *line, const GError *error)
+{
+    if (error)
+        g_string_append_printf(line->out, "Error: %s\n", error->message);
+}
+
+static void do_screendump(Line *line)
+{
+    g_autoptr(GError) error = NULL;
+    const char *format = "ppm";
+
+    if (line->n_words < 2) {
+        g_string_append(line->out, "screendump needs a file name\n");
+        return;
+    }
+    for (unsigned i = 2; i + 1 < line->n_words; i++)
+        if (g_str_equal(line->words[i], "-f"))
+            format = line->words[i + 1];
+    board_lock(&line->pc->board);
+    display_refresh(line->pc->board.display);
+    board_unlock(&line->pc->board);
+    display_save(line->pc->board.display, line->words[1], format, &error);
+    report(line, error);
+}
+
+static void do_eject(Line *line)
+{
+    bool force = line->n_words > 2 && g_str_equal(line->words[1], "-f");
+    g_autoptr(GError) error = NULL;
+
+    if (line->n_words < 2) {
+        g_string_append(line->out, "eject needs a drive; see info block\n");
+        return;
+    }
+    board_lock(&line->pc->board);
+    pc_eject_medium(line->pc, line->words[force ? 2 : 1], force, &error);
+    board_unlock(&line->pc->board);
+    report(line, error);
+}
+
+static void do_change(Line *line)
+{
+    g_autoptr(GError) error = NULL;
+    bool force = line->n_words > 3 && g_str_equal(line->words[1], "-f");
+    char **words = line->words + force;
+
+    if (line->n_words < 3u + force) {
+        g_string_append(line->out, "change needs a drive and a file\n");
+        return;
+    }
+    BlockOpenOptions options = {.read_only = !g_str_has_prefix(words[1], "floppy")};
+    BlockImage *image = block_image_open(words[2], &options, &error);
+    if (image) {
+        board_lock(&line->pc->board);
+        if (!pc_insert_medium(line->pc, words[1], image, force, &error))
+            block_image_close(image);
+        board_unlock(&line->pc->board);
+    }
+    report(line, error);
+}
+
+static void save_memory(Line *line, bool physical)
+{
+    uint64_t address, length;
+
+    if (line->n_words < 4 || !parse_number(line, line->words[1], &address) ||
+        !parse_number(line, line->words[2], &length)) {
+        g_string_append(line->out, "needs address, size and file name\n");
+        return;
+    }
+    machine_send(line->machine,
+                 &(MachineCommand){.type = COMMAND_MEMORY_SAVE,
+                                   .address = address,
+                                   .length = length,
+                                   .text = {line->words[3]},
+                                   .flag = physical},
+                 NULL, NULL);
+}
+
+static void do_memsave(Line *line)
+{
+    save_memory(line, false);
+}
+
+static void do_pmemsave(Line *line)
+{
+    save_memory(line, true);
+}
+
+static void do_help(Line *line);
+
+static const struct {
+    const char *name;
+    void (*func)(Line *line);
+    const char *help;
+} commands[] = {
+    {"c", do_cont, "go on"},
+    {"change", do_change, "[-f] DRIVE FILE: put a medium in"},
+    {"cont", do_cont, "go on"},
+    {"eject", do_eject, "[-f] DRIVE: take the medium out"},
+    {"help", do_help, "this list"},
+    {"info", do_info, "SUBJECT: what there is to see"},
+    {"memsave", do_memsave, "ADDRESS SIZE FILE: linear memory of CPU 0 to a file"},
+    {"nmi", do_nmi, "send an NMI to the CPUs"},
+    {"pmemsave", do_pmemsave, "ADDRESS SIZE FILE: physical memory to a file"},
+    {"q", do_quit, "end the machine"},
+    {"quit", do_quit, "end the machine"},
+    {"screendump", do_screendump, "FILE [-f png|ppm]: the picture to a file"},
+    {"sendkey", do_sendkey, "KEYS [MS]: press keys, like ctrl-alt-delete"},
+    {"stop", do_stop, "pause"},
+    {"system_powerdown", do_powerdown, "press the power button"},
+    {"system_reset", do_reset, "reset"},
+    {"x", do_x, "/FMT ADDRESS: show linear memory of CPU 0"},
+    {"xp", do_xp, "/FMT ADDRESS: show physical memory"},
+};
+
+static void do_help(Line *line)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
+        g_string_append_printf(line->out, "%s -- %s\n", commands[i].name, commands[i].help);
+}
+
+/* "x/4xw" is "x /4xw". */
+static char **split_words(const char *text)
+{
+    g_autofree char *line = g_strstrip(g_strdup(text));
+    char *slash = strchr(line, '/');
+    g_autoptr(GString) spaced = g_string_new(line);
+    char **words = NULL;
+
+    if (slash && slash > line && (g_str_has_prefix(line, "x/") || g_str_has_prefix(line, "xp/")))
+        g_string_insert_c(spaced, slash - line, ' ');
+    if (spaced->len)
+        g_shell_parse_argv(spaced->str, NULL, &words, NULL);
+    return words;
+}
+
+char *monitor_run(Machine *machine, Pc *pc, const char *text)
+{
+    g_auto(GStrv) words = split_words(text);
+    Line line = {machine, pc, words, words ? g_strv_length(words) : 0, g_string_new(NULL)};
+
+    if (!line.n_words)
+        return g_string_free(line.out, FALSE);
+    for (size_t i = 0; i < G_N_ELEMENTS(commands); i++) {
+        if (g_str_equal(commands[i].name, words[0])) {
+            commands[i].func(&line);
+            return g_string_free(line.out, FALSE);
+        }
+    }
+    g_string_append_printf(line.out, "unknown command: '%s'\n", words[0]);
+    return g_string_free(line.out, FALSE);
+}
