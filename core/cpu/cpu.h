@@ -301,6 +301,7 @@ void cpu_resume(Cpu *cpu);
 void cpu_call_on(Cpu *cpu, void (*func)(Cpu *cpu, void *opaque), void *opaque);
 void cpu_describe(Cpu *cpu, GString *out); /* `info registers`; thread paused or on the thread */
 bool cpu_is_halted(const Cpu *cpu);
+int cpu_thread_id(const Cpu *cpu); /* the host's, 0 before the thread runs */
 /* The Cpu whose thread this is, NULL elsewhere. */
 Cpu *cpu_current(void);
 

@@ -45,6 +45,7 @@ struct CpuThread {
     uint8_t *c_stack;
     bool started;
     pthread_t thread;
+    _Atomic int id; /* gettid() */
 
     GMutex mutex;
     GCond wake;          /* the vCPU sleeps here, paused or halted */
@@ -203,6 +204,11 @@ void cpu_clear_request(Cpu *cpu, uint32_t bits)
     if (bits & REQUEST_INTERRUPT)
         atomic_fetch_and(&cpu->lines, ~(uint32_t)REQUEST_INTERRUPT);
     atomic_fetch_and(&cpu->requests, ~bits);
+}
+
+int cpu_thread_id(const Cpu *cpu)
+{
+    return cpu->thread->id;
 }
 
 void cpu_pause(Cpu *cpu)
@@ -581,6 +587,7 @@ static void *thread_main(void *opaque)
     sigset_t signals;
 
     current_cpu = cpu;
+    cpu->thread->id = gettid();
     g_snprintf(name, sizeof name, "vcpu%u", cpu->index);
     pthread_setname_np(pthread_self(), name);
     /* Only what the thread's own instructions cause. */

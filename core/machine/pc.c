@@ -4,6 +4,7 @@
 
 #include "core/chardev/spec.h"
 #include "core/chipset/acpi_tables.h"
+#include "core/chipset/boot_items.h"
 #include "core/chipset/firmware.h"
 #include "core/chipset/fw_cfg.h"
 #include "core/chipset/hpet.h"
@@ -302,6 +303,16 @@ static void ide_medium_changed(void *opaque, int channel, int unit)
     pc->ops->tray_moved(pc->opaque, drive->id, info.tray_open);
 }
 
+static void fdc_medium_changed(void *opaque, int unit)
+{
+    Pc *pc = opaque;
+    BlockImage *image = fdc_image(pc->fdc, unit);
+    g_autofree char *id = g_strdup_printf("floppy%d", unit);
+
+    pc->ops->medium_changed(pc->opaque, id, image ? block_image_path(image) : NULL);
+}
+
+static const FdcEvents fdc_events = {.medium_changed = fdc_medium_changed};
 static const IdeEvents ide_events = {.medium_changed = ide_medium_changed};
 
 static BlockImage *open_drive(const DriveConfig *drive, GError **error)
@@ -331,7 +342,7 @@ static bool attach_drive(Pc *pc, const DriveConfig *drive, GError **error)
     case DRIVE_IDE_CD:
         done = ide_attach_cd(pc->ide, drive->bus, drive->unit, image, drive->serial, error);
         break;
-    case DRIVE_FLOPPY: done = fdc_attach(pc->fdc, drive->unit, image, error); break;
+    case DRIVE_FLOPPY: done = fdc_attach_drive(pc->fdc, drive->unit, image, error); break;
     }
     if (!done)
         block_image_close(image);
@@ -386,10 +397,7 @@ bool pc_insert_medium(Pc *pc, const char *id, BlockImage *image, bool force, GEr
         return false;
     if (drive->kind == DRIVE_IDE_CD)
         return ide_insert_medium(pc->ide, drive->bus, drive->unit, image, force, error);
-    if (!fdc_insert(pc->fdc, drive->unit, image, error))
-        return false;
-    pc->ops->medium_changed(pc->opaque, id, block_image_path(image));
-    return true;
+    return fdc_insert(pc->fdc, drive->unit, image, error);
 }
 
 bool pc_eject_medium(Pc *pc, const char *id, bool force, GError **error)
@@ -400,9 +408,7 @@ bool pc_eject_medium(Pc *pc, const char *id, bool force, GError **error)
         return false;
     if (drive->kind == DRIVE_IDE_CD)
         return ide_eject_medium(pc->ide, drive->bus, drive->unit, force, error);
-    fdc_eject(pc->fdc, drive->unit);
-    pc->ops->medium_changed(pc->opaque, id, NULL);
-    return true;
+    return fdc_eject(pc->fdc, drive->unit, error);
 }
 
 /* --- building
@@ -433,8 +439,7 @@ static bool make_chipset(Pc *pc, GError **error)
     pc->isa_bridge = piix3_new(board, error);
     if (!pc->isa_bridge)
         return false;
-    pc->pm = acpi_pm_new(board, piix3_sci(pc->isa_bridge));
-    pc->pm_function = piix4_pm_new(board, pc->pm, error);
+    pc->pm_function = piix4_pm_new(board, piix3_sci(pc->isa_bridge), error);
     if (!pc->pm_function)
         return false;
     pc->hpet = hpet_new(board, board->isa_irq[0], board->isa_irq[8],
@@ -496,6 +501,7 @@ static bool make_devices(Pc *pc, GError **error)
 
     pc->keyboard_controller = i8042_new(board);
     pc->fdc = fdc_new(board);
+    fdc_set_events(pc->fdc, &fdc_events, pc);
     pc->ide = piix_ide_new(board, PIIX_IDE_DEVFN, error);
     if (!pc->ide)
         return false;
@@ -525,11 +531,6 @@ static bool make_devices(Pc *pc, GError **error)
     return true;
 }
 
-static unsigned floppy_type(Pc *pc, int unit)
-{
-    return fdc_drive_type(pc->fdc, unit);
-}
-
 /* CMOS, fw_cfg, tables and ROMs: what firmware reads. */
 static bool publish_configuration(Pc *pc, GError **error)
 {
@@ -539,19 +540,20 @@ static bool publish_configuration(Pc *pc, GError **error)
     mc146818_set_memory(pc->rtc, board->ram_below_4g, board->ram_above_4g);
     mc146818_set_boot_order(pc->rtc, config->boot_once ? config->boot_once : config->boot_order,
                             true);
-    mc146818_set_floppies(pc->rtc, floppy_type(pc, 0), floppy_type(pc, 1));
+    mc146818_set_floppies(pc->rtc, fdc_drive_type(pc->fdc, 0), fdc_drive_type(pc->fdc, 1));
     mc146818_set(pc->rtc, CMOS_CPU_COUNT, pc->n_cpus - 1);
 
     board->fw_cfg = fw_cfg_new(board);
-    fw_cfg_publish_machine(board->fw_cfg, config);
+    boot_items_publish(board, config);
+    boot_order_publish(board, config, config->boot_once ? config->boot_once : config->boot_order);
     AcpiOptions acpi = {
         .hpet = true,
         .serial = {pc->serials[0] != NULL, pc->serials[1] != NULL},
-        .floppy_type = {floppy_type(pc, 0), floppy_type(pc, 1)},
+        .floppy_type = {fdc_drive_type(pc->fdc, 0), fdc_drive_type(pc->fdc, 1)},
         .floppy_controller = true,
     };
     acpi_tables_publish(board, &acpi);
-    smbios_publish(board);
+    smbios_publish(board, config);
     if (config->kernel && !linuxboot_publish(board, config, error))
         return false;
     return firmware_load(board, pc->host_bridge, config, error);
@@ -678,7 +680,6 @@ void pc_free(Pc *pc)
     i8254_free(pc->pit);
     hpet_free(pc->hpet);
     piix4_pm_free(pc->pm_function);
-    acpi_pm_free(pc->pm);
     piix3_free(pc->isa_bridge);
     interrupts_free(pc->interrupts);
     i440fx_free(pc->host_bridge);
@@ -725,11 +726,13 @@ void pc_reset(Pc *pc)
     Board *board = &pc->board;
 
     pc_pause(pc);
+    /* Before the local APICs, whose requests must not be lost. */
+    for (unsigned i = 0; i < pc->n_cpus; i++)
+        cpu_reset(pc->cpus[i]);
     board_lock(board);
     i440fx_reset(pc->host_bridge);
     piix3_reset(pc->isa_bridge);
     piix4_pm_reset(pc->pm_function);
-    acpi_pm_reset(pc->pm);
     hpet_reset(pc->hpet);
     i8254_reset(pc->pit);
     mc146818_reset(pc->rtc);
@@ -750,12 +753,12 @@ void pc_reset(Pc *pc)
     }
     fw_cfg_reset(board->fw_cfg);
     interrupts_reset(pc->interrupts);
-    if (pc->was_reset)
-        mc146818_set_boot_order(pc->rtc, pc->config->boot_order, true); /* "once" is over */
+    if (pc->was_reset && pc->config->boot_once) { /* which is over now */
+        mc146818_set_boot_order(pc->rtc, pc->config->boot_order, true);
+        boot_order_publish(board, pc->config, pc->config->boot_order);
+    }
     pc->was_reset = true;
     board_unlock(board);
-    for (unsigned i = 0; i < pc->n_cpus; i++)
-        cpu_reset(pc->cpus[i]);
 }
 
 void pc_nmi(Pc *pc)
@@ -767,7 +770,7 @@ void pc_nmi(Pc *pc)
 
 void pc_power_button(Pc *pc)
 {
-    acpi_pm_power_button(pc->pm);
+    acpi_pm_power_button(piix4_pm_acpi(pc->pm_function));
 }
 
 /* --- looking at it
@@ -814,7 +817,7 @@ void pc_describe_blocks(Pc *pc, GString *out)
 
 uint64_t pc_guest_instructions(Pc *pc)
 {
-    uint64_t sum = pc->jit ? jit_statistics(pc->jit).executed : 0;
+    uint64_t sum = 0;
 
     for (unsigned i = 0; i < pc->n_cpus; i++)
         sum += __atomic_load_n(&pc->cpus[i]->instructions, __ATOMIC_RELAXED);

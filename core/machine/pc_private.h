@@ -13,7 +13,6 @@
 typedef struct I440fx I440fx;
 typedef struct Piix3 Piix3;
 typedef struct Piix4Pm Piix4Pm;
-typedef struct AcpiPm AcpiPm;
 typedef struct Hpet Hpet;
 typedef struct I8254 I8254;
 typedef struct Mc146818 Mc146818;
@@ -41,7 +40,6 @@ struct Pc {
     I440fx *host_bridge;
     Piix3 *isa_bridge;
     Piix4Pm *pm_function;
-    AcpiPm *pm;
     Hpet *hpet;
     I8254 *pit;
     Mc146818 *rtc;
