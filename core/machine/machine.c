@@ -11,9 +11,6 @@
 #include <glib/gi18n.h>
 #include <sys/resource.h>
 
-/* How often the picture is brought up to date while the machine runs. */
-#define REFRESH_MS 33
-
 typedef struct {
     unsigned id;
     MachineListener func;
@@ -270,16 +267,25 @@ static const PcOps pc_ops = {
 /* --- ticking: the picture and the statistics ----------------------------------------------------
  */
 
+/* The video device says when looking again is worthwhile. */
 static gboolean refresh(gpointer data)
 {
     Machine *machine = data;
     Board *board = pc_board(machine->pc);
 
     board_lock(board);
-    display_refresh(machine->display);
+    int wait_ms = display_refresh(machine->display);
     board_unlock(board);
+    g_source_set_ready_time(machine->refresh, g_get_monotonic_time() + wait_ms * 1000);
     return G_SOURCE_CONTINUE;
 }
+
+static gboolean dispatch_refresh(GSource *source, GSourceFunc func, gpointer data)
+{
+    return func(data);
+}
+
+static GSourceFuncs refresh_funcs = {.dispatch = dispatch_refresh};
 
 static int64_t process_cpu_time(void)
 {
@@ -328,8 +334,9 @@ static gboolean send_statistics(gpointer data)
 
 static void start_ticking(Machine *machine)
 {
-    machine->refresh = g_timeout_source_new(REFRESH_MS);
+    machine->refresh = g_source_new(&refresh_funcs, sizeof(GSource));
     g_source_set_callback(machine->refresh, refresh, machine, NULL);
+    g_source_set_ready_time(machine->refresh, 0);
     g_source_attach(machine->refresh, machine->context);
 
     machine->statistics = g_timeout_source_new(1000);

@@ -193,7 +193,7 @@ static void walk_tables(Line *line, uint64_t table, int level, int entry_bytes, 
         if (linear & (1ull << 47))
             linear |= 0xffffull << 48;
         g_string_append_printf(line->out, "%016" PRIx64 "-%016" PRIx64 " %016" PRIx64 " %c%c%c\n",
-                               linear, linear + (1ull << shift), 1ull << shift,
+                               linear, linear + ((uint64_t)1 << shift), (uint64_t)1 << shift,
                                entry & 4 ? 'u' : '-', 'r', entry & 2 ? 'w' : '-');
     }
 }

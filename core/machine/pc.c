@@ -27,6 +27,7 @@
 #include "core/devices/ide.h"
 #include "core/devices/serial.h"
 #include "core/devices/vga.h"
+#include "core/machine/display.h"
 #include "core/machine/input.h"
 #include "core/machine/pc_private.h"
 
