@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Drives one machine for a test: starts the program with QEMU's flags, types on its keyboard, reads its
+serial line, its text screen and its picture. Works with qemu-system-x86_64 as well, which is how
+a test itself is tested (GUEST_PROGRAM=qemu-system-x86_64)."""
+
+import json
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+KEYS = {" ": "spc", "\n": "ret", "-": "minus", "=": "equal", "/": "slash", ".": "dot",
+        ",": "comma", ";": "semicolon", "'": "apostrophe", "\\": "backslash", "\t": "tab",
+        "[": "bracket_left", "]": "bracket_right", "`": "grave_accent"}
+SHIFTED = {"_": "-", "+": "=", "?": "/", ">": ".", "<": ",", ":": ";", '"': "'", "|": "\\",
+           "(": "9", ")": "0", "*": "8", "&": "7", "^": "6", "%": "5", "$": "4", "#": "3",
+           "@": "2", "!": "1", "~": "`", "{": "[", "}": "]"}
+
+
+class Failure(Exception):
+    pass
+
+
+def program():
+    """The command that takes QEMU's flags."""
+    text = os.environ.get("GUEST_PROGRAM")
+    if text:
+        return shlex.split(text)
+    return [os.environ.get("APIARY", "build/app/apiary"), "run"]
+
+
+class Guest:
+    def __init__(self, *flags, serial=True, display="none"):
+        self.folder = tempfile.mkdtemp(prefix="apiary-guest-")
+        self.serial_path = os.path.join(self.folder, "serial")
+        qmp_path = os.path.join(self.folder, "qmp")
+        command = program() + list(flags) + ["-display", display,
+                                             "-qmp", f"unix:{qmp_path},server=on,wait=off"]
+        if serial:
+            command += ["-serial", f"file:{self.serial_path}"]
+        if "qemu" in command[0] and "-nic" not in flags:
+            command += ["-nic", "none"]
+        self.log = open(os.path.join(self.folder, "log"), "w+")
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log,
+                                        stderr=subprocess.STDOUT)
+        self.started = time.monotonic()
+        self.events = []
+        self.qmp_socket = self._connect(qmp_path)
+        self.qmp_file = self.qmp_socket.makefile("rw")
+        self.greeting = json.loads(self.qmp_file.readline())
+        self.qmp("qmp_capabilities")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, traceback):
+        if value is not None:
+            self._explain()
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _connect(self, path):
+        for _ in range(200):
+            if self.process.poll() is not None:
+                break
+            try:
+                connection = socket.socket(socket.AF_UNIX)
+                connection.connect(path)
+                return connection
+            except OSError:
+                time.sleep(0.05)
+        raise Failure("the program did not open its QMP socket: " + self.output())
+
+    def _explain(self):
+        def show(title, text):
+            print(f"# --- {title}:\n# " + text.replace("\n", "\n# "))
+        show("program", self.output()[-2000:])
+        show("serial", self.serial()[-3000:])
+        if self.process.poll() is None:
+            try:
+                show("screen", self.screen())
+                show("cpu", self.monitor("info registers"))
+                keep = os.environ.get("GUEST_SCREENSHOTS")
+                if keep:
+                    self.screenshot(os.path.join(keep, f"failed-{os.getpid()}.png"))
+            except (Failure, OSError, ValueError, KeyError) as error:
+                print("#", error)
+
+    def output(self):
+        self.log.flush()
+        with open(self.log.name) as file:
+            return file.read()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    # --- control ---
+
+    def qmp(self, command, **arguments):
+        self.qmp_file.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+        self.qmp_file.flush()
+        while True:
+            line = self.qmp_file.readline()
+            if not line:
+                raise Failure("the program closed its QMP socket: " + self.output())
+            answer = json.loads(line)
+            if "event" in answer:
+                self.events.append(answer)
+            elif "error" in answer:
+                raise Failure(f"{command}: {answer['error']['desc']}")
+            elif "return" in answer:
+                return answer["return"]
+
+    def monitor(self, line):
+        return self.qmp("human-monitor-command", **{"command-line": line})
+
+    def wait_exit(self, timeout):
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise Failure(f"still running after {timeout} s")
+
+    def seconds(self):
+        return time.monotonic() - self.started
+
+    # --- keyboard ---
+
+    def key(self, *names):
+        self.qmp("send-key", keys=[{"type": "qcode", "data": name} for name in names],
+                 **{"hold-time": 20})
+        time.sleep(0.03)
+
+    def type(self, text):
+        for character in text:
+            if character in SHIFTED or character.isupper():
+                character = SHIFTED.get(character, character.lower())
+                self.key("shift", KEYS.get(character, character))
+            else:
+                self.key(KEYS.get(character, character))
+
+    # --- reading ---
+
+    def serial(self):
+        try:
+            with open(self.serial_path, "rb") as file:
+                return file.read().decode("utf-8", "replace").replace("\r", "")
+        except FileNotFoundError:
+            return ""
+
+    def memory(self, address, length):
+        path = os.path.join(self.folder, "memory")
+        self.qmp("pmemsave", val=address, size=length, filename=path)
+        for _ in range(100):
+            if os.path.exists(path) and os.path.getsize(path) == length:
+                break
+            time.sleep(0.01)
+        with open(path, "rb") as file:
+            data = file.read()
+        os.unlink(path)
+        return data
+
+    def screen(self, columns=80, rows=25):
+        """The characters at B8000, one line a row."""
+        data = self.memory(0xb8000, columns * rows * 2)[::2]
+        text = data.decode("cp437").replace("\0", " ")
+        return "\n".join(text[i:i + columns].rstrip() for i in range(0, len(text), columns))
+
+    def screenshot(self, path):
+        self.qmp("screendump", filename=path, format="png")
+
+    def _wait(self, what, read, needles, timeout, poll):
+        end = time.monotonic() + timeout
+        while True:
+            text = read()
+            if any(needle in text for needle in needles):
+                return text
+            if self.process.poll() is not None:
+                text = self.serial()
+                if any(needle in text for needle in needles):
+                    return text
+                raise Failure(f"the program ended (status {self.process.returncode}) before "
+                              f"{what} showed {needles}")
+            if time.monotonic() > end:
+                raise Failure(f"{what} did not show {needles} in {timeout} s")
+            time.sleep(poll)
+
+    def wait_serial(self, *needles, timeout=60):
+        return self._wait("the serial line", self.serial, needles, timeout, 0.1)
+
+    def wait_screen(self, *needles, timeout=60):
+        return self._wait("the screen", self.screen, needles, timeout, 0.2)
+
+
+def run(tests):
+    """Runs functions as TAP, all or those named as arguments."""
+    chosen = [t for t in tests if len(sys.argv) < 2 or t.__name__ in sys.argv[1:]]
+    print(f"1..{len(chosen)}")
+    failed = 0
+    for number, test in enumerate(chosen, 1):
+        begin = time.monotonic()
+        try:
+            test()
+            result = "ok"
+        except (Failure, AssertionError, OSError, subprocess.SubprocessError) as error:
+            print("#", str(error).replace("\n", "\n# "))
+            result = "not ok"
+            failed += 1
+        print(f"{result} {number} - {test.__name__} # {time.monotonic() - begin:.1f} s",
+              flush=True)
+    return failed
