@@ -20,7 +20,9 @@ def seabios_menu():
 
 def grub_rescue():
     with Guest("-cdrom", "/usr/lib/grub-rescue/grub-rescue-cdrom.iso", "-boot", "d") as guest:
-        guest.wait_screen("grub>", timeout=60)
+        guest.wait_screen("GNU GRUB", timeout=60)
+        guest.key("c")
+        guest.wait_screen("grub>", timeout=10)
         print(f"# GRUB's prompt after {guest.seconds():.1f} s")
         guest.type("echo Words_typed: ok\n")
         guest.wait_screen("\nWords_typed: ok", timeout=20)
