@@ -208,7 +208,7 @@ struct Cpu {
     uint32_t mode;             /* MODE_* */
     uint32_t vectors_live;     /* 1: x87/SSE/AVX state is in the host's registers, not in `vectors` */
     uint32_t interrupt_shadow; /* SHADOW_*: STI or MOV SS just executed */
-    uint64_t jit[16];          /* the JIT's own hot slots */
+    uint64_t jit[32];          /* the JIT's own hot slots */
 
     CpuSegment seg[N_SEG];
     struct { uint64_t base; uint32_t limit; } gdtr, idtr;

@@ -148,6 +148,26 @@ void ram_block_set_code(RamBlock *block, uint64_t offset, bool has_code)
         atomic_fetch_and(flags, (uint8_t)~PAGE_HAS_CODE);
 }
 
+VECTOR_SAFE RamBlock *ram_block_find(MemoryMap *map, uint64_t id)
+{
+    for (guint i = 0; i < map->blocks->len; i++) {
+        RamBlock *block = map->blocks->pdata[i];
+        if (id - block->id_base < block->size)
+            return block;
+    }
+    return NULL;
+}
+
+VECTOR_SAFE RamBlock *ram_block_find_host(MemoryMap *map, const void *host)
+{
+    for (guint i = 0; i < map->blocks->len; i++) {
+        RamBlock *block = map->blocks->pdata[i];
+        if ((uintptr_t)host - (uintptr_t)block->host < block->size)
+            return block;
+    }
+    return NULL;
+}
+
 /* --- map and regions -------------------------------------------------------------------------- */
 
 static void region_free(gpointer data)

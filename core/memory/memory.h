@@ -127,6 +127,10 @@ bool ram_block_note_store(RamBlock *block, uint64_t offset);
  * longer clean, and the code listener is told. Board lock. */
 void ram_block_written(RamBlock *block, uint64_t offset, uint64_t length);
 void ram_block_set_code(RamBlock *block, uint64_t offset, bool has_code);
+/* The block that holds RAM address ID (see id_base), or the byte at HOST; NULL if none does. Any
+ * thread, once the machine is built. */
+RamBlock *ram_block_find(MemoryMap *map, uint64_t id);
+RamBlock *ram_block_find_host(MemoryMap *map, const void *host);
 
 /* --- I/O ports ------------------------------------------------------------------------------ */
 

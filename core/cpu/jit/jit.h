@@ -1,8 +1,44 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
+/*
+ * The tier-1 translator: guest instructions become host instructions with their memory operands
+ * rewritten. One Jit a machine; each vCPU has its own code cache and its own blocks in it, so that
+ * generated code is only ever patched by the thread that runs it.
+ */
+
 #include "core/cpu/cpu.h"
 
-/* Runs translated code until a request, an exception or something it wants interpreted; returns at an
- * instruction boundary with the state complete in CPU. */
+typedef struct {
+    unsigned max_insns;  /* of a block; 1: each instruction alone */
+    size_t cache_bytes;  /* of a vCPU's code cache */
+    bool exact_flags;    /* flags are exact also where the program cannot see them before it
+                            overwrites them (at faults and interrupts) */
+    bool no_links;       /* every block returns to the dispatcher */
+    bool slow_accesses;  /* memory accesses never find their page in the soft TLB */
+} JitOptions;
+
+typedef struct {
+    uint64_t blocks, instructions;  /* translated */
+    uint64_t code_bytes, cache_bytes;
+    uint64_t flushes, invalidated, exits, links, interpreted, traps;
+} JitStatistics;
+
+#define JIT_OPTIONS_DEFAULT ((JitOptions){.max_insns = 32, .cache_bytes = 32u << 20})
+
+/* Any thread. The vCPUs that use it must be freed first. */
+Jit *jit_new(GError **error);
+Jit *jit_new_with_options(const JitOptions *options, GError **error);
+void jit_free(Jit *jit);
+
+/* On the vCPU's thread at an instruction boundary, within the run loop's setjmp. Runs the guest
+ * until cpu->requests is not zero, the processor is halted or an interrupt shadow begins; returns with
+ * all state in CPU and vectors spilled. Exceptions leave through cpu_raise(). */
 void jit_run(Cpu *cpu);
+
+/* Bytes of RAM were written by other than a vCPU's store (the memory map's CodeWrittenFunc).
+ * Translations of that range are dropped before any vCPU that is now told runs on. Any thread. */
+void jit_code_written(Jit *jit, RamBlock *block, uint64_t offset, uint64_t length);
+
+/* Sums over the vCPUs, read racily. */
+JitStatistics jit_statistics(Jit *jit);

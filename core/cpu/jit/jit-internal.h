@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/*
+ * What the parts of the JIT share.
+ *
+ * Host registers in generated code: RSP is the Cpu. Guest registers live in the host registers of the
+ * same number, except guest RSP in r15 and guest r10, r11, r15 in Cpu.gpr[]; host r10 and r11 are
+ * temporaries. Arithmetic flags are in host EFLAGS or, after a check had to clobber them, in
+ * SLOT_FLAGS; the other flags are in Cpu.rflags.
+ *
+ * Blocks are position independent: SLOT_PAGE holds the guest RIP of the first byte of the current
+ * code page, and blocks know only offsets in their page.
+ */
+
+#include "core/cpu/jit/emit.h"
+#include "core/cpu/jit/jit.h"
+#include "core/cpu/mmu.h"
+
+#define JIT_VECTOR_SAFE __attribute__((target("general-regs-only")))
+
+/* Cpu.jit[] */
+enum {
+    SLOT_PAGE,      /* guest RIP of the code page's first byte (of a 16-bit IP maybe below 0) */
+    SLOT_TARGETS,   /* the current context's table of indirect targets */
+    SLOT_FLAGS,     /* AH: SF ZF AF PF CF as LAHF gives, AL: OF */
+    SLOT_HOST_RSP,  /* the C stack */
+    SLOT_SITE,      /* where generated code left */
+    SLOT_TEMP,      /* value between two accesses of one instruction */
+    SLOT_SCRATCH,
+    SLOT_TRAP,      /* host address of an instruction that trapped */
+    SLOT_STATE,     /* JitCpu */
+    SLOT_LIMITS = 12, /* [segment * 2 + store]: last accessible offset or -1 */
+    N_SLOTS = SLOT_LIMITS + 12,
+};
+
+#define OFFSET_GPR(n)   ((int32_t)(offsetof(Cpu, gpr) + 8 * (n)))
+#define OFFSET_SLOT(n)  ((int32_t)(offsetof(Cpu, jit) + 8 * (n)))
+#define OFFSET_RIP      ((int32_t)offsetof(Cpu, rip))
+#define OFFSET_RFLAGS   ((int32_t)offsetof(Cpu, rflags))
+#define OFFSET_REQUESTS ((int32_t)offsetof(Cpu, requests))
+#define OFFSET_VECTORS_LIVE ((int32_t)offsetof(Cpu, vectors_live))
+
+/* Why generated code came back. */
+typedef enum {
+    LEFT_DONE,     /* a helper left everything in the Cpu */
+    LEFT_LINK,     /* a direct exit without a block: SLOT_SITE at its number */
+    LEFT_INDIRECT, /* Cpu.rip is the target; flags in SLOT_FLAGS */
+    LEFT_REQUEST,  /* SLOT_SITE at the offset to go on from; flags in SLOT_FLAGS */
+    LEFT_DEAD,     /* entered a block that has been invalidated: SLOT_SITE behind its entry */
+    LEFT_TRAP,     /* SLOT_TRAP */
+} JitLeft;
+
+/* Data behind the CALL of a slow path or of an interpreted instruction. */
+typedef struct {
+    uint16_t offset; /* of the instruction in its page */
+    uint8_t size;    /* of the access; of the instruction */
+    uint8_t flags;
+} __attribute__((packed)) JitSite;
+enum { SITE_STORE = 1, SITE_FLAGS_SAVED = 2, SITE_STAYS = 4 };
+
+typedef struct {
+    uint64_t ram;      /* RAM address of the first instruction */
+    uint32_t mode;
+    uint32_t eip_base; /* 0 where EIP is the linear address; else SLOT_PAGE */
+    uint32_t limit;    /* of CS; ~0 where not checked */
+} JitKey;
+
+typedef struct {
+    uint16_t host_offset; /* from the block's entry */
+    uint16_t offset;      /* in the page */
+    bool flags_saved;
+} JitTrap;
+
+typedef struct JitPage JitPage;
+typedef struct JitBlock JitBlock;
+struct JitBlock {
+    JitKey key;
+    uint8_t *entry;          /* writable address; flags in EFLAGS */
+    uint8_t *indirect_entry; /* from the target table: r10 is RIP, flags in SLOT_FLAGS */
+    uint32_t code_size;
+    uint32_t granules;       /* 128-byte pieces of the page it depends on */
+    bool valid;
+    uint16_t n_traps;
+    uint32_t first_trap;     /* in JitCpu.traps */
+    JitPage *page;
+    JitBlock *next_in_page;
+    JitBlock *next_in_bucket;
+};
+
+/* A guest page with translations. */
+struct JitPage {
+    uint64_t ram;
+    RamBlock *ram_block;
+    uint64_t ram_offset;
+    uint32_t granules;     /* of all its blocks */
+    uint32_t invalidations;/* recently */
+    uint32_t interpret;    /* instructions still to be interpreted: the page changes too often */
+    JitBlock *blocks;
+    JitPage *next_in_bucket;
+};
+
+typedef struct {
+    JitBlock *block;
+    uint8_t *site;   /* rel32 to patch */
+    int32_t target;  /* offset in the page */
+} JitExit;
+
+typedef struct {
+    uint64_t rip;
+    const void *code; /* executable address */
+} JitTarget;
+enum { N_TARGETS = 4096, N_CONTEXTS = 8, N_BUCKETS = 1 << 15, N_PAGE_BUCKETS = 1 << 12 };
+
+/* RIP to code for indirect branches within one mode. */
+typedef struct {
+    uint32_t mode, base, limit;
+    bool in_use, dirty;
+    JitTarget *targets;
+} JitContext;
+
+typedef struct {
+    uint64_t ram; /* page */
+    uint32_t granules;
+} JitStale;
+
+typedef struct {
+    Jit *jit;
+    Cpu *cpu;
+    /* the cache: one memfd at two addresses; hot code fills the first half, cold code the second */
+    int fd;
+    uint8_t *rw;
+    const uint8_t *rx;
+    size_t size;
+    uint8_t *stubs_end, *hot, *cold;
+    uint64_t generation; /* counts whole flushes */
+    /* shared pieces of generated code */
+    const uint8_t *stub_enter, *stub_leave, *stub_trap; /* enter, trap: executable addresses */
+    uint8_t *stub_slow, *stub_interp, *stub_link, *stub_request, *stub_indirect, *stub_dead,
+        *stub_vectors;
+
+    GArray *blocks_by_address; /* JitBlock*, ascending entry: since the last flush */
+    GArray *exits;             /* JitExit */
+    GArray *traps;             /* JitTrap */
+    JitBlock *buckets[N_BUCKETS];
+    JitPage *page_buckets[N_PAGE_BUCKETS];
+    JitContext contexts[N_CONTEXTS];
+    unsigned next_context;
+    JitContext *context; /* of the running block */
+    bool leave; /* something changed under the running block */
+
+    GMutex stale_lock;
+    GArray *stale; /* JitStale from other threads */
+    _Atomic bool has_stale;
+    _Atomic bool in_code; /* may be running generated code */
+    _Atomic uint32_t store_flush_done;
+
+    JitStatistics statistics;
+} JitCpu;
+
+struct Jit {
+    JitOptions options;
+    GMutex lock;
+    GPtrArray *cpus;       /* JitCpu */
+    GHashTable *code_pages;/* RAM page -> how many vCPUs have code in it */
+};
+
+static inline bool jit_key_equal(const JitKey *a, const JitKey *b)
+{
+    return a->ram == b->ram && a->mode == b->mode && a->eip_base == b->eip_base &&
+           a->limit == b->limit;
+}
+
+static inline uint8_t *jit_rw(const JitCpu *jc, const void *rx)
+{
+    return jc->rw + ((const uint8_t *)rx - jc->rx);
+}
+
+static inline const uint8_t *jit_rx(const JitCpu *jc, const void *rw)
+{
+    return jc->rx + ((const uint8_t *)rw - jc->rw);
+}
+
+static inline JitCpu *jit_state(const Cpu *cpu)
+{
+    return (JitCpu *)cpu->jit[SLOT_STATE];
+}
+
+/* cache.c */
+JitCpu *jit_cpu_new(Jit *jit, Cpu *cpu);
+void jit_cpu_free(JitCpu *jc);
+void jit_cache_flush(JitCpu *jc);
+JitBlock *jit_cache_find(JitCpu *jc, const JitKey *key);
+void jit_cache_insert(JitCpu *jc, JitBlock *block);
+void jit_cache_remove(JitCpu *jc, JitBlock *block);
+JitBlock *jit_cache_block_at(JitCpu *jc, const uint8_t *rw);
+JitContext *jit_cache_context(JitCpu *jc, uint32_t mode, uint32_t base, uint32_t limit);
+void jit_cache_forget_targets(JitCpu *jc);
+static inline unsigned jit_target_index(uint64_t rip)
+{
+    return ((uint32_t)rip ^ (uint32_t)rip >> 12) & (N_TARGETS - 1);
+}
+
+/* stubs.c */
+void jit_emit_stubs(JitCpu *jc, Emit *e);
+
+/* translate.c: vectors spilled. Bytes are read from the page at HOST_PAGE. */
+JitBlock *jit_translate(JitCpu *jc, const JitKey *key, const uint8_t *host_page);
+
+/* run.c: called by generated code */
+void *jit_helper_slow(Cpu *cpu, uint64_t linear, const JitSite *site);
+uint64_t jit_helper_interp(Cpu *cpu, uint64_t unused, const JitSite *site);
+void jit_helper_vectors(Cpu *cpu);
+
+/* smc.c */
+void jit_smc_install(void);
+JitPage *jit_smc_page(JitCpu *jc, uint64_t ram);
+void jit_smc_add_block(JitCpu *jc, JitPage *page, JitBlock *block);
+void jit_smc_take_stale(JitCpu *jc);
+void jit_smc_forget_all(JitCpu *jc);
+/* Whether a store to [OFFSET, OFFSET + LENGTH) of BLOCK cannot meet translated code. */
+bool jit_smc_store_is_plain(JitCpu *jc, const RamBlock *block, uint64_t offset, unsigned length);
+
+/* trap.c */
+void jit_trap_install(void);
+void jit_trap_enter(JitCpu *jc); /* this thread now runs JC's code */

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * The dispatcher: finds or makes the block at RIP, runs generated code until it comes back, and sees
+ * why. Also what generated code calls.
+ *
+ * Guest vectors may be live in the host's registers through all of this, so the common paths here
+ * are built without vector registers; whatever calls out spills first.
+ */
+
+#include "core/cpu/hostexec.h"
+#include "core/cpu/interp.h"
+#include "core/cpu/jit/jit-internal.h"
+
+#define LIKELY(x)   __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* What jit_run() must leave to its caller or to the interpreter, one instruction after the other. */
+#define MODE_INTERPRETED (MODE_TF | MODE_DEBUG | MODE_AC)
+
+/* --- flags and positions ---------------------------------------------------------------------- */
+
+/* AH and AL of LAHF; SETO AL into RFLAGS. */
+JIT_VECTOR_SAFE static void take_flags(Cpu *cpu, uint64_t ax)
+{
+    cpu->rflags = (cpu->rflags & ~(uint64_t)RFLAGS_ARITH) |
+                  ((ax >> 8) & RFLAGS_ARITH & 0xff) | (ax & 1) << 11;
+}
+
+JIT_VECTOR_SAFE static void put_flags(Cpu *cpu)
+{
+    cpu->jit[SLOT_FLAGS] = (cpu->rflags & 0xff) << 8 | (cpu->rflags >> 11 & 1);
+}
+
+JIT_VECTOR_SAFE static void set_rip(Cpu *cpu, int64_t offset)
+{
+    uint64_t rip = cpu->jit[SLOT_PAGE] + (uint64_t)offset;
+
+    cpu->rip = cpu->mode & MODE_CS64 ? rip : (uint32_t)rip;
+}
+
+/* Everything but the registers, which the stub has stored. */
+JIT_VECTOR_SAFE static void take_site(Cpu *cpu, const JitSite *site)
+{
+    set_rip(cpu, site->offset);
+    if (site->flags & SITE_FLAGS_SAVED)
+        take_flags(cpu, cpu->jit[SLOT_FLAGS]);
+}
+
+/* --- helpers ---------------------------------------------------------------------------------- */
+
+JIT_VECTOR_SAFE static void interpret(Cpu *cpu)
+{
+    cpu_spill_vectors(cpu);
+    jit_state(cpu)->statistics.interpreted++;
+    interp_one(cpu);
+}
+
+JIT_VECTOR_SAFE static bool store_meets_code(Cpu *cpu, const void *host, unsigned size)
+{
+    RamBlock *block = ram_block_find_host(cpu->memory, host);
+
+    if (!block)
+        return true;
+    return !jit_smc_store_is_plain(jit_state(cpu), block, (const uint8_t *)host - block->host,
+                                   size);
+}
+
+/* The access at LINEAR missed the soft TLB. Returns where the bytes are in host memory; or executes
+ * the whole instruction, which has changed nothing yet, and returns NULL. */
+JIT_VECTOR_SAFE void *jit_helper_slow(Cpu *cpu, uint64_t linear, const JitSite *site)
+{
+    bool live = cpu->vectors_live, store = site->flags & SITE_STORE;
+    void *host = NULL;
+
+    take_site(cpu, site);
+    if (LIKELY((linear & 0xfff) + site->size <= GUEST_PAGE_SIZE) &&
+        (!(cpu->mode & MODE_CS64) || cpu_canonical(linear))) {
+        host = mmu_host_pointer(cpu, linear, site->size, store ? ACCESS_WRITE : ACCESS_READ);
+        if (!host && store) {
+            host = mmu_locked_pointer(cpu, linear, site->size);
+            if (host && store_meets_code(cpu, host, site->size))
+                host = NULL;
+        }
+    }
+    if (!host) {
+        interpret(cpu);
+        return NULL;
+    }
+    if (live && !cpu->vectors_live)
+        vectors_load(cpu);
+    return host;
+}
+
+JIT_VECTOR_SAFE uint64_t jit_helper_interp(Cpu *cpu, uint64_t unused, const JitSite *site)
+{
+    uint32_t mode = cpu->mode;
+
+    take_site(cpu, site);
+    uint64_t next = cpu->rip + site->size;
+    interpret(cpu);
+    if (!(site->flags & SITE_STAYS) || cpu->rip != next || cpu->mode != mode ||
+        atomic_load_explicit(&cpu->requests, memory_order_relaxed) || cpu->interrupt_shadow ||
+        jit_state(cpu)->leave || cpu->halt_state != CPU_RUNNING)
+        return 0;
+    put_flags(cpu);
+    return 1;
+}
+
+JIT_VECTOR_SAFE void jit_helper_vectors(Cpu *cpu)
+{
+    vectors_load(cpu);
+}
+
+/* --- blocks ----------------------------------------------------------------------------------- */
+
+static JitBlock *translate(JitCpu *jc, const JitKey *key, const uint8_t *host_page)
+{
+    cpu_spill_vectors(jc->cpu);
+    return jit_translate(jc, key, host_page);
+}
+
+/* The block at CS:RIP; NULL when the instruction there must be interpreted. Raises what fetching
+ * it raises. */
+JIT_VECTOR_SAFE static JitBlock *find_block(JitCpu *jc, JitKey *key)
+{
+    Cpu *cpu = jc->cpu;
+    uint64_t linear = cpu->rip;
+
+    if (UNLIKELY(cpu->mode & MODE_INTERPRETED))
+        return NULL;
+    if (cpu->mode & MODE_CS64) {
+        if (!cpu_canonical(linear))
+            return NULL;
+    } else {
+        if (cpu->rip > cpu->seg[SEG_CS].limit)
+            return NULL;
+        linear = (uint32_t)(linear + cpu->seg[SEG_CS].base);
+    }
+    int i = mmu_fetch_entry(cpu, linear);
+    if (i < 0)
+        return NULL;
+    const FetchTlb *fetch = &cpu->fetch[cpu->cpl == 3];
+    key->ram = fetch->ram[i] + (linear & 0xfff);
+    key->mode = cpu->mode;
+    uint64_t page = cpu->rip - (linear & 0xfff);
+    if (cpu->mode & (MODE_CS64 | MODE_FLAT_CS)) {
+        key->eip_base = 0;
+        key->limit = UINT32_MAX;
+        cpu->jit[SLOT_PAGE] = cpu->mode & MODE_CS64 ? page : (uint32_t)page;
+    } else {
+        key->eip_base = (uint32_t)page;
+        key->limit = cpu->seg[SEG_CS].limit;
+        cpu->jit[SLOT_PAGE] = (uint32_t)page;
+    }
+    JitBlock *block = jit_cache_find(jc, key);
+    if (LIKELY(block))
+        return block;
+    return translate(jc, key, (const uint8_t *)fetch->host[i]);
+}
+
+/* Last offset that may be read and written through each segment without a look at its type. */
+JIT_VECTOR_SAFE static void put_segment_limits(Cpu *cpu)
+{
+    bool real = !(cpu->mode & MODE_PE) || (cpu->mode & MODE_VM86);
+
+    for (unsigned i = 0; i <= SEG_GS; i++) {
+        const CpuSegment *seg = &cpu->seg[i];
+        uint64_t *limits = &cpu->jit[SLOT_LIMITS + i * 2];
+        unsigned type = seg->attributes & ATTR_TYPE;
+        bool code = type & ATTR_CODE;
+        bool usable = (seg->attributes & ATTR_P) && (seg->attributes & ATTR_S) &&
+                      (code || !(type & ATTR_EXPAND_DOWN));
+        limits[0] = limits[1] = UINT64_MAX;
+        if (real && i == SEG_CS)
+            usable = true;
+        if (!usable)
+            continue;
+        if (real || !code || (type & ATTR_READABLE))
+            limits[0] = seg->limit;
+        if (real || (!code && (type & ATTR_WRITABLE)))
+            limits[1] = seg->limit;
+    }
+}
+
+/* --- coming back from generated code ---------------------------------------------------------- */
+
+/* What the next block shall be connected to. */
+typedef struct {
+    uint32_t exit;       /* number + 1 */
+    bool target;         /* an indirect branch wants RIP in its table */
+    JitBlock *dead;      /* was entered and should lead on */
+    uint64_t generation; /* of the cache when this was noted */
+} Connection;
+
+JIT_VECTOR_SAFE static void handle_trap(JitCpu *jc)
+{
+    Cpu *cpu = jc->cpu;
+    const uint8_t *rw = jit_rw(jc, (const void *)cpu->jit[SLOT_TRAP]);
+    JitBlock *block = jit_cache_block_at(jc, rw);
+
+    jc->statistics.traps++;
+    if (!block)
+        __builtin_trap(); /* a fault of ours: no guest instruction stands there */
+    const JitTrap *traps = (const JitTrap *)jc->traps->data + block->first_trap;
+    unsigned low = 0, high = block->n_traps;
+    while (high - low > 1) {
+        unsigned middle = (low + high) / 2;
+        if (traps[middle].host_offset <= rw - block->entry)
+            low = middle;
+        else
+            high = middle;
+    }
+    if (!block->n_traps)
+        __builtin_trap();
+    take_flags(cpu, cpu->jit[traps[low].flags_saved ? SLOT_FLAGS : SLOT_SCRATCH]);
+    set_rip(cpu, traps[low].offset);
+    interpret(cpu);
+}
+
+JIT_VECTOR_SAFE static void come_back(JitCpu *jc, JitLeft reason, Connection *connection)
+{
+    Cpu *cpu = jc->cpu;
+    const uint8_t *site = (const uint8_t *)cpu->jit[SLOT_SITE];
+
+    connection->exit = 0;
+    connection->target = false;
+    connection->dead = NULL;
+    connection->generation = jc->generation;
+    switch (reason) {
+    case LEFT_LINK: {
+        uint32_t number = *(const uint32_t *)site;
+        const JitExit *exit = (const JitExit *)jc->exits->data + number;
+        take_flags(cpu, cpu->jit[SLOT_FLAGS]);
+        set_rip(cpu, exit->target);
+        if (!jc->jit->options.no_links)
+            connection->exit = number + 1;
+        break;
+    }
+    case LEFT_INDIRECT:
+        take_flags(cpu, cpu->jit[SLOT_FLAGS]);
+        connection->target = !jc->jit->options.no_links;
+        break;
+    case LEFT_REQUEST:
+        take_flags(cpu, cpu->jit[SLOT_FLAGS]);
+        set_rip(cpu, *(const int32_t *)site);
+        break;
+    case LEFT_DEAD: {
+        JitBlock *block = jit_cache_block_at(jc, jit_rw(jc, site) - 1);
+        take_flags(cpu, cpu->jit[SLOT_FLAGS]);
+        set_rip(cpu, (int64_t)(block->key.ram & 0xfff));
+        connection->dead = block;
+        break;
+    }
+    case LEFT_TRAP: handle_trap(jc); break;
+    case LEFT_DONE: break;
+    }
+}
+
+JIT_VECTOR_SAFE static void connect(JitCpu *jc, const Connection *connection, JitBlock *block)
+{
+    Cpu *cpu = jc->cpu;
+
+    if (connection->generation != jc->generation)
+        return;
+    if (connection->exit) {
+        const JitExit *exit = (const JitExit *)jc->exits->data + (connection->exit - 1);
+        if (exit->block->valid) {
+            emit_patch(exit->site, block->entry);
+            jc->statistics.links++;
+        }
+    } else if (connection->target) {
+        /* The branch was left in the mode that it is found in: only helpers change the mode, and
+         * they leave in another way. */
+        JitTarget *target = &jc->context->targets[jit_target_index(cpu->rip)];
+        target->rip = cpu->rip;
+        target->code = jit_rx(jc, block->indirect_entry);
+        jc->context->dirty = true;
+    } else if (connection->dead && connection->dead != block &&
+               jit_key_equal(&connection->dead->key, &block->key)) {
+        Emit e = {connection->dead->entry};
+        emit_jmp(&e, block->entry);
+    }
+}
+
+/* --- the loop --------------------------------------------------------------------------------- */
+
+static JitCpu *state_of(Cpu *cpu)
+{
+    Jit *jit = cpu->jit_shared;
+    JitCpu *jc = jit_state(cpu);
+
+    if (jc && jc->jit == jit)
+        return jc;
+    jc = jit_cpu_new(jit, cpu);
+    cpu->jit[SLOT_STATE] = (uintptr_t)jc;
+    g_mutex_lock(&jit->lock);
+    g_ptr_array_add(jit->cpus, jc);
+    g_mutex_unlock(&jit->lock);
+    return jc;
+}
+
+JIT_VECTOR_SAFE static bool must_return(const Cpu *cpu)
+{
+    return atomic_load_explicit(&cpu->requests, memory_order_relaxed) || cpu->interrupt_shadow ||
+           cpu->halt_state != CPU_RUNNING || (cpu->mode & (MODE_TF | MODE_DEBUG));
+}
+
+JIT_VECTOR_SAFE void jit_run(Cpu *cpu)
+{
+    JitCpu *jc = state_of(cpu);
+    typedef uint64_t (*Enter)(Cpu *cpu, const void *code);
+    Enter enter = (Enter)(uintptr_t)jc->stub_enter;
+    Connection connection = {0};
+
+    jit_trap_enter(jc);
+    do {
+        if (UNLIKELY(atomic_load_explicit(&jc->has_stale, memory_order_acquire))) {
+            cpu_spill_vectors(cpu);
+            jit_smc_take_stale(jc);
+        }
+        JitKey key;
+        JitBlock *block = find_block(jc, &key);
+        if (UNLIKELY(!block)) {
+            connection = (Connection){0};
+            interpret(cpu);
+            continue;
+        }
+        jc->context = jit_cache_context(jc, key.mode,
+                                        key.limit == UINT32_MAX ? 0 : cpu->seg[SEG_CS].base,
+                                        key.limit);
+        cpu->jit[SLOT_TARGETS] = (uintptr_t)jc->context->targets;
+        connect(jc, &connection, block);
+        if (!(cpu->mode & MODE_CS64))
+            put_segment_limits(cpu);
+        jc->leave = false;
+        jc->statistics.exits++;
+        JitLeft reason = enter(cpu, jit_rx(jc, block->entry));
+        come_back(jc, reason, &connection);
+    } while (!must_return(cpu));
+    cpu_spill_vectors(cpu);
+}
+
+/* --- the machine's part ----------------------------------------------------------------------- */
+
+Jit *jit_new_with_options(const JitOptions *options, GError **error)
+{
+    Jit *jit = g_new0(Jit, 1);
+
+    jit->options = *options;
+    g_mutex_init(&jit->lock);
+    jit->cpus = g_ptr_array_new();
+    jit->code_pages = g_hash_table_new(g_int64_hash, g_int64_equal);
+    jit_trap_install();
+    jit_smc_install();
+    return jit;
+}
+
+Jit *jit_new(GError **error)
+{
+    JitOptions options = JIT_OPTIONS_DEFAULT;
+
+    return jit_new_with_options(&options, error);
+}
+
+void jit_free(Jit *jit)
+{
+    if (!jit)
+        return;
+    for (guint i = 0; i < jit->cpus->len; i++)
+        jit_cpu_free(g_ptr_array_index(jit->cpus, i));
+    g_ptr_array_unref(jit->cpus);
+    g_hash_table_unref(jit->code_pages);
+    g_mutex_clear(&jit->lock);
+    g_free(jit);
+}
+
+JitStatistics jit_statistics(Jit *jit)
+{
+    JitStatistics sum = {0};
+
+    g_mutex_lock(&jit->lock);
+    for (guint i = 0; i < jit->cpus->len; i++) {
+        const JitCpu *jc = g_ptr_array_index(jit->cpus, i);
+        const uint64_t *from = (const uint64_t *)&jc->statistics;
+        uint64_t *to = (uint64_t *)&sum;
+        for (unsigned k = 0; k < sizeof sum / sizeof *to; k++)
+            to[k] += from[k];
+    }
+    g_mutex_unlock(&jit->lock);
+    return sum;
+}

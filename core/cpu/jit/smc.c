@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Self-modifying code. A page with translations has PAGE_HAS_CODE: stores to it miss every soft TLB
+ * and come to the slow path, which compares the bytes with the 128-byte granules that blocks depend
+ * on. Blocks of a granule that is written go at once in the writer's cache and, by a note and
+ * REQUEST_FLUSH_CODE, at the next exit in the caches of other vCPUs: the guest must synchronise
+ * cross-modified code itself (SDM 8.1.3), and every way of doing so makes those vCPUs exit.
+ */
+
+#include "core/cpu/jit/jit-internal.h"
+
+enum {
+    GRANULE_SHIFT = 7,
+    /* A page whose code was dropped this often is interpreted for a while. */
+    THRASH_LIMIT = 32,
+    THRASH_INSTRUCTIONS = 4000,
+    /* Note to a vCPU: nothing was written, but it must no longer store directly to the page. */
+    ONLY_STORES = 0,
+};
+
+static uint32_t granules_of(uint64_t offset, uint64_t length)
+{
+    unsigned first = (offset & 0xfff) >> GRANULE_SHIFT;
+    unsigned last = ((offset & 0xfff) + length - 1) >> GRANULE_SHIFT;
+
+    if (last > 31)
+        last = 31;
+    return (uint32_t)((2ull << last) - (1ull << first));
+}
+
+/* --- pages ------------------------------------------------------------------------------------ */
+
+static JitPage **page_bucket(JitCpu *jc, uint64_t ram)
+{
+    return &jc->page_buckets[(ram >> GUEST_PAGE_SHIFT) % N_PAGE_BUCKETS];
+}
+
+static JitPage *find_page(JitCpu *jc, uint64_t ram)
+{
+    JitPage *page = *page_bucket(jc, ram);
+
+    while (page && page->ram != ram)
+        page = page->next_in_bucket;
+    return page;
+}
+
+/* Counts vCPUs with code in a page; the flag follows. */
+static void count_page(Jit *jit, JitPage *page, int change)
+{
+    g_mutex_lock(&jit->lock);
+    gint64 *key = (gint64 *)&page->ram;
+    gpointer old_key = NULL, value = NULL;
+    int count = 0;
+    if (g_hash_table_lookup_extended(jit->code_pages, key, &old_key, &value))
+        count = GPOINTER_TO_INT(value);
+    count += change;
+    if (count > 0) {
+        if (!old_key)
+            old_key = g_memdup2(key, sizeof *key);
+        g_hash_table_insert(jit->code_pages, old_key, GINT_TO_POINTER(count));
+    } else if (old_key) {
+        g_hash_table_steal(jit->code_pages, key);
+        g_free(old_key);
+    }
+    ram_block_set_code(page->ram_block, page->ram_offset, count > 0);
+    g_mutex_unlock(&jit->lock);
+}
+
+static void tell(JitCpu *jc, uint64_t ram, uint32_t granules)
+{
+    JitStale stale = {ram, granules};
+
+    g_mutex_lock(&jc->stale_lock);
+    g_array_append_val(jc->stale, stale);
+    atomic_store(&jc->has_stale, true);
+    g_mutex_unlock(&jc->stale_lock);
+    cpu_request(jc->cpu, REQUEST_FLUSH_CODE);
+}
+
+static void tell_others(Jit *jit, const JitCpu *self, uint64_t ram, uint32_t granules)
+{
+    g_mutex_lock(&jit->lock);
+    for (guint i = 0; i < jit->cpus->len; i++)
+        if (g_ptr_array_index(jit->cpus, i) != self)
+            tell(g_ptr_array_index(jit->cpus, i), ram, granules);
+    g_mutex_unlock(&jit->lock);
+}
+
+/* The page at RAM, made if it is new: its stores are seen from now on. Call before reading its code.
+ * NULL when its code shall be interpreted. */
+JitPage *jit_smc_page(JitCpu *jc, uint64_t ram)
+{
+    JitPage *page = find_page(jc, ram);
+
+    if (page && page->interpret) {
+        page->interpret--;
+        return NULL;
+    }
+    if (page && page->granules)
+        return page;
+    if (!page) {
+        RamBlock *block = ram_block_find(jc->cpu->memory, ram);
+        if (!block)
+            return NULL;
+        page = g_new0(JitPage, 1);
+        page->ram = ram;
+        page->ram_block = block;
+        page->ram_offset = ram - block->id_base;
+        page->next_in_bucket = *page_bucket(jc, ram);
+        *page_bucket(jc, ram) = page;
+    }
+    count_page(jc->jit, page, 1);
+    mmu_flush_stores_to(jc->cpu, page->ram_block->host + page->ram_offset);
+    tell_others(jc->jit, jc, ram, ONLY_STORES);
+    return page;
+}
+
+void jit_smc_add_block(JitCpu *jc, JitPage *page, JitBlock *block)
+{
+    block->page = page;
+    block->next_in_page = page->blocks;
+    page->blocks = block;
+    page->granules |= block->granules;
+}
+
+/* The page has no blocks left. */
+static void leave_page(JitCpu *jc, JitPage *page)
+{
+    page->granules = 0;
+    count_page(jc->jit, page, -1);
+}
+
+void jit_smc_forget_all(JitCpu *jc)
+{
+    for (unsigned i = 0; i < N_PAGE_BUCKETS; i++) {
+        while (jc->page_buckets[i]) {
+            JitPage *page = jc->page_buckets[i];
+            jc->page_buckets[i] = page->next_in_bucket;
+            if (page->granules)
+                leave_page(jc, page);
+            g_free(page);
+        }
+    }
+}
+
+/* --- writes ----------------------------------------------------------------------------------- */
+
+static void drop_granules(JitCpu *jc, JitPage *page, uint32_t granules)
+{
+    uint32_t left = 0;
+
+    if (!(page->granules & granules))
+        return;
+    for (JitBlock **at = &page->blocks; *at;) {
+        JitBlock *block = *at;
+        if (block->granules & granules) {
+            *at = block->next_in_page;
+            jit_cache_remove(jc, block);
+        } else {
+            left |= block->granules;
+            at = &block->next_in_page;
+        }
+    }
+    jit_cache_forget_targets(jc);
+    if (left)
+        page->granules = left;
+    else
+        leave_page(jc, page);
+    if (++page->invalidations >= THRASH_LIMIT) {
+        page->invalidations = 0;
+        page->interpret = THRASH_INSTRUCTIONS;
+    }
+}
+
+/* Pieces of [OFFSET, OFFSET + LENGTH) page by page. */
+static void drop_range(JitCpu *jc, const RamBlock *block, uint64_t offset, uint64_t length)
+{
+    while (length) {
+        uint64_t n = MIN(length, GUEST_PAGE_SIZE - (offset & 0xfff));
+        JitPage *page = find_page(jc, block->id_base + (offset & GUEST_PAGE_MASK));
+        if (page)
+            drop_granules(jc, page, granules_of(offset, n));
+        offset += n;
+        length -= n;
+    }
+}
+
+bool jit_smc_store_is_plain(JitCpu *jc, const RamBlock *block, uint64_t offset, unsigned length)
+{
+    if (jc->jit->cpus->len > 1)
+        return false; /* others' granules are not to be looked at from here */
+    const JitPage *page = find_page(jc, block->id_base + (offset & GUEST_PAGE_MASK));
+    return !page || !(page->granules & granules_of(offset, length));
+}
+
+/* mmu_code_store_hook: this vCPU wrote. */
+static void on_store(Cpu *cpu, RamBlock *block, uint64_t offset, unsigned length)
+{
+    JitCpu *jc = jit_state(cpu);
+
+    if (!jc)
+        return;
+    drop_range(jc, block, offset, length);
+    if (jc->jit->cpus->len > 1)
+        for (uint64_t at = offset & GUEST_PAGE_MASK; at < offset + length; at += GUEST_PAGE_SIZE) {
+            uint64_t first = MAX(at, offset), end = MIN(at + GUEST_PAGE_SIZE, offset + length);
+            tell_others(jc->jit, jc, block->id_base + at, granules_of(first, end - first));
+        }
+}
+
+void jit_code_written(Jit *jit, RamBlock *block, uint64_t offset, uint64_t length)
+{
+    for (uint64_t at = offset & GUEST_PAGE_MASK; at < offset + length; at += GUEST_PAGE_SIZE) {
+        uint64_t first = MAX(at, offset), end = MIN(at + GUEST_PAGE_SIZE, offset + length);
+        tell_others(jit, NULL, block->id_base + at, granules_of(first, end - first));
+    }
+}
+
+/* True if this vCPU could until now store to the page without being seen. */
+static bool had_store_entry(Cpu *cpu, const void *host_page)
+{
+    for (unsigned set = 0; set < N_MMU; set++) {
+        const TlbSet *tlb = &cpu->tlb[set];
+        for (unsigned i = 0; i < TLB_ENTRIES; i++)
+            if (tlb->host[i] == (uintptr_t)host_page && tlb->store_tag[i] == tlb->load_tag[i])
+                return true;
+    }
+    return false;
+}
+
+/* On the vCPU's thread, out of generated code. */
+void jit_smc_take_stale(JitCpu *jc)
+{
+    g_mutex_lock(&jc->stale_lock);
+    GArray *notes = jc->stale;
+    jc->stale = g_array_new(FALSE, FALSE, sizeof(JitStale));
+    atomic_store(&jc->has_stale, false);
+    g_mutex_unlock(&jc->stale_lock);
+
+    for (guint i = 0; i < notes->len; i++) {
+        const JitStale *note = &g_array_index(notes, JitStale, i);
+        if (note->granules != ONLY_STORES) {
+            JitPage *page = find_page(jc, note->ram);
+            if (page)
+                drop_granules(jc, page, note->granules);
+            continue;
+        }
+        RamBlock *block = ram_block_find(jc->cpu->memory, note->ram);
+        const void *host = block->host + (note->ram - block->id_base);
+        if (had_store_entry(jc->cpu, host)) {
+            /* It may have written after the other vCPU read the code. */
+            mmu_flush_stores_to(jc->cpu, host);
+            tell_others(jc->jit, jc, note->ram, UINT32_MAX);
+        }
+    }
+    g_array_unref(notes);
+}
+
+/* mmu_fetch_flush_hook: RIP may now mean other code. */
+JIT_VECTOR_SAFE static void on_fetch_flush(Cpu *cpu)
+{
+    JitCpu *jc = jit_state(cpu);
+
+    if (!jc)
+        return;
+    jit_cache_forget_targets(jc);
+    jc->leave = true;
+}
+
+void jit_smc_install(void)
+{
+    mmu_code_store_hook = on_store;
+    mmu_fetch_flush_hook = on_fetch_flush;
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* Pieces of generated code that all blocks share: into and out of the cache, and to C helpers. */
+
+#include "core/cpu/jit/jit-internal.h"
+
+static const uint8_t callee_saved[] = {H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15};
+
+/* Guest registers that live in the host register of their own number. */
+static const uint8_t same_number[] = {H_RAX, H_RCX, H_RDX, H_RBX, H_RBP, H_RSI,
+                                      H_RDI, H_R8,  H_R9,  H_R12, H_R13, H_R14};
+
+/* DEPTH: bytes pushed since RSP was the Cpu. */
+static void emit_store_registers(Emit *e, int depth)
+{
+    for (unsigned i = 0; i < sizeof same_number; i++)
+        emit_rm(e, true, 0x89, same_number[i], H_RSP, depth + OFFSET_GPR(same_number[i]));
+    emit_rm(e, true, 0x89, H_R15, H_RSP, depth + OFFSET_GPR(RSP));
+}
+
+static void emit_load_registers(Emit *e, int depth)
+{
+    for (unsigned i = 0; i < sizeof same_number; i++)
+        emit_rm(e, true, 0x8b, same_number[i], H_RSP, depth + OFFSET_GPR(same_number[i]));
+    emit_rm(e, true, 0x8b, H_R15, H_RSP, depth + OFFSET_GPR(RSP));
+}
+
+/* EFLAGS to SLOT_FLAGS; registers are saved. */
+static void emit_store_flags(Emit *e, int depth)
+{
+    emit8(e, 0x9f);                        /* lahf */
+    emit_rr(e, false, 0x0f90, 0, H_RAX);   /* seto al */
+    emit_rm(e, true, 0x89, H_RAX, H_RSP, depth + OFFSET_SLOT(SLOT_FLAGS));
+}
+
+static void emit_leave(Emit *e, JitCpu *jc, JitLeft reason)
+{
+    emit_mov_imm(e, H_RAX, reason);
+    emit_jmp(e, jit_rw(jc, jc->stub_leave));
+}
+
+/* void enter(Cpu *, const void *code): loads the guest from the Cpu, runs CODE; returns a JitLeft. */
+static void emit_enter(JitCpu *jc, Emit *e)
+{
+    jc->stub_enter = jit_rx(jc, e->p);
+    for (unsigned i = 0; i < sizeof callee_saved; i++) {
+        emit_rex(e, false, 0, 0, callee_saved[i]);
+        emit8(e, 0x50 | (callee_saved[i] & 7));
+    }
+    emit_rm(e, true, 0x89, H_RSP, H_RDI, OFFSET_SLOT(SLOT_HOST_RSP));
+    emit_rm(e, true, 0x89, H_RSI, H_RDI, OFFSET_SLOT(SLOT_TEMP));
+    emit_mov_rr(e, H_RSP, H_RDI);
+    /* AH = RFLAGS 7:0, AL = OF */
+    emit_rm(e, false, 0x8b, H_RCX, H_RSP, OFFSET_RFLAGS);
+    emit_rr(e, false, 0x89, H_RCX, H_RAX);
+    emit_rr(e, false, 0xc1, 5, H_RAX); /* shr eax, 11 */
+    emit8(e, 11);
+    emit_alu_imm(e, false, 4, H_RAX, 1);
+    emit8(e, 0x88); /* mov ah, cl */
+    emit8(e, 0xcc);
+    emit8(e, 0x04); /* add al, 7fh */
+    emit8(e, 0x7f);
+    emit8(e, 0x9e); /* sahf */
+    emit_load_registers(e, 0);
+    emit_rm(e, false, 0xff, 4, H_RSP, OFFSET_SLOT(SLOT_TEMP));
+}
+
+static void emit_leave_stub(JitCpu *jc, Emit *e)
+{
+    jc->stub_leave = jit_rx(jc, e->p);
+    emit_rm(e, true, 0x8b, H_RSP, H_RSP, OFFSET_SLOT(SLOT_HOST_RSP));
+    for (unsigned i = sizeof callee_saved; i-- > 0;) {
+        emit_rex(e, false, 0, 0, callee_saved[i]);
+        emit8(e, 0x58 | (callee_saved[i] & 7));
+    }
+    emit8(e, 0xc3);
+}
+
+static void emit_call_c(Emit *e, const void *function)
+{
+    emit_mov_imm(e, H_RAX, (uintptr_t)function);
+    emit_rr(e, false, 0xff, 2, H_RAX);
+}
+
+/* CALLed with a JitSite behind the call and an argument in r10. HELPER(cpu, r10, site) returns 0 to
+ * leave, else what r10 shall be when the block goes on behind the JitSite. */
+static uint8_t *emit_site_stub(JitCpu *jc, Emit *e, const void *helper)
+{
+    uint8_t *stub = e->p;
+
+    emit_store_registers(e, 8);
+    emit_rm(e, true, 0x8d, H_RDI, H_RSP, 8);
+    emit_mov_rr(e, H_RSI, H_R10);
+    emit_rm(e, true, 0x8b, H_RDX, H_RSP, 0);
+    emit_alu_imm(e, true, 5, H_RSP, 8);
+    emit_call_c(e, helper);
+    emit_alu_imm(e, true, 0, H_RSP, 8);
+    emit_mov_rr(e, H_R10, H_RAX);
+    emit_rr(e, true, 0x85, H_RAX, H_RAX);
+    uint8_t *leave = emit_jcc(e, CC_E, e->p);
+    emit_alu_mem_imm(e, true, 0, H_RSP, 0, sizeof(JitSite));
+    emit_load_registers(e, 8);
+    emit8(e, 0xc3);
+    emit_patch(leave, e->p);
+    emit_alu_imm(e, true, 0, H_RSP, 8);
+    emit_leave(e, jc, LEFT_DONE);
+    return stub;
+}
+
+/* CALLed: leaves with the return address in SLOT_SITE. */
+static uint8_t *emit_exit_stub(JitCpu *jc, Emit *e, JitLeft reason, bool flags_in_host)
+{
+    uint8_t *stub = e->p;
+
+    emit_store_registers(e, 8);
+    if (flags_in_host)
+        emit_store_flags(e, 8);
+    emit8(e, 0x58); /* pop rax */
+    emit_rm(e, true, 0x89, H_RAX, H_RSP, OFFSET_SLOT(SLOT_SITE));
+    emit_leave(e, jc, reason);
+    return stub;
+}
+
+void jit_emit_stubs(JitCpu *jc, Emit *e)
+{
+    emit_enter(jc, e);
+    emit_leave_stub(jc, e);
+
+    jc->stub_slow = emit_site_stub(jc, e, jit_helper_slow);
+    jc->stub_interp = emit_site_stub(jc, e, jit_helper_interp);
+    jc->stub_link = emit_exit_stub(jc, e, LEFT_LINK, true);
+    jc->stub_request = emit_exit_stub(jc, e, LEFT_REQUEST, false);
+    jc->stub_dead = emit_exit_stub(jc, e, LEFT_DEAD, true);
+
+    /* Jumped to with the target in r10 and flags in SLOT_FLAGS. */
+    jc->stub_indirect = e->p;
+    emit_store_registers(e, 0);
+    emit_rm(e, true, 0x89, H_R10, H_RSP, OFFSET_RIP);
+    emit_leave(e, jc, LEFT_INDIRECT);
+
+    /* The signal handler puts the thread here; the trapped instruction has changed nothing. EFLAGS go
+     * to SLOT_SCRATCH: whether they or SLOT_FLAGS count, the block's table says. */
+    jc->stub_trap = jit_rx(jc, e->p);
+    emit_store_registers(e, 0);
+    emit8(e, 0x9f);
+    emit_rr(e, false, 0x0f90, 0, H_RAX);
+    emit_rm(e, true, 0x89, H_RAX, H_RSP, OFFSET_SLOT(SLOT_SCRATCH));
+    emit_leave(e, jc, LEFT_TRAP);
+
+    /* CALLed: loads the guest's vectors. Flags are dead or saved. */
+    jc->stub_vectors = e->p;
+    emit_store_registers(e, 8);
+    emit_rm(e, true, 0x8d, H_RDI, H_RSP, 8);
+    emit_alu_imm(e, true, 5, H_RSP, 8);
+    emit_call_c(e, jit_helper_vectors);
+    emit_alu_imm(e, true, 0, H_RSP, 8);
+    emit_load_registers(e, 8);
+    emit8(e, 0xc3);
+}

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* Ways out of a block, branches, and instructions that the interpreter does. */
+
+#include "core/cpu/jit/translate.h"
+
+/* --- flags at the end ------------------------------------------------------------------------- */
+
+/* t_free_flags for what is live after the instruction. */
+static void free_flags_for(Translator *t, uint32_t live)
+{
+    uint32_t before = t->item->live_before;
+
+    t->item->live_before = live;
+    t_free_flags(t);
+    t->item->live_before = before;
+}
+
+/* --- exits ------------------------------------------------------------------------------------ */
+
+static void load_rip(Translator *t, unsigned to, int32_t offset)
+{
+    emit_rm(&t->hot, true, 0x8b, to, H_RSP, OFFSET_SLOT(SLOT_PAGE));
+    emit_rm(&t->hot, t_64bit(t), 0x8d, to, to, offset);
+}
+
+/* A rel32 field that leads out at offset TARGET until it is linked. */
+static void link_site(Translator *t, uint8_t *site, int32_t target)
+{
+    JitExit exit = {t->block, site, target};
+    uint32_t number = t->jc->exits->len;
+
+    g_array_append_val(t->jc->exits, exit);
+    emit_patch(site, t->cold.p);
+    emit_call(&t->cold, t->jc->stub_link);
+    emit32(&t->cold, number);
+}
+
+static bool is_in_page(const Translator *t, int32_t target)
+{
+    if (target < 0 || target >= (int32_t)GUEST_PAGE_SIZE)
+        return false;
+    return !t_segmented_code(t) ||
+           (uint32_t)(t->block->key.eip_base + (uint32_t)target) <= t->block->key.limit;
+}
+
+void t_exit_direct(Translator *t, int32_t target, uint32_t live)
+{
+    if (!is_in_page(t, target)) {
+        free_flags_for(t, live);
+        load_rip(t, H_R10, target);
+        t_exit_indirect(t);
+        return;
+    }
+    if (target <= t->item->offset) {
+        free_flags_for(t, live);
+        emit_alu_mem_imm(&t->hot, false, 7, H_RSP, OFFSET_REQUESTS, 0);
+        emit_jcc(&t->hot, CC_NE, t->cold.p);
+        emit_call(&t->cold, t->jc->stub_request);
+        emit32(&t->cold, (uint32_t)target);
+    }
+    if (live && t->flags_saved)
+        t_restore_flags(t);
+    emit8(&t->hot, 0xe9);
+    t->hot.p += 4;
+    link_site(t, t->hot.p - 4, target);
+}
+
+void t_exit_indirect(Translator *t)
+{
+    Emit *e = &t->hot;
+
+    free_flags_for(t, ALL_FLAGS);
+    emit_alu_mem_imm(e, false, 7, H_RSP, OFFSET_REQUESTS, 0);
+    emit_jcc(e, CC_NE, t->jc->stub_indirect);
+    emit_rr(e, false, 0x89, H_R10, H_R11);
+    emit_rr(e, false, 0xc1, 5, H_R11); /* shr */
+    emit8(e, 12);
+    emit_rr(e, false, 0x31, H_R10, H_R11); /* xor */
+    emit_alu_imm(e, false, 4, H_R11, N_TARGETS - 1);
+    emit_rr(e, false, 0xc1, 4, H_R11); /* shl: sizeof(JitTarget) */
+    emit8(e, 4);
+    emit_rm(e, true, 0x03, H_R11, H_RSP, OFFSET_SLOT(SLOT_TARGETS));
+    emit_rm(e, true, 0x39, H_R10, H_R11, offsetof(JitTarget, rip));
+    emit_jcc(e, CC_NE, t->jc->stub_indirect);
+    emit_rm(e, false, 0xff, 4, H_R11, offsetof(JitTarget, code));
+}
+
+void t_emit_interpret(Translator *t, bool stays)
+{
+    JitSite data = {t->item->offset, t->item->insn.length, SITE_FLAGS_SAVED};
+
+    free_flags_for(t, ALL_FLAGS);
+    if (stays)
+        data.flags |= SITE_STAYS;
+    emit_call(&t->hot, t->jc->stub_interp);
+    emit_bytes(&t->hot, &data, sizeof data);
+    t->vectors_checked = false;
+}
+
+/* --- branches --------------------------------------------------------------------------------- */
+
+/* jrcxz (ADDRESS_SIZE 8) or jecxz to the returned rel32 field's target. */
+static uint8_t *jump_if_rcx_zero(Emit *e, unsigned address_size)
+{
+    if (address_size == 4)
+        emit8(e, 0x67);
+    emit8(e, 0xe3);
+    emit8(e, 2);
+    emit8(e, 0xeb);
+    emit8(e, 5);
+    emit8(e, 0xe9);
+    e->p += 4;
+    return e->p - 4;
+}
+
+/* Takes the branch at this point of the code; what follows is the way on. */
+static void take_branch(Translator *t)
+{
+    bool saved = t->flags_saved;
+
+    t_exit_direct(t, t->item->target, t->item->live_target);
+    t->flags_saved = saved;
+}
+
+static void emit_jcc_exit(Translator *t)
+{
+    unsigned condition = t->item->insn.opcode & 15;
+    int32_t target = t->item->target;
+
+    t_want_flags(t);
+    if (is_in_page(t, target) && target > t->item->offset) {
+        link_site(t, emit_jcc(&t->hot, condition, t->hot.p), target);
+        return;
+    }
+    uint8_t *skip = emit_jcc(&t->hot, condition ^ 1, t->hot.p);
+    take_branch(t);
+    emit_patch(skip, t->hot.p);
+}
+
+/* LOOP, LOOPE, LOOPNE, JCXZ. */
+static void emit_loop(Translator *t)
+{
+    const Insn *insn = &t->item->insn;
+    Emit *e = &t->hot;
+    bool jcxz = insn->opcode == 0xe3, narrow = insn->address_size == 2;
+    uint8_t *skip_flag = NULL;
+
+    t_want_flags(t);
+    if (!jcxz) {
+        emit_rm(e, insn->address_size == 8, 0x8d, narrow ? H_R10 : H_RCX, H_RCX, -1);
+        if (narrow) {
+            emit8(e, 0x66);
+            emit_rr(e, false, 0x89, H_R10, H_RCX);
+        }
+    }
+    if (narrow) {
+        emit_mov_rr(e, H_R11, H_RCX);
+        emit_rr(e, false, 0x0fb7, H_RCX, H_RCX);
+    }
+    uint8_t *zero = jump_if_rcx_zero(e, insn->address_size == 4 ? 4 : 8);
+    if (narrow)
+        emit_mov_rr(e, H_RCX, H_R11);
+    if (jcxz) {
+        emit8(e, 0xe9);
+        uint8_t *over = e->p;
+        e->p += 4;
+        emit_patch(zero, e->p);
+        if (narrow)
+            emit_mov_rr(e, H_RCX, H_R11);
+        take_branch(t);
+        emit_patch(over, e->p);
+        return;
+    }
+    if (insn->opcode != 0xe2)
+        skip_flag = emit_jcc(e, insn->opcode == 0xe1 ? CC_NE : CC_E, e->p);
+    take_branch(t);
+    emit_patch(zero, e->p);
+    if (narrow)
+        emit_mov_rr(e, H_RCX, H_R11); /* the same value when the flag ended the loop: r11 is changed */
+    if (skip_flag)
+        emit_patch(skip_flag, e->p);
+}
+
+/* r10 = value of SIZE bytes at [r10], zero-extended. */
+static void load_target(Translator *t, unsigned size)
+{
+    if (size == 2)
+        emit_rm(&t->hot, false, 0x0fb7, H_R10, H_R10, 0);
+    else
+        emit_rm(&t->hot, size == 8, 0x8b, H_R10, H_R10, 0);
+}
+
+static void load_target_register(Translator *t, unsigned guest, unsigned size)
+{
+    t_load_guest(t, H_R10, guest);
+    if (size == 2)
+        emit_rr(&t->hot, false, 0x0fb7, H_R10, H_R10);
+    else if (size == 4)
+        emit_rr(&t->hot, false, 0x89, H_R10, H_R10);
+}
+
+/* A target in r10 beyond CS's limit faults before anything has changed. EFLAGS are free. */
+static void check_target(Translator *t)
+{
+    if (!t_segmented_code(t))
+        return;
+    JitSite data = {t->item->offset, t->item->insn.length,
+                    t->flags_saved ? SITE_FLAGS_SAVED : 0};
+    emit_rr(&t->hot, false, 0x81, 7, H_R10); /* cmp r10d, imm32 */
+    emit32(&t->hot, t->block->key.limit);
+    emit_jcc(&t->hot, CC_A, t->cold.p);
+    emit_call(&t->cold, t->jc->stub_interp);
+    emit_bytes(&t->cold, &data, sizeof data);
+}
+
+/* Target of an indirect branch to r10, checked. */
+static void indirect_target(Translator *t)
+{
+    const Insn *insn = &t->item->insn;
+
+    if (insn->operands[0].kind == OPERAND_MEM) {
+        t_memory_operand(t, insn->opsize, false);
+        load_target(t, insn->opsize);
+    } else {
+        t_free_flags(t);
+        load_target_register(t, insn->operands[0].reg, insn->opsize);
+    }
+    check_target(t);
+}
+
+static void push_return_address(Translator *t)
+{
+    unsigned size = t->item->insn.opsize;
+
+    t_stack_access(t, -(int32_t)size, size, true);
+    load_rip(t, H_R11, t->item->offset + t->item->insn.length);
+    t_move(t, true, size, H_R11, H_R10);
+    t_move_stack_pointer(t, -(int32_t)size);
+}
+
+static void emit_ret(Translator *t)
+{
+    const Insn *insn = &t->item->insn;
+
+    t_stack_access(t, 0, insn->opsize, false);
+    load_target(t, insn->opsize);
+    check_target(t);
+    t_move_stack_pointer(t, (int32_t)(insn->opsize +
+                                      (insn->opcode == 0xc2 ? (uint16_t)insn->immediate : 0)));
+    t_exit_indirect(t);
+}
+
+void t_emit_branch(Translator *t)
+{
+    switch (t->item->kind) {
+    case KIND_JCC: emit_jcc_exit(t); break;
+    case KIND_LOOP: emit_loop(t); break;
+    case KIND_JMP: t_exit_direct(t, t->item->target, t->item->live_target); break;
+    case KIND_CALL:
+        push_return_address(t);
+        t_exit_direct(t, t->item->target, t->item->live_target);
+        break;
+    case KIND_JMP_INDIRECT:
+        indirect_target(t);
+        t_exit_indirect(t);
+        break;
+    case KIND_CALL_INDIRECT:
+        indirect_target(t);
+        emit_rm(&t->hot, true, 0x89, H_R10, H_RSP, OFFSET_SLOT(SLOT_TEMP));
+        push_return_address(t);
+        emit_rm(&t->hot, true, 0x8b, H_R10, H_RSP, OFFSET_SLOT(SLOT_TEMP));
+        t_exit_indirect(t);
+        break;
+    default: emit_ret(t); break;
+    }
+}
+
+/* --- flags outside EFLAGS --------------------------------------------------------------------- */
+
+static void emit_pushf(Translator *t)
+{
+    const int32_t flags = OFFSET_SLOT(SLOT_FLAGS);
+    unsigned size = t->item->insn.opsize;
+    Emit *e = &t->hot;
+
+    t_free_flags(t);
+    emit_rm(e, false, 0x0fb6, H_R10, H_RSP, flags + 1);
+    emit_rm(e, false, 0x0fb6, H_R11, H_RSP, flags);
+    emit_alu_imm(e, false, 4, H_R10, RFLAGS_ARITH & 0xff);
+    emit_rr(e, false, 0xc1, 4, H_R11); /* shl r11d, 11 */
+    emit8(e, 11);
+    emit_rr(e, false, 0x09, H_R11, H_R10);
+    emit_rm(e, false, 0x8b, H_R11, H_RSP, OFFSET_RFLAGS);
+    emit_alu_imm(e, false, 4, H_R11, ~(RFLAGS_ARITH | RFLAGS_RF | RFLAGS_VM));
+    emit_rr(e, false, 0x09, H_R11, H_R10);
+    emit_rm(e, true, 0x89, H_R10, H_RSP, OFFSET_SLOT(SLOT_TEMP));
+    t_stack_access(t, -(int32_t)size, size, true);
+    emit_rm(e, true, 0x8b, H_R11, H_RSP, OFFSET_SLOT(SLOT_TEMP));
+    t_move(t, true, size, H_R11, H_R10);
+    t_move_stack_pointer(t, -(int32_t)size);
+}
+
+/* Sets IF. The block goes on with the next instruction, which interrupts must not precede; nothing
+ * between here and its end looks at the requests. */
+static void emit_sti(Translator *t)
+{
+    emit_alu_mem_imm(&t->hot, false, 1, H_RSP, OFFSET_RFLAGS, RFLAGS_IF);
+    emit_alu_mem_imm(&t->hot, false, 7, H_RSP, (int32_t)offsetof(Cpu, lines), 0);
+    emit_jcc(&t->hot, CC_NE, t->cold.p);
+    emit8(&t->cold, 0xf0);
+    emit_alu_mem_imm(&t->cold, false, 1, H_RSP, OFFSET_REQUESTS, REQUEST_INTERRUPT);
+    emit_jmp(&t->cold, t->hot.p);
+}
+
+void t_emit_flag_control(Translator *t)
+{
+    t_free_flags(t);
+    switch (t->item->kind) {
+    case KIND_CLI:
+        emit_alu_mem_imm(&t->hot, false, 4, H_RSP, OFFSET_RFLAGS, ~RFLAGS_IF);
+        break;
+    case KIND_STI: emit_sti(t); break;
+    case KIND_PUSHF: emit_pushf(t); break;
+    default:
+        if (t->item->insn.mnemonic == ZYDIS_MNEMONIC_CLD)
+            emit_alu_mem_imm(&t->hot, false, 4, H_RSP, OFFSET_RFLAGS, ~RFLAGS_DF);
+        else
+            emit_alu_mem_imm(&t->hot, false, 1, H_RSP, OFFSET_RFLAGS, RFLAGS_DF);
+        break;
+    }
+}

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* Instructions that stay what they are: re-encoded with their registers mapped and their memory
+ * operand at [r10]. */
+
+#include "core/cpu/jit/translate.h"
+
+/* --- guest registers -------------------------------------------------------------------------- */
+
+void t_load_guest(Translator *t, unsigned to, unsigned guest)
+{
+    if (is_homeless(guest))
+        emit_rm(&t->hot, true, 0x8b, to, H_RSP, OFFSET_GPR(guest));
+    else
+        emit_mov_rr(&t->hot, to, host_register(guest));
+}
+
+void t_store_guest(Translator *t, unsigned guest, unsigned from, unsigned size)
+{
+    Emit *e = &t->hot;
+    unsigned op = size == 1 ? 0x88 : 0x89;
+
+    if (size == 2)
+        emit8(e, 0x66);
+    if (!is_homeless(guest)) {
+        emit_rr(e, size == 8, op, from, host_register(guest));
+        return;
+    }
+    if (size == 4) {
+        emit_rr(e, false, op, from, from);
+        size = 8;
+    }
+    emit_rm(e, size == 8, op, from, H_RSP, OFFSET_GPR(guest));
+}
+
+void t_move(Translator *t, bool store, unsigned size, unsigned reg, unsigned base)
+{
+    unsigned op = (store ? 0x88 : 0x8a) | (size > 1);
+
+    if (size == 2)
+        emit8(&t->hot, 0x66);
+    emit_rm(&t->hot, size == 8, op, reg, base, 0);
+}
+
+static bool is_general(const InsnOperand *operand)
+{
+    return operand->kind == OPERAND_REG && operand->reg_class >= REG_CLASS_GPR8 &&
+           operand->reg_class <= REG_CLASS_GPR64;
+}
+
+static bool is_encoded(const InsnOperand *operand)
+{
+    switch (operand->encoding) {
+    case ZYDIS_OPERAND_ENCODING_MODRM_REG:
+    case ZYDIS_OPERAND_ENCODING_MODRM_RM:
+    case ZYDIS_OPERAND_ENCODING_OPCODE:
+    case ZYDIS_OPERAND_ENCODING_NDSNDD: return true;
+    default: return false;
+    }
+}
+
+unsigned t_count_homeless(const Insn *insn)
+{
+    unsigned seen = 0, count = 0;
+
+    for (unsigned i = 0; i < insn->n_operands; i++) {
+        const InsnOperand *operand = &insn->operands[i];
+        if (is_general(operand) && is_homeless(operand->reg) && !(seen & 1u << operand->reg)) {
+            seen |= 1u << operand->reg;
+            count++;
+        }
+    }
+    return count;
+}
+
+/* --- encodings -------------------------------------------------------------------------------- */
+
+enum { KEEP = 0xff }; /* the field as it was */
+
+/* Host registers for the fields of an instruction. */
+typedef struct {
+    uint8_t reg, rm, opcode, vvvv;
+    bool memory;    /* rm is [r10] */
+    bool need_rex;  /* for SPL, BPL, SIL, DIL's numbers */
+} Fields;
+
+/* What follows ModRM, SIB and displacement. */
+static unsigned tail_offset(const Insn *insn)
+{
+    if (insn->disp_offset != 0xff)
+        return insn->disp_offset + insn->disp_size;
+    if (insn->sib_offset != 0xff)
+        return insn->sib_offset + 1u;
+    if (insn->modrm_offset != 0xff)
+        return insn->modrm_offset + 1u;
+    return insn->imm_offset != 0xff ? insn->imm_offset : insn->length;
+}
+
+static void emit_modrm(Emit *e, const Insn *insn, const Fields *fields, unsigned reg, unsigned rm)
+{
+    if (insn->modrm_offset == 0xff)
+        return;
+    emit8(e, (fields->memory ? 0 : 0xc0) | (reg & 7) << 3 | (rm & 7));
+}
+
+/* Whether 66h is part of the opcode rather than an operand size. */
+static bool owns_66(const Insn *insn)
+{
+    return (insn->category_flags & (INSN_IS_VECTOR | INSN_IS_X87)) ||
+           insn->mnemonic == ZYDIS_MNEMONIC_ADCX || insn->mnemonic == ZYDIS_MNEMONIC_CMPXCHG8B ||
+           insn->mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B;
+}
+
+static void encode_legacy(Emit *e, const Insn *insn, const Fields *fields)
+{
+    const uint8_t *bytes = insn->bytes;
+    bool had_66 = false;
+    uint8_t repeat = 0;
+
+    for (unsigned i = 0; i < insn->opcode_offset; i++) {
+        if (bytes[i] == 0x66)
+            had_66 = true;
+        else if (bytes[i] == 0xf2 || bytes[i] == 0xf3)
+            repeat = bytes[i];
+    }
+    if (insn->lock)
+        emit8(e, 0xf0);
+    if (owns_66(insn) ? had_66 : insn->opsize == 2)
+        emit8(e, 0x66);
+    if (repeat && (insn->opcode_map != ZYDIS_OPCODE_MAP_DEFAULT || insn->opcode == 0x90))
+        emit8(e, repeat);
+
+    unsigned reg = fields->reg, rm = fields->rm;
+    if (reg == KEEP)
+        reg = (insn->modrm >> 3 & 7) | (insn->rex & 4) << 1;
+    if (fields->memory)
+        rm = H_R10;
+    else if (rm == KEEP)
+        rm = (insn->modrm & 7) | (insn->rex & 1) << 3;
+    unsigned base = fields->opcode != KEEP ? fields->opcode : insn->modrm_offset != 0xff ? rm : 0;
+    unsigned rex = (insn->rex & 8) | (insn->modrm_offset != 0xff ? (reg >> 3) << 2 : 0) | base >> 3;
+    if (rex || fields->need_rex)
+        emit8(e, 0x40 | rex);
+
+    unsigned end = insn->modrm_offset != 0xff ? insn->modrm_offset : tail_offset(insn);
+    unsigned n = end - insn->opcode_offset;
+    emit_bytes(e, bytes + insn->opcode_offset, n);
+    if (fields->opcode != KEEP)
+        e->p[-1] = (e->p[-1] & 0xf8) | (fields->opcode & 7);
+    emit_modrm(e, insn, fields, reg, rm);
+    unsigned tail = tail_offset(insn);
+    emit_bytes(e, bytes + tail, insn->length - tail);
+}
+
+/* The three-byte prefix says everything (SDM 2, 2.3.5). */
+static void encode_vex(Emit *e, const Insn *insn, const Fields *fields, bool long_mode)
+{
+    const uint8_t *vex = insn->bytes + insn->vex_offset;
+    bool three = vex[0] == 0xc4;
+    uint8_t first = vex[1], last = three ? vex[2] : vex[1];
+    unsigned map = three ? first & 31 : 1;
+    unsigned reg = fields->reg, rm = fields->rm, vvvv = fields->vvvv;
+
+    if (reg == KEEP)
+        reg = (insn->modrm >> 3 & 7) | (long_mode && !(first & 0x80) ? 8 : 0);
+    if (fields->memory)
+        rm = H_R10;
+    else if (rm == KEEP)
+        rm = (insn->modrm & 7) | (long_mode && three && !(first & 0x20) ? 8 : 0);
+    if (vvvv == KEEP)
+        vvvv = (~last >> 3) & (long_mode ? 15 : 7);
+    emit8(e, 0xc4);
+    emit8(e, (reg & 8 ? 0 : 0x80) | 0x40 | (rm & 8 ? 0 : 0x20) | map);
+    emit8(e, (three ? last & 0x80 : 0) | (~vvvv & 15) << 3 | (last & 7));
+    emit8(e, insn->opcode);
+    emit_modrm(e, insn, fields, reg, rm);
+    unsigned tail = tail_offset(insn);
+    emit_bytes(e, insn->bytes + tail, insn->length - tail);
+}
+
+/* --- copying ---------------------------------------------------------------------------------- */
+
+void t_mark_trap(Translator *t)
+{
+    JitTrap trap = {(uint16_t)(t->hot.p - t->block->entry), t->item->offset, t->flags_saved};
+
+    g_array_append_val(t->jc->traps, trap);
+    t->block->n_traps++;
+}
+
+static void want_vectors(Translator *t)
+{
+    if (t->vectors_checked)
+        return;
+    t_free_flags(t);
+    emit_alu_mem_imm(&t->hot, false, 7, H_RSP, OFFSET_VECTORS_LIVE, 0);
+    emit_jcc(&t->hot, CC_E, t->cold.p);
+    emit_call(&t->cold, t->jc->stub_vectors);
+    emit_jmp(&t->cold, t->hot.p);
+    t->vectors_checked = true;
+}
+
+static bool may_trap(const Insn *insn)
+{
+    if (insn->category_flags & (INSN_IS_VECTOR | INSN_IS_X87))
+        return true;
+    switch (insn->mnemonic) {
+    case ZYDIS_MNEMONIC_DIV:
+    case ZYDIS_MNEMONIC_IDIV:
+    case ZYDIS_MNEMONIC_CMPXCHG16B: return true;
+    default: return false;
+    }
+}
+
+typedef struct {
+    unsigned guest, host;
+    bool load, store;
+} Temporary;
+
+/* Finds where operand GUEST is during the instruction, with a temporary if it is homeless. */
+static unsigned place_operand(const InsnOperand *operand, Temporary *temporaries, unsigned *n,
+                              bool memory)
+{
+    if (!is_homeless(operand->reg))
+        return host_register(operand->reg);
+    unsigned i = 0;
+    while (i < *n && temporaries[i].guest != operand->reg)
+        i++;
+    Temporary *temporary = &temporaries[i];
+    if (i == *n) {
+        *temporary = (Temporary){operand->reg, memory || i ? H_R11 : H_R10, false, false};
+        ++*n;
+    }
+    bool whole = operand->reg_class >= REG_CLASS_GPR32 &&
+                 operand->actions == ZYDIS_OPERAND_ACTION_WRITE;
+    temporary->load |= !whole;
+    temporary->store |= (operand->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0;
+    return temporary->host;
+}
+
+/* Without REX nothing reaches [r10], with it nothing reaches AH: the byte goes to AL meanwhile. */
+static void exchange_halves(Translator *t, unsigned reg)
+{
+    emit8(&t->hot, 0x86);
+    emit8(&t->hot, 0xc0 | reg << 3 | (reg + 4));
+}
+
+void t_emit_copy(Translator *t)
+{
+    const Insn *insn = &t->item->insn;
+    Fields fields = {KEEP, KEEP, KEEP, KEEP, insn->category_flags & INSN_HAS_MEMORY, false};
+    Temporary temporaries[3];
+    unsigned n = 0, high = KEEP;
+    bool store = false;
+
+    for (unsigned i = 0; i < insn->n_operands; i++) {
+        const InsnOperand *operand = &insn->operands[i];
+        if (operand->kind == OPERAND_MEM && (operand->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+            store = true;
+        if (!is_general(operand) || !is_encoded(operand))
+            continue;
+        unsigned host;
+        if (operand->reg_class == REG_CLASS_GPR8_HIGH) {
+            high = operand->reg;
+            host = operand->reg + (fields.memory ? 0 : 4);
+        } else {
+            host = place_operand(operand, temporaries, &n, fields.memory);
+            if (operand->reg_class == REG_CLASS_GPR8 && operand->reg >= 4)
+                fields.need_rex = true;
+        }
+        switch (operand->encoding) {
+        case ZYDIS_OPERAND_ENCODING_MODRM_REG: fields.reg = host; break;
+        case ZYDIS_OPERAND_ENCODING_MODRM_RM: fields.rm = host; break;
+        case ZYDIS_OPERAND_ENCODING_OPCODE: fields.opcode = host; break;
+        default: fields.vvvv = host; break;
+        }
+    }
+    if (insn->category_flags & (INSN_IS_VECTOR | INSN_IS_X87))
+        want_vectors(t);
+    if (fields.memory)
+        t_memory_operand(t, insn->mem_size, store);
+    t_want_flags(t);
+    for (unsigned i = 0; i < n; i++)
+        if (temporaries[i].load)
+            t_load_guest(t, temporaries[i].host, temporaries[i].guest);
+    if (high != KEEP && fields.memory)
+        exchange_halves(t, high);
+    if (may_trap(insn))
+        t_mark_trap(t);
+    if (insn->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
+        encode_vex(&t->hot, insn, &fields, t_64bit(t));
+    else
+        encode_legacy(&t->hot, insn, &fields);
+    if (high != KEEP && fields.memory)
+        exchange_halves(t, high);
+    for (unsigned i = 0; i < n; i++)
+        if (temporaries[i].store)
+            t_store_guest(t, temporaries[i].guest, temporaries[i].host, 8);
+    t_flags_after(t);
+}
+
+/* 40h-4Fh are REX prefixes on the host. */
+void t_emit_inc_dec(Translator *t)
+{
+    const Insn *insn = &t->item->insn;
+
+    t_want_flags(t);
+    if (insn->opsize == 2)
+        emit8(&t->hot, 0x66);
+    emit_rr(&t->hot, false, 0xff, insn->opcode >= 0x48, host_register(insn->opcode & 7));
+    t_flags_after(t);
+}
+
+/* BT, BTS, BTR, BTC of a bit string in memory: the bit number is signed and reaches beyond the
+ * operand (SDM 2, BT). */
+void t_emit_bit_test(Translator *t)
+{
+    const Insn *insn = &t->item->insn;
+    Emit *e = &t->hot;
+    unsigned size = insn->opsize, index = insn->operands[1].reg;
+    bool store = insn->mnemonic != ZYDIS_MNEMONIC_BT;
+
+    t_free_flags(t);
+    t_effective_address(t, insn, H_R10, insn->address_size);
+    t_load_guest(t, H_R11, index);
+    if (size == 2)
+        emit_rr(e, true, 0x0fbf, H_R11, H_R11); /* movsx r11, r11w */
+    else if (size == 4)
+        emit_rr(e, true, 0x63, H_R11, H_R11); /* movsxd */
+    emit_rm(e, true, 0x89, H_R11, H_RSP, OFFSET_SLOT(SLOT_TEMP));
+    emit_rr(e, true, 0xc1, 7, H_R11); /* sar */
+    emit8(e, size == 2 ? 4 : size == 4 ? 5 : 6);
+    emit_rmx(e, insn->address_size == 8, 0x8d, H_R10, H_R10, H_R11, size, 0);
+    if (insn->address_size == 2)
+        emit_rr(e, false, 0x0fb7, H_R10, H_R10);
+    emit_alu_mem_imm(e, true, 4, H_RSP, OFFSET_SLOT(SLOT_TEMP), (int32_t)size * 8 - 1);
+    t_access(t, insn->mem_seg, size, store);
+    t_want_flags(t);
+    emit_rm(e, true, 0x8b, H_R11, H_RSP, OFFSET_SLOT(SLOT_TEMP));
+    if (!store)
+        t_move(t, false, size, H_R10, H_R10);
+    if (insn->lock)
+        emit8(e, 0xf0);
+    if (size == 2)
+        emit8(e, 0x66);
+    if (store)
+        emit_rm(e, size == 8, 0x0f00 | insn->opcode, H_R11, H_R10, 0);
+    else
+        emit_rr(e, size == 8, 0x0f00 | insn->opcode, H_R11, H_R10);
+    t_flags_after(t);
+}

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* Addresses, the inline look-up in the soft TLB, and the stack. */
+
+#include "core/cpu/jit/translate.h"
+
+/* --- flags ------------------------------------------------------------------------------------ */
+
+void t_free_flags(Translator *t)
+{
+    if (t->flags_saved || !t->item->live_before)
+        return;
+    emit_mov_rr(&t->hot, H_R11, H_RAX);
+    emit8(&t->hot, 0x9f);                      /* lahf */
+    emit_rr(&t->hot, false, 0x0f90, 0, H_RAX); /* seto al */
+    emit8(&t->hot, 0x49);                      /* xchg rax, r11 */
+    emit8(&t->hot, 0x93);
+    emit8(&t->hot, 0x66);
+    emit_rm(&t->hot, false, 0x89, H_R11, H_RSP, OFFSET_SLOT(SLOT_FLAGS));
+    t->flags_saved = true;
+}
+
+void t_restore_flags(Translator *t)
+{
+    emit_mov_rr(&t->hot, H_R11, H_RAX);
+    emit_rm(&t->hot, false, 0x8b, H_RAX, H_RSP, OFFSET_SLOT(SLOT_FLAGS));
+    emit8(&t->hot, 0x04); /* add al, 7fh: OF */
+    emit8(&t->hot, 0x7f);
+    emit8(&t->hot, 0x9e); /* sahf */
+    emit_mov_rr(&t->hot, H_RAX, H_R11);
+    t->flags_saved = false;
+}
+
+void t_want_flags(Translator *t)
+{
+    const Item *item = t->item;
+
+    if (!t->flags_saved)
+        return;
+    /* A partial write leaves the others in EFLAGS. */
+    if (item->tested || (item->insn.flags_modified && (item->live_after & ~item->killed)))
+        t_restore_flags(t);
+}
+
+void t_flags_after(Translator *t)
+{
+    if (t->item->insn.flags_modified)
+        t->flags_saved = false;
+}
+
+/* --- effective addresses ---------------------------------------------------------------------- */
+
+/* Guest register GUEST as an address part: where it lives, or TEMP loaded with it. */
+static unsigned address_part(Translator *t, unsigned guest, unsigned temp)
+{
+    if (guest == INSN_REG_NONE)
+        return H_NONE;
+    if (!is_homeless(guest))
+        return host_register(guest);
+    emit_rm(&t->hot, true, 0x8b, temp, H_RSP, OFFSET_GPR(guest));
+    return temp;
+}
+
+/* lea TO, [BASE + DISP] with a displacement of any 33 bits. */
+static void lea_far(Translator *t, bool w, unsigned to, unsigned base, int64_t disp)
+{
+    if (disp != (int32_t)disp) {
+        int32_t half = (int32_t)(disp / 2);
+        emit_rm(&t->hot, true, 0x8d, to, base, half);
+        base = to;
+        disp -= half;
+    }
+    emit_rm(&t->hot, w, 0x8d, to, base, (int32_t)disp);
+}
+
+void t_effective_address(Translator *t, const Insn *insn, unsigned to, unsigned width)
+{
+    bool w = width == 8;
+
+    if (insn->mem_base == INSN_REG_RIP) {
+        emit_rm(&t->hot, true, 0x8b, H_R10, H_RSP, OFFSET_SLOT(SLOT_PAGE));
+        lea_far(t, w, to, H_R10, (int64_t)t->item->offset + insn->length + insn->displacement);
+        return;
+    }
+    unsigned base = address_part(t, insn->mem_base, H_R10);
+    unsigned index = address_part(t, insn->mem_index, H_R11);
+    if (base == H_NONE && index == H_NONE) {
+        uint64_t address = (uint64_t)insn->displacement;
+        emit_mov_imm(&t->hot, to, w ? address : width == 4 ? (uint32_t)address : (uint16_t)address);
+        return;
+    }
+    emit_rmx(&t->hot, w, 0x8d, to, base, index, insn->mem_scale, (int32_t)insn->displacement);
+    if (width == 2)
+        emit_rr(&t->hot, false, 0x0fb7, to, to);
+}
+
+/* --- the look-up ------------------------------------------------------------------------------ */
+
+static void site(Translator *t, uint8_t *stub, unsigned size, unsigned flags)
+{
+    JitSite data = {t->item->offset, (uint8_t)size,
+                    (uint8_t)(flags | (t->flags_saved ? SITE_FLAGS_SAVED : 0))};
+
+    emit_call(&t->cold, stub);
+    emit_bytes(&t->cold, &data, sizeof data);
+}
+
+/* The segment's limit and base, for r10. Anything odd: the interpreter does the instruction. */
+static void segment_check(Translator *t, unsigned seg, unsigned size, bool store)
+{
+    emit_rm(&t->hot, true, 0x8d, H_R11, H_R10, (int32_t)size - 1);
+    emit_rm(&t->hot, true, 0x3b, H_R11, H_RSP, OFFSET_SLOT(SLOT_LIMITS + seg * 2 + store));
+    emit_jcc(&t->hot, CC_G, t->cold.p);
+    site(t, t->jc->stub_interp, t->item->insn.length, 0);
+    emit_rm(&t->hot, false, 0x03, H_R10, H_RSP,
+            (int32_t)(offsetof(Cpu, seg) + seg * sizeof(CpuSegment) + offsetof(CpuSegment, base)));
+}
+
+static bool is_flat(const Translator *t, unsigned seg)
+{
+    switch (seg) {
+    case SEG_DS: return t->mode & MODE_FLAT_DS;
+    case SEG_ES: return t->mode & MODE_FLAT_ES;
+    case SEG_SS: return t->mode & MODE_FLAT_SS;
+    default: return false; /* CS may be execute-only */
+    }
+}
+
+void t_access(Translator *t, unsigned seg, unsigned size, bool store)
+{
+    Emit *e = &t->hot;
+    unsigned set = (t->mode & MODE_MMU) >> MODE_MMU_SHIFT;
+    int32_t tlb = (int32_t)(offsetof(Cpu, tlb) + set * sizeof(TlbSet));
+    int32_t tag = tlb + (int32_t)(store ? offsetof(TlbSet, store_tag) : offsetof(TlbSet, load_tag));
+
+    if (t_64bit(t)) {
+        if (seg == SEG_FS || seg == SEG_GS)
+            emit_rm(e, true, 0x03, H_R10, H_RSP,
+                    (int32_t)(offsetof(Cpu, seg) + seg * sizeof(CpuSegment) +
+                              offsetof(CpuSegment, base)));
+    } else if (!is_flat(t, seg)) {
+        segment_check(t, seg, size, store);
+    }
+
+    emit_rr(e, false, 0x89, H_R10, H_R11);
+    emit_rr(e, false, 0xc1, 5, H_R11); /* shr r11d, 12 */
+    emit8(e, GUEST_PAGE_SHIFT);
+    emit_alu_imm(e, false, 4, H_R11, TLB_ENTRIES - 1);
+    emit_rmx(e, true, 0x2b, H_R10, H_RSP, H_R11, 8, tag);
+    emit_alu_imm(e, true, 7, H_R10,
+                 t->jc->jit->options.slow_accesses ? -1 : (int32_t)(GUEST_PAGE_SIZE - size));
+    if (t->jc->jit->options.slow_accesses)
+        emit_jmp(e, t->cold.p);
+    else
+        emit_jcc(e, CC_A, t->cold.p);
+    emit_rmx(e, true, 0x03, H_R10, H_RSP, H_R11, 8, tlb + (int32_t)offsetof(TlbSet, host));
+
+    emit_rmx(&t->cold, true, 0x03, H_R10, H_RSP, H_R11, 8, tag);
+    site(t, t->jc->stub_slow, size, store ? SITE_STORE : 0);
+    emit_jmp(&t->cold, e->p);
+}
+
+void t_memory_operand(Translator *t, unsigned size, bool store)
+{
+    const Insn *insn = &t->item->insn;
+
+    t_free_flags(t);
+    t_effective_address(t, insn, H_R10, insn->address_size);
+    t_access(t, insn->mem_seg, size, store);
+}
+
+/* --- the stack -------------------------------------------------------------------------------- */
+
+unsigned t_stack_width(const Translator *t)
+{
+    return t_64bit(t) ? 8 : t->mode & MODE_SS32 ? 4 : 2;
+}
+
+void t_stack_access(Translator *t, int32_t disp, unsigned size, bool store)
+{
+    t_free_flags(t);
+    emit_rm(&t->hot, t_64bit(t), 0x8d, H_R10, H_R15, disp);
+    if (t_stack_width(t) == 2)
+        emit_rr(&t->hot, false, 0x0fb7, H_R10, H_R10);
+    t_access(t, SEG_SS, size, store);
+}
+
+/* Changes r11 with a 16-bit stack. */
+void t_move_stack_pointer(Translator *t, int32_t by)
+{
+    if (t_stack_width(t) == 2) {
+        emit_rm(&t->hot, false, 0x8d, H_R11, H_R15, by);
+        emit8(&t->hot, 0x66);
+        emit_rr(&t->hot, false, 0x89, H_R11, H_R15);
+    } else {
+        emit_rm(&t->hot, t_64bit(t), 0x8d, H_R15, H_R15, by);
+    }
+}
+
+void t_emit_push(Translator *t)
+{
+    const Insn *insn = &t->item->insn;
+    const InsnOperand *operand = &insn->operands[0];
+    unsigned size = insn->opsize;
+
+    if (operand->kind == OPERAND_MEM) {
+        t_memory_operand(t, size, false);
+        t_move(t, false, size, H_R11, H_R10);
+        emit_rm(&t->hot, true, 0x89, H_R11, H_RSP, OFFSET_SLOT(SLOT_TEMP));
+    }
+    t_stack_access(t, -(int32_t)size, size, true);
+    if (operand->kind == OPERAND_MEM) {
+        emit_rm(&t->hot, true, 0x8b, H_R11, H_RSP, OFFSET_SLOT(SLOT_TEMP));
+        t_move(t, true, size, H_R11, H_R10);
+    } else if (operand->kind == OPERAND_IMM) {
+        if (size == 2)
+            emit8(&t->hot, 0x66);
+        emit_rm(&t->hot, size == 8, 0xc7, 0, H_R10, 0);
+        if (size == 2)
+            emit16(&t->hot, (uint16_t)insn->immediate);
+        else
+            emit32(&t->hot, (uint32_t)insn->immediate);
+    } else {
+        unsigned from = host_register(operand->reg);
+        if (is_homeless(operand->reg)) {
+            t_load_guest(t, H_R11, operand->reg);
+            from = H_R11;
+        }
+        t_move(t, true, size, from, H_R10);
+    }
+    t_move_stack_pointer(t, -(int32_t)size);
+}
+
+void t_emit_pop(Translator *t)
+{
+    const Insn *insn = &t->item->insn;
+    const InsnOperand *operand = &insn->operands[0];
+    unsigned size = insn->opsize;
+
+    t_stack_access(t, 0, size, false);
+    t_move(t, false, size, H_R11, H_R10);
+    if (operand->kind == OPERAND_MEM) {
+        emit_rm(&t->hot, true, 0x89, H_R11, H_RSP, OFFSET_SLOT(SLOT_TEMP));
+        t_memory_operand(t, size, true);
+        emit_rm(&t->hot, true, 0x8b, H_R11, H_RSP, OFFSET_SLOT(SLOT_TEMP));
+        t_move(t, true, size, H_R11, H_R10);
+        t_move_stack_pointer(t, (int32_t)size);
+        return;
+    }
+    if (t_stack_width(t) == 2) {
+        /* Moving SP needs r11. */
+        emit_mov_rr(&t->hot, H_R10, H_R11);
+        t_move_stack_pointer(t, (int32_t)size);
+        t_store_guest(t, operand->reg, H_R10, size);
+        return;
+    }
+    t_move_stack_pointer(t, (int32_t)size); /* POP rSP overwrites it */
+    t_store_guest(t, operand->reg, H_R11, size);
+}
+
+/* rSP = rBP, then POP rBP. */
+void t_emit_leave(Translator *t)
+{
+    unsigned size = t->item->insn.opsize, width = t_stack_width(t);
+
+    t_free_flags(t);
+    emit_rm(&t->hot, width == 8, 0x8d, H_R10, H_RBP, 0);
+    if (width == 2)
+        emit_rr(&t->hot, false, 0x0fb7, H_R10, H_R10);
+    t_access(t, SEG_SS, size, false);
+    t_move(t, false, size, H_R11, H_R10);
+    if (width == 2) {
+        emit_rm(&t->hot, false, 0x8d, H_R10, H_RBP, (int32_t)size);
+        emit8(&t->hot, 0x66);
+        emit_rr(&t->hot, false, 0x89, H_R10, H_R15);
+    } else {
+        emit_rm(&t->hot, width == 8, 0x8d, H_R15, H_RBP, (int32_t)size);
+    }
+    t_store_guest(t, RBP, H_R11, size);
+}
+
+/* --- LEA and MOV with an absolute offset ------------------------------------------------------ */
+
+void t_emit_lea(Translator *t)
+{
+    const Insn *insn = &t->item->insn;
+    unsigned to = insn->operands[0].reg, size = insn->opsize;
+    unsigned width = MIN(insn->address_size, size == 2 ? 4 : size);
+
+    if (insn->address_size == 2)
+        width = 2;
+    if (size == 2 || is_homeless(to)) {
+        t_effective_address(t, insn, H_R10, width);
+        t_store_guest(t, to, H_R10, size);
+    } else {
+        t_effective_address(t, insn, host_register(to), width);
+    }
+}
+
+void t_emit_moffs(Translator *t)
+{
+    const Insn *insn = &t->item->insn;
+    unsigned size = insn->opcode & 1 ? insn->opsize : 1;
+    bool store = insn->opcode & 2;
+    uint64_t offset = insn->operands[store ? 0 : 1].kind == OPERAND_MEM
+                          ? (uint64_t)insn->displacement
+                          : insn->immediate;
+
+    t_free_flags(t);
+    if (insn->address_size < 8)
+        offset &= insn->address_size == 4 ? 0xffffffff : 0xffff;
+    emit_mov_imm(&t->hot, H_R10, offset);
+    t_access(t, insn->mem_seg, size, store);
+    t_move(t, store, size, H_RAX, H_R10);
+}

@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * A block: decode up to a page end, decide how each instruction is done, find out where flags are
+ * live, then write the code.
+ */
+
+#include "core/cpu/jit/translate.h"
+
+enum {
+    MAX_SIDE_EXITS = 6,
+    LOOK_AHEAD = 8,           /* instructions behind an exit */
+    HOT_MARGIN = 64 * 512,    /* more than any block takes */
+    COLD_MARGIN = 64 * 512,
+};
+
+/* --- what is done how ------------------------------------------------------------------------- */
+
+static bool can_copy_general(const Insn *insn)
+{
+    switch (insn->mnemonic) {
+    case ZYDIS_MNEMONIC_ADC:
+    case ZYDIS_MNEMONIC_ADCX:
+    case ZYDIS_MNEMONIC_ADD:
+    case ZYDIS_MNEMONIC_ADOX:
+    case ZYDIS_MNEMONIC_AND:
+    case ZYDIS_MNEMONIC_ANDN:
+    case ZYDIS_MNEMONIC_BEXTR:
+    case ZYDIS_MNEMONIC_BLSI:
+    case ZYDIS_MNEMONIC_BLSMSK:
+    case ZYDIS_MNEMONIC_BLSR:
+    case ZYDIS_MNEMONIC_BSF:
+    case ZYDIS_MNEMONIC_BSR:
+    case ZYDIS_MNEMONIC_BT:
+    case ZYDIS_MNEMONIC_BTC:
+    case ZYDIS_MNEMONIC_BTR:
+    case ZYDIS_MNEMONIC_BTS:
+    case ZYDIS_MNEMONIC_BZHI:
+    case ZYDIS_MNEMONIC_CBW:
+    case ZYDIS_MNEMONIC_CDQ:
+    case ZYDIS_MNEMONIC_CDQE:
+    case ZYDIS_MNEMONIC_CLC:
+    case ZYDIS_MNEMONIC_CMC:
+    case ZYDIS_MNEMONIC_CMOVB:
+    case ZYDIS_MNEMONIC_CMOVBE:
+    case ZYDIS_MNEMONIC_CMOVL:
+    case ZYDIS_MNEMONIC_CMOVLE:
+    case ZYDIS_MNEMONIC_CMOVNB:
+    case ZYDIS_MNEMONIC_CMOVNBE:
+    case ZYDIS_MNEMONIC_CMOVNL:
+    case ZYDIS_MNEMONIC_CMOVNLE:
+    case ZYDIS_MNEMONIC_CMOVNO:
+    case ZYDIS_MNEMONIC_CMOVNP:
+    case ZYDIS_MNEMONIC_CMOVNS:
+    case ZYDIS_MNEMONIC_CMOVNZ:
+    case ZYDIS_MNEMONIC_CMOVO:
+    case ZYDIS_MNEMONIC_CMOVP:
+    case ZYDIS_MNEMONIC_CMOVS:
+    case ZYDIS_MNEMONIC_CMOVZ:
+    case ZYDIS_MNEMONIC_CMP:
+    case ZYDIS_MNEMONIC_CMPXCHG:
+    case ZYDIS_MNEMONIC_CMPXCHG16B:
+    case ZYDIS_MNEMONIC_CMPXCHG8B:
+    case ZYDIS_MNEMONIC_CQO:
+    case ZYDIS_MNEMONIC_CRC32:
+    case ZYDIS_MNEMONIC_CWD:
+    case ZYDIS_MNEMONIC_CWDE:
+    case ZYDIS_MNEMONIC_DEC:
+    case ZYDIS_MNEMONIC_DIV:
+    case ZYDIS_MNEMONIC_IDIV:
+    case ZYDIS_MNEMONIC_IMUL:
+    case ZYDIS_MNEMONIC_INC:
+    case ZYDIS_MNEMONIC_LAHF:
+    case ZYDIS_MNEMONIC_LFENCE:
+    case ZYDIS_MNEMONIC_LZCNT:
+    case ZYDIS_MNEMONIC_MFENCE:
+    case ZYDIS_MNEMONIC_MOV:
+    case ZYDIS_MNEMONIC_MOVBE:
+    case ZYDIS_MNEMONIC_MOVNTI:
+    case ZYDIS_MNEMONIC_MOVSX:
+    case ZYDIS_MNEMONIC_MOVSXD:
+    case ZYDIS_MNEMONIC_MOVZX:
+    case ZYDIS_MNEMONIC_MUL:
+    case ZYDIS_MNEMONIC_MULX:
+    case ZYDIS_MNEMONIC_NEG:
+    case ZYDIS_MNEMONIC_NOT:
+    case ZYDIS_MNEMONIC_OR:
+    case ZYDIS_MNEMONIC_PAUSE:
+    case ZYDIS_MNEMONIC_PDEP:
+    case ZYDIS_MNEMONIC_PEXT:
+    case ZYDIS_MNEMONIC_POPCNT:
+    case ZYDIS_MNEMONIC_RCL:
+    case ZYDIS_MNEMONIC_RCR:
+    case ZYDIS_MNEMONIC_ROL:
+    case ZYDIS_MNEMONIC_ROR:
+    case ZYDIS_MNEMONIC_RORX:
+    case ZYDIS_MNEMONIC_SAHF:
+    case ZYDIS_MNEMONIC_SAR:
+    case ZYDIS_MNEMONIC_SARX:
+    case ZYDIS_MNEMONIC_SBB:
+    case ZYDIS_MNEMONIC_SETB:
+    case ZYDIS_MNEMONIC_SETBE:
+    case ZYDIS_MNEMONIC_SETL:
+    case ZYDIS_MNEMONIC_SETLE:
+    case ZYDIS_MNEMONIC_SETNB:
+    case ZYDIS_MNEMONIC_SETNBE:
+    case ZYDIS_MNEMONIC_SETNL:
+    case ZYDIS_MNEMONIC_SETNLE:
+    case ZYDIS_MNEMONIC_SETNO:
+    case ZYDIS_MNEMONIC_SETNP:
+    case ZYDIS_MNEMONIC_SETNS:
+    case ZYDIS_MNEMONIC_SETNZ:
+    case ZYDIS_MNEMONIC_SETO:
+    case ZYDIS_MNEMONIC_SETP:
+    case ZYDIS_MNEMONIC_SETS:
+    case ZYDIS_MNEMONIC_SETZ:
+    case ZYDIS_MNEMONIC_SFENCE:
+    case ZYDIS_MNEMONIC_SHL:
+    case ZYDIS_MNEMONIC_SHLD:
+    case ZYDIS_MNEMONIC_SHLX:
+    case ZYDIS_MNEMONIC_SHR:
+    case ZYDIS_MNEMONIC_SHRD:
+    case ZYDIS_MNEMONIC_SHRX:
+    case ZYDIS_MNEMONIC_STC:
+    case ZYDIS_MNEMONIC_SUB:
+    case ZYDIS_MNEMONIC_TEST:
+    case ZYDIS_MNEMONIC_TZCNT:
+    case ZYDIS_MNEMONIC_XADD:
+    case ZYDIS_MNEMONIC_XCHG:
+    case ZYDIS_MNEMONIC_XOR: return true;
+    case ZYDIS_MNEMONIC_BSWAP: return insn->opsize >= 4;
+    default: return false;
+    }
+}
+
+/* Vector instructions that show where they are, touch memory in their own way, or more of it than
+ * a look-up covers. */
+static bool can_copy_vector(const Insn *insn)
+{
+    switch (insn->mnemonic) {
+    case ZYDIS_MNEMONIC_FLDENV:
+    case ZYDIS_MNEMONIC_FNSAVE:
+    case ZYDIS_MNEMONIC_FNSTENV:
+    case ZYDIS_MNEMONIC_FRSTOR:
+    case ZYDIS_MNEMONIC_FXRSTOR:
+    case ZYDIS_MNEMONIC_FXRSTOR64:
+    case ZYDIS_MNEMONIC_FXSAVE:
+    case ZYDIS_MNEMONIC_FXSAVE64:
+    case ZYDIS_MNEMONIC_MASKMOVDQU:
+    case ZYDIS_MNEMONIC_MASKMOVQ:
+    case ZYDIS_MNEMONIC_VGATHERDPD:
+    case ZYDIS_MNEMONIC_VGATHERDPS:
+    case ZYDIS_MNEMONIC_VGATHERQPD:
+    case ZYDIS_MNEMONIC_VGATHERQPS:
+    case ZYDIS_MNEMONIC_VMASKMOVDQU:
+    case ZYDIS_MNEMONIC_VMASKMOVPD:
+    case ZYDIS_MNEMONIC_VMASKMOVPS:
+    case ZYDIS_MNEMONIC_VPGATHERDD:
+    case ZYDIS_MNEMONIC_VPGATHERDQ:
+    case ZYDIS_MNEMONIC_VPGATHERQD:
+    case ZYDIS_MNEMONIC_VPGATHERQQ:
+    case ZYDIS_MNEMONIC_VPMASKMOVD:
+    case ZYDIS_MNEMONIC_VPMASKMOVQ:
+    case ZYDIS_MNEMONIC_XRSTOR:
+    case ZYDIS_MNEMONIC_XRSTOR64:
+    case ZYDIS_MNEMONIC_XSAVE:
+    case ZYDIS_MNEMONIC_XSAVE64:
+    case ZYDIS_MNEMONIC_XSAVEC:
+    case ZYDIS_MNEMONIC_XSAVEC64:
+    case ZYDIS_MNEMONIC_XSAVEOPT:
+    case ZYDIS_MNEMONIC_XSAVEOPT64: return false;
+    default: return true;
+    }
+}
+
+static bool vectors_enabled(const Translator *t, const Insn *insn)
+{
+    if ((insn->category_flags & INSN_IS_X87) && (t->mode & MODE_X87_TRAP))
+        return false;
+    if (!(insn->category_flags & INSN_IS_VECTOR))
+        return true;
+    if (t->mode & (MODE_SSE_UD | MODE_SSE_NM | MODE_X87_TRAP))
+        return false;
+    return insn->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX || !(t->mode & MODE_AVX_UD);
+}
+
+/* A high byte register beside one that takes a REX prefix has no encoding. */
+static bool mixes_high_byte(const Insn *insn)
+{
+    bool high = false, rex = false;
+
+    for (unsigned i = 0; i < insn->n_operands; i++) {
+        const InsnOperand *operand = &insn->operands[i];
+        if (operand->kind != OPERAND_REG)
+            continue;
+        if (operand->reg_class == REG_CLASS_GPR8_HIGH)
+            high = true;
+        else if (operand->reg_class <= REG_CLASS_GPR64 && operand->reg == RSP)
+            rex = true;
+    }
+    return high && (rex || insn->mnemonic == ZYDIS_MNEMONIC_CMPXCHG);
+}
+
+static bool is_copyable(const Translator *t, const Insn *insn)
+{
+    bool memory = insn->category_flags & INSN_HAS_MEMORY;
+    bool vector = insn->category_flags & (INSN_IS_VECTOR | INSN_IS_X87);
+
+    if (insn->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
+        insn->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)
+        return false;
+    if (insn->category_flags & (INSN_IS_SYSTEM | INSN_IS_BRANCH | INSN_IS_STRING))
+        return false;
+    if (vector ? !can_copy_vector(insn) || !vectors_enabled(t, insn) : !can_copy_general(insn))
+        return false;
+    /* VEX does not exist in real and virtual-8086 mode. */
+    if (insn->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX &&
+        (!(t->mode & MODE_PE) || (t->mode & MODE_VM86)))
+        return false;
+    if (memory && (insn->mem_size == 0 || insn->mem_size > 32))
+        return false;
+    for (unsigned i = 0; i < insn->n_operands; i++) {
+        const InsnOperand *operand = &insn->operands[i];
+        if (operand->kind == OPERAND_REG && !operand->hidden &&
+            (operand->reg_class == REG_CLASS_SEG || operand->reg_class == REG_CLASS_OTHER))
+            return false;
+    }
+    return t_count_homeless(insn) <= (memory ? 1 : 2) && !mixes_high_byte(insn);
+}
+
+static bool is_nothing(const Insn *insn)
+{
+    switch (insn->mnemonic) {
+    case ZYDIS_MNEMONIC_NOP:
+    case ZYDIS_MNEMONIC_PREFETCH:
+    case ZYDIS_MNEMONIC_PREFETCHNTA:
+    case ZYDIS_MNEMONIC_PREFETCHT0:
+    case ZYDIS_MNEMONIC_PREFETCHT1:
+    case ZYDIS_MNEMONIC_PREFETCHT2:
+    case ZYDIS_MNEMONIC_PREFETCHW: return !insn->lock;
+    default: return false;
+    }
+}
+
+/* Branches whose operand size is the mode's own. */
+static bool has_plain_size(const Translator *t, const Insn *insn)
+{
+    if (t_64bit(t))
+        return insn->opsize == 8;
+    /* With flat segments 16-bit targets would tie the block to its address. */
+    return t_segmented_code(t) || insn->opsize == 4;
+}
+
+static InsnKind classify_branch(const Translator *t, const Insn *insn)
+{
+    if (!has_plain_size(t, insn) || (insn->category_flags & INSN_IS_SYSTEM))
+        return KIND_LEAVE_TO;
+    if (insn->opcode_map == ZYDIS_OPCODE_MAP_0F)
+        return (insn->opcode & 0xf0) == 0x80 ? KIND_JCC : KIND_LEAVE_TO;
+    switch (insn->opcode) {
+    case 0x70: case 0x71: case 0x72: case 0x73: case 0x74: case 0x75: case 0x76: case 0x77:
+    case 0x78: case 0x79: case 0x7a: case 0x7b: case 0x7c: case 0x7d: case 0x7e: case 0x7f:
+        return KIND_JCC;
+    case 0xe0: case 0xe1: case 0xe2: case 0xe3: return KIND_LOOP;
+    case 0xe8: return KIND_CALL;
+    case 0xe9: case 0xeb: return KIND_JMP;
+    case 0xc2: case 0xc3: return KIND_RET;
+    case 0xff:
+        if ((insn->modrm & 0x38) == 0x10)
+            return KIND_CALL_INDIRECT;
+        if ((insn->modrm & 0x38) == 0x20)
+            return KIND_JMP_INDIRECT;
+        return KIND_LEAVE_TO;
+    default: return KIND_LEAVE_TO;
+    }
+}
+
+static InsnKind classify_stack(const Translator *t, const Insn *insn)
+{
+    const InsnOperand *operand = &insn->operands[0];
+
+    if (insn->mnemonic == ZYDIS_MNEMONIC_LEAVE)
+        return KIND_LEAVE;
+    if (operand->kind == OPERAND_REG &&
+        (operand->reg_class < REG_CLASS_GPR16 || operand->reg_class > REG_CLASS_GPR64))
+        return KIND_INTERPRET;
+    if (insn->mnemonic == ZYDIS_MNEMONIC_PUSH)
+        return KIND_PUSH;
+    /* POP [rSP+x] computes its address with the new rSP. */
+    return operand->kind == OPERAND_MEM && insn->mem_base == RSP ? KIND_INTERPRET : KIND_POP;
+}
+
+InsnKind t_classify(const Translator *t, const Insn *insn)
+{
+    bool privileged = !(t->mode & MODE_PE) || !(t->mode & (MODE_VM86 | MODE_CPL));
+    bool one_byte = insn->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT;
+
+    if (insn->category_flags & INSN_IS_BRANCH)
+        return classify_branch(t, insn);
+    switch (insn->mnemonic) {
+    case ZYDIS_MNEMONIC_LEA: return KIND_LEA;
+    case ZYDIS_MNEMONIC_PUSH:
+    case ZYDIS_MNEMONIC_POP:
+    case ZYDIS_MNEMONIC_LEAVE: return classify_stack(t, insn);
+    case ZYDIS_MNEMONIC_CLD:
+    case ZYDIS_MNEMONIC_STD: return KIND_DIRECTION;
+    case ZYDIS_MNEMONIC_CLI: return privileged ? KIND_CLI : KIND_INTERPRET;
+    case ZYDIS_MNEMONIC_STI: return privileged ? KIND_STI : KIND_INTERPRET;
+    case ZYDIS_MNEMONIC_PUSHF:
+    case ZYDIS_MNEMONIC_PUSHFD:
+    case ZYDIS_MNEMONIC_PUSHFQ: return t->mode & MODE_VM86 ? KIND_INTERPRET : KIND_PUSHF;
+    default: break;
+    }
+    if (insn->category_flags & INSN_IS_SYSTEM) {
+        /* A new segment changes what later instructions of the block were translated for. */
+        for (unsigned i = 0; i < insn->n_operands; i++)
+            if (insn->operands[i].reg_class == REG_CLASS_SEG && !t_64bit(t))
+                return KIND_LEAVE_TO;
+        return KIND_INTERPRET;
+    }
+    if (is_nothing(insn))
+        return KIND_NOTHING;
+    if (insn->mnemonic == ZYDIS_MNEMONIC_MOV && one_byte && (insn->opcode & 0xfc) == 0xa0)
+        return KIND_MOFFS;
+    if (!t_64bit(t) && one_byte && (insn->opcode & 0xf0) == 0x40)
+        return KIND_INC_DEC;
+    if ((insn->category_flags & INSN_HAS_MEMORY) && insn->operands[1].kind == OPERAND_REG &&
+        insn->opcode_map == ZYDIS_OPCODE_MAP_0F &&
+        (insn->mnemonic == ZYDIS_MNEMONIC_BT || insn->mnemonic == ZYDIS_MNEMONIC_BTS ||
+         insn->mnemonic == ZYDIS_MNEMONIC_BTR || insn->mnemonic == ZYDIS_MNEMONIC_BTC))
+        return KIND_BIT_TEST;
+    return is_copyable(t, insn) ? KIND_COPY : KIND_INTERPRET;
+}
+
+static bool ends_block(InsnKind kind)
+{
+    switch (kind) {
+    case KIND_LEAVE_TO:
+    case KIND_JMP:
+    case KIND_CALL:
+    case KIND_JMP_INDIRECT:
+    case KIND_CALL_INDIRECT:
+    case KIND_RET: return true;
+    default: return false;
+    }
+}
+
+/* --- flags ------------------------------------------------------------------------------------ */
+
+static bool is_shift(const Insn *insn)
+{
+    switch (insn->mnemonic) {
+    case ZYDIS_MNEMONIC_RCL:
+    case ZYDIS_MNEMONIC_RCR:
+    case ZYDIS_MNEMONIC_ROL:
+    case ZYDIS_MNEMONIC_ROR:
+    case ZYDIS_MNEMONIC_SAR:
+    case ZYDIS_MNEMONIC_SHL:
+    case ZYDIS_MNEMONIC_SHLD:
+    case ZYDIS_MNEMONIC_SHR:
+    case ZYDIS_MNEMONIC_SHRD: return true;
+    default: return false;
+    }
+}
+
+static void set_flag_use(Item *item)
+{
+    const Insn *insn = &item->insn;
+
+    item->tested = insn->flags_tested;
+    item->killed = insn->flags_modified;
+    /* A count of 0 changes nothing. */
+    if (is_shift(insn) && (!insn->imm_size || !(insn->immediate & 0x1f)) &&
+        !(insn->opcode == 0xd0 || insn->opcode == 0xd1))
+        item->killed = 0;
+    switch (item->kind) {
+    case KIND_INTERPRET:
+    case KIND_LEAVE_TO:
+    case KIND_PUSHF:
+        item->tested = ALL_FLAGS;
+        item->killed = 0;
+        break;
+    default: break;
+    }
+}
+
+static DecodeResult decode_at(const Translator *t, unsigned offset, Insn *insn)
+{
+    return insn_decode(t->page + offset, GUEST_PAGE_SIZE - offset, t->mode, insn);
+}
+
+static void depend_on(Translator *t, unsigned first, unsigned last)
+{
+    t->granules |= (uint32_t)((2ull << (last >> 7)) - (1ull << (first >> 7)));
+}
+
+/* Where a direct branch leads, as an offset in the page. */
+static int32_t branch_target(const Translator *t, const Insn *insn, unsigned offset)
+{
+    int64_t target = (int64_t)offset + insn->length + (int64_t)insn->immediate;
+
+    if (t_segmented_code(t)) {
+        uint32_t eip = t->block->key.eip_base + (uint32_t)target;
+        if (insn->opsize == 2)
+            eip &= 0xffff;
+        target = (int32_t)(eip - t->block->key.eip_base);
+    }
+    return (int32_t)target;
+}
+
+/* Flags that code at OFFSET may use before it sets them. */
+static uint32_t look_ahead(Translator *t, int32_t offset)
+{
+    uint32_t decided = 0, live = 0;
+
+    for (unsigned i = 0; i < LOOK_AHEAD; i++) {
+        Item item = {0};
+        if (offset < 0 || offset >= (int32_t)GUEST_PAGE_SIZE ||
+            decode_at(t, (unsigned)offset, &item.insn) != DECODE_OK)
+            break;
+        depend_on(t, (unsigned)offset, (unsigned)offset + item.insn.length - 1);
+        item.kind = t_classify(t, &item.insn);
+        set_flag_use(&item);
+        live |= item.tested & ~decided;
+        decided |= item.tested | item.killed;
+        if ((decided & ALL_FLAGS) == ALL_FLAGS)
+            return live;
+        if (item.kind == KIND_JMP)
+            offset = branch_target(t, &item.insn, (unsigned)offset);
+        else if (ends_block(item.kind) || item.kind == KIND_JCC || item.kind == KIND_LOOP)
+            break;
+        else
+            offset += item.insn.length;
+    }
+    return live | (ALL_FLAGS & ~decided);
+}
+
+static void find_live_flags(Translator *t)
+{
+    const Item *last = &t->items[t->n_items - 1];
+    uint32_t live = ALL_FLAGS;
+
+    if (!ends_block(last->kind))
+        live = look_ahead(t, last->offset + last->insn.length);
+    for (unsigned i = t->n_items; i-- > 0;) {
+        Item *item = &t->items[i];
+        item->live_target = 0;
+        if (item->kind == KIND_JCC || item->kind == KIND_LOOP || item->kind == KIND_JMP ||
+            item->kind == KIND_CALL) {
+            item->live_target = look_ahead(t, item->target);
+            live = ends_block(item->kind) ? item->live_target : live | item->live_target;
+        }
+        if (t->jc->jit->options.exact_flags)
+            live = item->live_target = ALL_FLAGS;
+        item->live_after = live;
+        live = (live & ~item->killed) | item->tested;
+        item->live_before = t->jc->jit->options.exact_flags ? ALL_FLAGS : live;
+    }
+}
+
+/* --- building --------------------------------------------------------------------------------- */
+
+static bool is_beyond_limit(const Translator *t, unsigned offset, unsigned length)
+{
+    return t_segmented_code(t) &&
+           (uint64_t)(uint32_t)(t->block->key.eip_base + offset) + length - 1 > t->block->key.limit;
+}
+
+/* Fills items[]. The first instruction is there in any case, if need be as one to interpret. */
+static void decode_block(Translator *t)
+{
+    unsigned offset = t->block->key.ram & 0xfff, side_exits = 0;
+    unsigned max = CLAMP(t->jc->jit->options.max_insns, 1, MAX_INSNS);
+
+    while (t->n_items < max && offset < GUEST_PAGE_SIZE) {
+        Item *item = &t->items[t->n_items];
+        DecodeResult result = decode_at(t, offset, &item->insn);
+        item->offset = (uint16_t)offset;
+        if (result != DECODE_OK || is_beyond_limit(t, offset, item->insn.length)) {
+            /* It ends on another page, is none or is not there: alone. */
+            if (t->n_items)
+                break;
+            item->insn = (Insn){.length = 1};
+            item->kind = KIND_LEAVE_TO;
+            set_flag_use(item);
+            t->n_items = 1;
+            depend_on(t, offset, GUEST_PAGE_SIZE - 1 < offset + 14 ? GUEST_PAGE_SIZE - 1
+                                                                   : offset + 14);
+            return;
+        }
+        item->kind = t_classify(t, &item->insn);
+        if (item->kind >= KIND_JCC)
+            item->target = branch_target(t, &item->insn, offset);
+        /* Whether the target is inside the limit was decided by its offset. */
+        if ((item->kind == KIND_JCC || item->kind == KIND_JMP || item->kind == KIND_CALL ||
+             item->kind == KIND_LOOP) &&
+            is_beyond_limit(t, item->target, 1))
+            item->kind = KIND_LEAVE_TO;
+        set_flag_use(item);
+        depend_on(t, offset, offset + item->insn.length - 1);
+        offset += item->insn.length;
+        t->n_items++;
+        if (ends_block(item->kind))
+            return;
+        if ((item->kind == KIND_JCC || item->kind == KIND_LOOP) && ++side_exits >= MAX_SIDE_EXITS)
+            return;
+    }
+    /* The instruction in STI's shadow must be in its block. */
+    if (t->n_items && t->items[t->n_items - 1].kind == KIND_STI) {
+        if (t->n_items > 1)
+            t->n_items--;
+        else
+            t->items[0].kind = KIND_LEAVE_TO;
+        set_flag_use(&t->items[t->n_items - 1]);
+    }
+}
+
+static void emit_item(Translator *t)
+{
+    switch (t->item->kind) {
+    case KIND_INTERPRET: t_emit_interpret(t, true); break;
+    case KIND_LEAVE_TO: t_emit_interpret(t, false); break;
+    case KIND_NOTHING: break;
+    case KIND_COPY: t_emit_copy(t); break;
+    case KIND_MOFFS: t_emit_moffs(t); break;
+    case KIND_INC_DEC: t_emit_inc_dec(t); break;
+    case KIND_LEA: t_emit_lea(t); break;
+    case KIND_BIT_TEST: t_emit_bit_test(t); break;
+    case KIND_PUSH: t_emit_push(t); break;
+    case KIND_POP: t_emit_pop(t); break;
+    case KIND_LEAVE: t_emit_leave(t); break;
+    case KIND_DIRECTION:
+    case KIND_CLI:
+    case KIND_STI:
+    case KIND_PUSHF: t_emit_flag_control(t); break;
+    default: t_emit_branch(t); break;
+    }
+}
+
+static void emit_block(Translator *t)
+{
+    JitBlock *block = t->block;
+    int32_t start = block->key.ram & 0xfff;
+
+    block->indirect_entry = t->hot.p;
+    emit_rm(&t->hot, t_64bit(t), 0x8d, H_R10, H_R10, -start);
+    emit_rm(&t->hot, true, 0x89, H_R10, H_RSP, OFFSET_SLOT(SLOT_PAGE));
+    if (t->items[0].live_before)
+        t_restore_flags(t);
+    block->entry = t->hot.p;
+    t->flags_saved = false;
+    for (unsigned i = 0; i < t->n_items; i++) {
+        t->item = &t->items[i];
+        emit_item(t);
+    }
+    if (!ends_block(t->item->kind))
+        t_exit_direct(t, t->item->offset + t->item->insn.length, t->item->live_after);
+    block->code_size = (uint32_t)(t->hot.p - block->entry);
+}
+
+JitBlock *jit_translate(JitCpu *jc, const JitKey *key, const uint8_t *host_page)
+{
+    if (jc->hot + HOT_MARGIN > jc->rw + jc->size / 2 || jc->cold + COLD_MARGIN > jc->rw + jc->size)
+        jit_cache_flush(jc);
+    JitPage *page = jit_smc_page(jc, key->ram & GUEST_PAGE_MASK);
+    if (!page)
+        return NULL;
+
+    JitBlock *block = g_new0(JitBlock, 1);
+    Translator t = {.jc = jc, .block = block, .mode = key->mode, .page = host_page};
+    t.hot.p = jc->hot;
+    t.cold.p = jc->cold;
+    block->key = *key;
+    block->first_trap = jc->traps->len;
+    decode_block(&t);
+    find_live_flags(&t);
+    emit_block(&t);
+    block->granules = t.granules;
+    jc->hot = t.hot.p;
+    jc->cold = t.cold.p;
+    jit_cache_insert(jc, block);
+    jit_smc_add_block(jc, page, block);
+    jc->statistics.blocks++;
+    jc->statistics.instructions += t.n_items;
+    jc->statistics.code_bytes = (uint64_t)(jc->hot - jc->rw) + (uint64_t)(jc->cold - jc->rw) -
+                                jc->size / 2;
+    return block;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/* One block on its way from guest to host code: what the translate-*.c files share. */
+
+#include "core/cpu/decode.h"
+#include "core/cpu/jit/jit-internal.h"
+
+typedef enum {
+    KIND_INTERPRET, /* by interp_one(), then on in the block if nothing stands against it */
+    KIND_LEAVE_TO,  /* by interp_one(), ends the block */
+    KIND_NOTHING,
+    KIND_COPY,      /* the same instruction with other operands */
+    KIND_MOFFS,
+    KIND_INC_DEC,   /* the one-byte forms */
+    KIND_LEA,
+    KIND_BIT_TEST,  /* BT and friends, a bit string in memory */
+    KIND_PUSH,
+    KIND_POP,
+    KIND_LEAVE,
+    KIND_DIRECTION, /* CLD, STD */
+    KIND_CLI,
+    KIND_STI,
+    KIND_PUSHF,
+    KIND_JCC,
+    KIND_JMP,
+    KIND_CALL,
+    KIND_JMP_INDIRECT,
+    KIND_CALL_INDIRECT,
+    KIND_RET,
+    KIND_LOOP,
+} InsnKind;
+
+enum { MAX_INSNS = 64, ALL_FLAGS = RFLAGS_ARITH };
+
+typedef struct {
+    Insn insn;
+    uint8_t kind;
+    uint16_t offset;      /* in the page */
+    uint32_t tested, killed;
+    uint32_t live_before, live_after;
+    uint32_t live_target; /* at the target of a branch */
+    int32_t target;       /* of a direct branch, in the page */
+} Item;
+
+typedef struct {
+    JitCpu *jc;
+    JitBlock *block;
+    uint32_t mode;
+    const uint8_t *page;  /* the guest's bytes */
+    Emit hot, cold;
+    Item items[MAX_INSNS];
+    unsigned n_items;
+    Item *item;           /* the one being emitted */
+    bool flags_saved;     /* live flags are in SLOT_FLAGS, not in EFLAGS */
+    bool vectors_checked; /* the guest's vectors are known to be live */
+    uint32_t granules;
+} Translator;
+
+static inline bool t_64bit(const Translator *t)
+{
+    return t->mode & MODE_CS64;
+}
+
+/* RIP is an offset from a CS base, and CS has a limit. */
+static inline bool t_segmented_code(const Translator *t)
+{
+    return !(t->mode & (MODE_CS64 | MODE_FLAT_CS));
+}
+
+/* Guest registers that have no host register. */
+static inline bool is_homeless(unsigned guest)
+{
+    return guest == R10 || guest == R11 || guest == R15;
+}
+
+static inline unsigned host_register(unsigned guest)
+{
+    return guest == RSP ? H_R15 : guest;
+}
+
+/* translate.c */
+InsnKind t_classify(const Translator *t, const Insn *insn);
+
+/* translate-memory.c */
+/* Makes EFLAGS free to be clobbered before the current instruction. Changes r11. */
+void t_free_flags(Translator *t);
+/* Puts the flags the current instruction's operation needs into EFLAGS. Changes r11. */
+void t_want_flags(Translator *t);
+/* Flags in SLOT_FLAGS back to EFLAGS. Changes r11. */
+void t_restore_flags(Translator *t);
+/* Accounts for the operation's effect on where the flags are. */
+void t_flags_after(Translator *t);
+/* Offset of the memory operand into host register TO, truncated to the address size. TO may be any
+ * register; changes r10 and r11. */
+void t_effective_address(Translator *t, const Insn *insn, unsigned to, unsigned width);
+/* r10: an offset in segment SEG. Afterwards r10 is a host pointer good for SIZE bytes. Clobbers r11
+ * and EFLAGS, so t_free_flags() comes first. */
+void t_access(Translator *t, unsigned seg, unsigned size, bool store);
+/* t_free_flags, t_effective_address, t_access for the memory operand. */
+void t_memory_operand(Translator *t, unsigned size, bool store);
+/* Host pointer to [rSP + DISP] in r10. */
+void t_stack_access(Translator *t, int32_t disp, unsigned size, bool store);
+void t_move_stack_pointer(Translator *t, int32_t by);
+unsigned t_stack_width(const Translator *t); /* 2, 4, 8 */
+void t_emit_push(Translator *t);
+void t_emit_pop(Translator *t);
+void t_emit_leave(Translator *t);
+void t_emit_lea(Translator *t);
+void t_emit_moffs(Translator *t);
+
+/* translate-copy.c */
+/* How many homeless registers the instruction names. */
+unsigned t_count_homeless(const Insn *insn);
+void t_emit_copy(Translator *t);
+void t_emit_inc_dec(Translator *t);
+void t_emit_bit_test(Translator *t);
+/* MOV between host register TO (SIZE bytes) and guest register GUEST; 8-bit registers by number with
+ * REX. */
+void t_load_guest(Translator *t, unsigned to, unsigned guest);
+void t_store_guest(Translator *t, unsigned guest, unsigned from, unsigned size);
+/* MOV r/m,r (0x89) or r,r/m (0x8b) with [BASE] of SIZE 1, 2, 4 or 8. */
+void t_move(Translator *t, bool store, unsigned size, unsigned reg, unsigned base);
+void t_mark_trap(Translator *t);
+
+/* translate-control.c */
+void t_emit_interpret(Translator *t, bool stays);
+void t_emit_branch(Translator *t); /* KIND_JCC and later */
+void t_emit_flag_control(Translator *t);
+/* Leaves for offset TARGET of the page, straight. */
+void t_exit_direct(Translator *t, int32_t target, uint32_t live);
+/* r10 is the offset in CS: RIP. */
+void t_exit_indirect(Translator *t);
