@@ -1,18 +1,30 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 #include "app/img.h"
+#include "app/run.h"
 
+#include <glib.h>
 #include <locale.h>
 #include <stdio.h>
 
 typedef struct {
     const char *name;
     int (*run)(int argc, char **argv); /* argv[0] is the name */
+    const char *help;
 } Command;
 
 static const Command commands[] = {
-    {"img", img_main},
+    {"img", img_main, "create, inspect, check and convert disk images, with qemu-img's flags"},
+    {"run", run_main, "run a machine from QEMU's flags"},
 };
+
+static int print_usage(FILE *out)
+{
+    fputs("Usage: apiary [COMMAND] [ARGUMENTS]\n\n", out);
+    for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
+        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].help);
+    return out == stderr;
+}
 
 int main(int argc, char **argv)
 {
@@ -21,6 +33,9 @@ int main(int argc, char **argv)
     for (size_t i = 0; argc > 1 && i < G_N_ELEMENTS(commands); i++)
         if (g_str_equal(argv[1], commands[i].name))
             return commands[i].run(argc - 1, argv + 1);
-    fputs("usage: apiary img COMMAND ...\n", stderr);
-    return 1;
+    if (argc > 1 && g_str_equal(argv[1], "--version")) {
+        puts("Apiary " APIARY_VERSION);
+        return 0;
+    }
+    return print_usage(argc > 1 && g_str_equal(argv[1], "--help") ? stdout : stderr);
 }

@@ -155,6 +155,7 @@ int run_main(int argc, char **argv)
     g_autoptr(MachineConfig) config = config_new();
     g_autoptr(GError) error = NULL;
 
+    argc--, argv++;
     if (print_help(argc, argv))
         return 0;
     if (!config_parse_arguments(config, argc, argv, &error) || !config_validate(config, &error)) {

@@ -542,7 +542,7 @@ static bool publish_configuration(Pc *pc, GError **error)
     mc146818_set_boot_order(pc->rtc, config->boot_once ? config->boot_once : config->boot_order,
                             true);
     mc146818_set_floppies(pc->rtc, fdc_drive_type(pc->fdc, 0), fdc_drive_type(pc->fdc, 1));
-    mc146818_set(pc->rtc, CMOS_CPU_COUNT, pc->n_cpus - 1);
+    mc146818_set(pc->rtc, CMOS_CPU_COUNT, config->cpus - 1);
 
     board->fw_cfg = fw_cfg_new(board);
     boot_items_publish(board, config);
