@@ -198,6 +198,7 @@ void cpu_reset(Cpu *cpu)
     memset(cpu->mtrr_phys, 0, sizeof cpu->mtrr_phys);
     memset(cpu->mc_banks, 0, sizeof cpu->mc_banks);
     cpu->mcg_status = 0;
+    cpu->spec_ctrl = 0;
     cpu->mcg_ctl = 0;
     cpu->tsc_adjust = 0;
 

@@ -72,6 +72,7 @@ enum {
 #define EFER_LME (1ull << 8)
 #define EFER_LMA (1ull << 10)
 #define EFER_NXE (1ull << 11)
+#define EFER_AIBRSE (1ull << 21)
 
 /* Exception vectors, SDM table 6-1. */
 enum {
@@ -221,6 +222,7 @@ struct Cpu {
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t pat, misc_enable, mtrr_def_type, mtrr_fixed[11], mtrr_phys[16], mcg_status, mcg_ctl;
     uint64_t mc_banks[4 * 10];
+    uint32_t spec_ctrl;
     int64_t tsc_offset;        /* guest TSC = host TSC + tsc_offset; the same on all vCPUs */
     int64_t tsc_adjust;        /* IA32_TSC_ADJUST, added on top */
 

@@ -20,7 +20,7 @@ typedef enum { LEVEL_V1, LEVEL_QEMU64, LEVEL_V2, LEVEL_V3, LEVEL_MAX } Level;
 enum {
     /* Instructions executed by the host's own units: the host must have them. */
     ON_HOST = 1,
-    /* Part of x86-64-v3 but not yet executed by the engine: in no model, refused when asked for. */
+    /* Not yet done by the engine: in no model, refused when asked for. */
     NOT_YET = 2,
 };
 
@@ -57,45 +57,46 @@ static const Feature features[N_CPUID_FEATURES] = {
     [CPUID_SSE2] = {"sse2", 1, 0, EDX, 26, LEVEL_V1, 0},
 
     [CPUID_SSE3] = {"sse3", 1, 0, ECX, 0, LEVEL_QEMU64, ON_HOST},
-    [CPUID_PCLMULQDQ] = {"pclmulqdq", 1, 0, ECX, 1, LEVEL_MAX, ON_HOST | NOT_YET},
+    [CPUID_PCLMULQDQ] = {"pclmulqdq", 1, 0, ECX, 1, LEVEL_MAX, ON_HOST},
     [CPUID_SSSE3] = {"ssse3", 1, 0, ECX, 9, LEVEL_V2, ON_HOST},
-    [CPUID_FMA] = {"fma", 1, 0, ECX, 12, LEVEL_V3, ON_HOST | NOT_YET},
+    [CPUID_FMA] = {"fma", 1, 0, ECX, 12, LEVEL_V3, ON_HOST},
     [CPUID_CX16] = {"cx16", 1, 0, ECX, 13, LEVEL_QEMU64, ON_HOST},
     [CPUID_PCID] = {"pcid", 1, 0, ECX, 17, LEVEL_MAX, NOT_YET},
     [CPUID_SSE4_1] = {"sse4.1", 1, 0, ECX, 19, LEVEL_V2, ON_HOST},
     [CPUID_SSE4_2] = {"sse4.2", 1, 0, ECX, 20, LEVEL_V2, ON_HOST},
     [CPUID_X2APIC] = {"x2apic", 1, 0, ECX, 21, LEVEL_MAX, 0},
-    [CPUID_MOVBE] = {"movbe", 1, 0, ECX, 22, LEVEL_V3, ON_HOST | NOT_YET},
+    [CPUID_MOVBE] = {"movbe", 1, 0, ECX, 22, LEVEL_V3, ON_HOST},
     [CPUID_POPCNT] = {"popcnt", 1, 0, ECX, 23, LEVEL_V2, ON_HOST},
     [CPUID_TSC_DEADLINE] = {"tsc-deadline", 1, 0, ECX, 24, LEVEL_MAX, 0},
-    [CPUID_AES] = {"aes", 1, 0, ECX, 25, LEVEL_MAX, ON_HOST | NOT_YET},
-    [CPUID_XSAVE] = {"xsave", 1, 0, ECX, 26, LEVEL_V3, ON_HOST | NOT_YET},
-    [CPUID_AVX] = {"avx", 1, 0, ECX, 28, LEVEL_V3, ON_HOST | NOT_YET},
-    [CPUID_F16C] = {"f16c", 1, 0, ECX, 29, LEVEL_V3, ON_HOST | NOT_YET},
-    [CPUID_RDRAND] = {"rdrand", 1, 0, ECX, 30, LEVEL_MAX, ON_HOST | NOT_YET},
+    [CPUID_AES] = {"aes", 1, 0, ECX, 25, LEVEL_MAX, ON_HOST},
+    [CPUID_XSAVE] = {"xsave", 1, 0, ECX, 26, LEVEL_V3, ON_HOST},
+    [CPUID_AVX] = {"avx", 1, 0, ECX, 28, LEVEL_V3, ON_HOST},
+    [CPUID_F16C] = {"f16c", 1, 0, ECX, 29, LEVEL_V3, ON_HOST},
+    [CPUID_RDRAND] = {"rdrand", 1, 0, ECX, 30, LEVEL_MAX, ON_HOST},
     [CPUID_HYPERVISOR] = {"hypervisor", 1, 0, ECX, 31, LEVEL_V1, 0},
 
     [CPUID_FSGSBASE] = {"fsgsbase", 7, 0, EBX, 0, LEVEL_MAX, 0},
     [CPUID_TSC_ADJUST] = {"tsc_adjust", 7, 0, EBX, 1, LEVEL_MAX, 0},
-    [CPUID_BMI1] = {"bmi1", 7, 0, EBX, 3, LEVEL_V3, ON_HOST | NOT_YET},
-    [CPUID_AVX2] = {"avx2", 7, 0, EBX, 5, LEVEL_V3, ON_HOST | NOT_YET},
+    [CPUID_BMI1] = {"bmi1", 7, 0, EBX, 3, LEVEL_V3, ON_HOST},
+    [CPUID_AVX2] = {"avx2", 7, 0, EBX, 5, LEVEL_V3, ON_HOST},
     [CPUID_SMEP] = {"smep", 7, 0, EBX, 7, LEVEL_MAX, 0},
-    [CPUID_BMI2] = {"bmi2", 7, 0, EBX, 8, LEVEL_V3, ON_HOST | NOT_YET},
+    [CPUID_BMI2] = {"bmi2", 7, 0, EBX, 8, LEVEL_V3, ON_HOST},
     [CPUID_ERMS] = {"erms", 7, 0, EBX, 9, LEVEL_MAX, 0},
-    [CPUID_INVPCID] = {"invpcid", 7, 0, EBX, 10, LEVEL_MAX, NOT_YET},
-    [CPUID_RDSEED] = {"rdseed", 7, 0, EBX, 18, LEVEL_MAX, ON_HOST | NOT_YET},
-    [CPUID_ADX] = {"adx", 7, 0, EBX, 19, LEVEL_MAX, ON_HOST | NOT_YET},
+    [CPUID_INVPCID] = {"invpcid", 7, 0, EBX, 10, LEVEL_MAX, 0},
+    [CPUID_RDSEED] = {"rdseed", 7, 0, EBX, 18, LEVEL_MAX, ON_HOST},
+    [CPUID_ADX] = {"adx", 7, 0, EBX, 19, LEVEL_MAX, ON_HOST},
     [CPUID_SMAP] = {"smap", 7, 0, EBX, 20, LEVEL_MAX, 0},
-    [CPUID_CLFLUSHOPT] = {"clflushopt", 7, 0, EBX, 23, LEVEL_MAX, NOT_YET},
-    [CPUID_CLWB] = {"clwb", 7, 0, EBX, 24, LEVEL_MAX, NOT_YET},
-    [CPUID_SHA] = {"sha-ni", 7, 0, EBX, 29, LEVEL_MAX, ON_HOST | NOT_YET},
+    [CPUID_CLFLUSHOPT] = {"clflushopt", 7, 0, EBX, 23, LEVEL_MAX, 0},
+    [CPUID_CLWB] = {"clwb", 7, 0, EBX, 24, LEVEL_MAX, 0},
+    [CPUID_SHA] = {"sha-ni", 7, 0, EBX, 29, LEVEL_MAX, ON_HOST},
     [CPUID_UMIP] = {"umip", 7, 0, ECX, 2, LEVEL_MAX, 0},
-    [CPUID_RDPID] = {"rdpid", 7, 0, ECX, 22, LEVEL_MAX, NOT_YET},
-    [CPUID_FSRM] = {"fsrm", 7, 0, EDX, 4, LEVEL_MAX, NOT_YET},
+    [CPUID_RDPID] = {"rdpid", 7, 0, ECX, 22, LEVEL_MAX, 0},
+    [CPUID_FSRM] = {"fsrm", 7, 0, EDX, 4, LEVEL_MAX, 0},
+    [CPUID_SPEC_CTRL] = {"spec-ctrl", 7, 0, EDX, 26, LEVEL_MAX, 0},
     [CPUID_ARCH_CAPABILITIES] = {"arch-capabilities", 7, 0, EDX, 29, LEVEL_MAX, 0},
 
-    [CPUID_XSAVEOPT] = {"xsaveopt", 0xd, 1, EAX, 0, LEVEL_MAX, ON_HOST | NOT_YET},
-    [CPUID_XGETBV1] = {"xgetbv1", 0xd, 1, EAX, 2, LEVEL_MAX, NOT_YET},
+    [CPUID_XSAVEOPT] = {"xsaveopt", 0xd, 1, EAX, 0, LEVEL_MAX, ON_HOST},
+    [CPUID_XGETBV1] = {"xgetbv1", 0xd, 1, EAX, 2, LEVEL_MAX, 0},
 
     [CPUID_SYSCALL] = {"syscall", 0x80000001, 0, EDX, 11, LEVEL_V1, 0},
     [CPUID_NX] = {"nx", 0x80000001, 0, EDX, 20, LEVEL_V1, 0},
@@ -104,8 +105,15 @@ static const Feature features[N_CPUID_FEATURES] = {
     [CPUID_LM] = {"lm", 0x80000001, 0, EDX, 29, LEVEL_V1, 0},
     [CPUID_LAHF_LM] = {"lahf_lm", 0x80000001, 0, ECX, 0, LEVEL_QEMU64, 0},
     [CPUID_CR8_LEGACY] = {"cr8legacy", 0x80000001, 0, ECX, 4, LEVEL_MAX, NOT_YET},
-    [CPUID_ABM] = {"abm", 0x80000001, 0, ECX, 5, LEVEL_V3, ON_HOST | NOT_YET},
-    [CPUID_PREFETCHW] = {"3dnowprefetch", 0x80000001, 0, ECX, 8, LEVEL_MAX, NOT_YET},
+    [CPUID_ABM] = {"abm", 0x80000001, 0, ECX, 5, LEVEL_V3, ON_HOST},
+    [CPUID_PREFETCHW] = {"3dnowprefetch", 0x80000001, 0, ECX, 8, LEVEL_MAX, 0},
+
+    /* LFENCE waits for earlier instructions; loading a null selector clears the base. */
+    [CPUID_LFENCE_RDTSC] = {"lfence-always-serializing", 0x80000021, 0, EAX, 2, LEVEL_MAX, 0},
+    [CPUID_NULL_SEL_CLR_BASE] = {"null-sel-clr-base", 0x80000021, 0, EAX, 6, LEVEL_MAX, 0},
+    /* Guest branches run through the host's predictors by way of translations that guest code
+     * cannot aim at, retpolines or not: tell the guest that it need not try. */
+    [CPUID_AUTO_IBRS] = {"auto-ibrs", 0x80000021, 0, EAX, 8, LEVEL_MAX, 0},
 
     [CPUID_INVTSC] = {"invtsc", 0x80000007, 0, EDX, 8, LEVEL_MAX, 0},
 };
@@ -318,7 +326,10 @@ CpuidModel *cpuid_model_new(const char *spec, unsigned n_cpus, GError **error)
     model->amd = memcmp(model->vendor, "GenuineIntel", 12) != 0;
     if (model->amd) {
         memcpy(model->vendor, "AuthenticAMD", 12);
-        model->has[CPUID_ARCH_CAPABILITIES] = false;
+        model->has[CPUID_ARCH_CAPABILITIES] = model->has[CPUID_SPEC_CTRL] = false;
+    } else {
+        model->has[CPUID_LFENCE_RDTSC] = model->has[CPUID_NULL_SEL_CLR_BASE] =
+            model->has[CPUID_AUTO_IBRS] = false;
     }
     for (char **word = words + 1; *word; word++) {
         if (**word && !apply_option(model, *word, error))
@@ -492,7 +503,7 @@ static void extended_leaf(const Cpu *cpu, uint32_t leaf, uint32_t out[4])
 
     switch (leaf) {
     case 0x80000000:
-        out[EAX] = 0x80000008;
+        out[EAX] = model->amd ? 0x80000021 : 0x80000008;
         if (model->amd)
             memcpy(&out[EBX], "Auth", 4), memcpy(&out[EDX], "enti", 4),
                 memcpy(&out[ECX], "cAMD", 4);
@@ -515,7 +526,8 @@ static void extended_leaf(const Cpu *cpu, uint32_t leaf, uint32_t out[4])
             out[EDX] = 32u << 18 | 8 << 12 | 1 << 8 | 64;
         }
         break;
-    case 0x80000007: feature_bits(model, leaf, 0, out); break;
+    case 0x80000007:
+    case 0x80000021: feature_bits(model, leaf, 0, out); break;
     case 0x80000008:
         out[EAX] = CPUID_PHYSICAL_BITS | CPUID_LINEAR_BITS << 8;
         if (model->amd)
@@ -530,7 +542,7 @@ void cpuid_query(const Cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4
     const uint32_t highest = model->amd ? 0xd : 0x16;
 
     memset(out, 0, 4 * sizeof *out);
-    if (leaf >= 0x80000000 && leaf <= 0x80000008) {
+    if (leaf >= 0x80000000 && leaf <= (model->amd ? 0x80000021 : 0x80000008)) {
         extended_leaf(cpu, leaf, out);
         return;
     }

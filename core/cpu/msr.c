@@ -16,6 +16,8 @@ enum {
     MSR_EBL_CR_POWERON = 0x2a,
     MSR_FEATURE_CONTROL = 0x3a,
     MSR_TSC_ADJUST = 0x3b,
+    MSR_SPEC_CTRL = 0x48,
+    MSR_PRED_CMD = 0x49,
     MSR_UPDATE_TRIGGER = 0x79,
     MSR_UPDATE_ID = 0x8b,
     MSR_MTRR_CAP = 0xfe,
@@ -61,9 +63,9 @@ enum { MC_BANKS = 10, MTRR_VARIABLE = 8 };
 
 #define MTRR_CAP_VALUE          (MTRR_VARIABLE | 1 << 8 | 1 << 10) /* fixed ranges and write-combining */
 #define MCG_CAP_VALUE           (MC_BANKS | 1 << 8)                /* MCG_CTL present */
-/* RDCL_NO, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, PSCHANGE_MC_NO, TAA_NO: guest translations never run
- * with another level's memory mapped. */
-#define ARCH_CAPABILITIES_VALUE (1 << 0 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 8)
+/* RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, PSCHANGE_MC_NO, TAA_NO: guest translations
+ * never run with another level's memory mapped. */
+#define ARCH_CAPABILITIES_VALUE (1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 8)
 
 uint64_t cpu_tsc(const Cpu *cpu)
 {
@@ -187,6 +189,11 @@ bool msr_read(Cpu *cpu, uint32_t msr, uint64_t *value)
             return false;
         *value = (uint64_t)cpu->tsc_adjust;
         break;
+    case MSR_SPEC_CTRL:
+        if (!cpuid_has(cpu->model, CPUID_SPEC_CTRL))
+            return false;
+        *value = cpu->spec_ctrl;
+        break;
     case MSR_UPDATE_ID: *value = cpuid_is_amd(cpu->model) ? 0x01000065 : 1ull << 32; break;
     case MSR_MTRR_CAP: *value = MTRR_CAP_VALUE; break;
     case MSR_ARCH_CAPABILITIES:
@@ -228,6 +235,8 @@ static bool write_efer(Cpu *cpu, uint64_t value)
         allowed |= EFER_LME;
     if (cpuid_has(cpu->model, CPUID_NX))
         allowed |= EFER_NXE;
+    if (cpuid_has(cpu->model, CPUID_AUTO_IBRS))
+        allowed |= EFER_AIBRSE;
     if (value & ~allowed)
         return false;
     uint64_t changed = cpu->efer ^ value;
@@ -321,6 +330,12 @@ bool msr_write(Cpu *cpu, uint32_t msr, uint64_t value)
             return false;
         cpu->tsc_adjust = (int64_t)value;
         return true;
+    case MSR_SPEC_CTRL: /* IBRS, STIBP, SSBD: kept, without effect */
+        if (!cpuid_has(cpu->model, CPUID_SPEC_CTRL) || value > 7)
+            return false;
+        cpu->spec_ctrl = (uint32_t)value;
+        return true;
+    case MSR_PRED_CMD: return cpuid_has(cpu->model, CPUID_SPEC_CTRL) && value <= 1;
     case MSR_UPDATE_TRIGGER: return true; /* a microcode update: taken, without effect */
     case MSR_UPDATE_ID: return true;
     case MSR_SYSENTER_CS: cpu->sysenter_cs = (uint32_t)value; return true;
