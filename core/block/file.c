@@ -488,11 +488,20 @@ int block_file_sync(BlockFile *file)
 {
     if (file->no_sync || file->read_only)
         return 0;
+    /* After an error the kernel may have dropped what it could not write, and would say yes to the
+     * next call. */
+    int result = g_atomic_int_get(&file->sync_error);
+    if (result)
+        return result;
     while (fdatasync(file->fd) != 0) {
-        if (errno == EINVAL)
+        result = errno;
+        if (result == EINVAL)
             return 0; /* a device without a cache to flush */
-        if (errno != EINTR)
-            return errno;
+        if (result == EINTR)
+            continue;
+        if (result != ENOSPC && result != EDQUOT && !file->direct)
+            g_atomic_int_set(&file->sync_error, result);
+        return result;
     }
     return 0;
 }

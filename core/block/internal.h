@@ -32,6 +32,7 @@ typedef struct {
     bool no_sync;       /* cache=unsafe */
     bool is_device;     /* a host block device */
     bool is_link_less;  /* a temporary without a name */
+    int sync_error;     /* atomic: the host lost data for good */
     uint32_t alignment; /* of O_DIRECT transfers */
     GRWLock rmw;        /* O_DIRECT: read-modify-write excludes other writes */
 } BlockFile;

@@ -36,6 +36,10 @@ static GArray *log; /* NULL: nothing is logged */
 static dev_t log_device;
 static ino_t log_inode;
 
+/* Writes that still succeed before one does not; negative: all do. */
+static int until_failure = -1;
+static int failure; /* the errno */
+
 /* ---- the wrapped calls ---- */
 
 static bool is_logged(int fd)
@@ -43,6 +47,14 @@ static bool is_logged(int fd)
     struct stat st;
 
     return log && fstat(fd, &st) == 0 && st.st_dev == log_device && st.st_ino == log_inode;
+}
+
+static bool must_fail(int fd)
+{
+    if (!is_logged(fd) || until_failure < 0 || until_failure-- > 0)
+        return false;
+    errno = failure;
+    return true;
 }
 
 static void add(Kind kind, uint64_t offset, const void *data, uint64_t length)
@@ -56,6 +68,8 @@ static void add(Kind kind, uint64_t offset, const void *data, uint64_t length)
 
 ssize_t pwrite(int fd, const void *data, size_t length, off_t offset)
 {
+    if (must_fail(fd))
+        return -1;
     ssize_t n = syscall(SYS_pwrite64, fd, data, length, offset);
 
     if (n > 0 && is_logged(fd))
@@ -170,7 +184,8 @@ static void assert_sound(const char *path, bool ask_qemu)
     g_assert_no_error(error);
     block_node_close(node);
     g_assert_cmpuint(check.corruptions, ==, 0);
-    if (!ask_qemu)
+    g_autofree char *found = g_find_program_in_path("qemu-img");
+    if (!ask_qemu || !found)
         return;
     int status = shell("qemu-img check '%s'", path);
     g_assert_true(status == 0 || status == 3); /* 3: leaked clusters */
@@ -270,7 +285,6 @@ static void test_power_cuts(gconstpointer data)
 {
     const char *options = data;
     g_autofree char *path = in_folder("disk.qcow2"), *cut_path = in_folder("cut.qcow2");
-    g_autofree char *found = g_find_program_in_path("qemu-img");
     g_autofree uint8_t *model = g_malloc0(SIZE);
     BlockOpenOptions open_options = {.discard = true};
     g_autoptr(GError) error = NULL;
@@ -298,7 +312,7 @@ static void test_power_cuts(gconstpointer data)
         GArray *kept = log;
         g_assert_true(g_file_set_contents(cut_path, (char *)disk->data, disk->len, NULL));
         log = NULL;
-        assert_sound(cut_path, found && i % 5 == 0);
+        assert_sound(cut_path, i % 5 == 0);
         image = open_image(cut_path, "qcow2");
         log = kept;
         assert_flushed(image, cut, touched_at);
@@ -306,6 +320,56 @@ static void test_power_cuts(gconstpointer data)
         g_byte_array_unref(disk);
     }
     stop_log();
+}
+
+/* The host's disk is full or broken now and then: the guest sees an error, and nothing else is
+ * lost. */
+static void test_host_errors(gconstpointer data)
+{
+    g_autofree char *path = in_folder("failing.qcow2");
+    g_autofree uint8_t *model = g_malloc0(SIZE), *buffer = g_malloc0(SIZE);
+    BlockOpenOptions options = {.discard = true};
+    int failed = 0;
+
+    g_assert_true(block_image_create(path, "qcow2", SIZE, data, NULL, NULL, NULL));
+    start_log(path);
+    BlockImage *image = block_image_open(path, &options, NULL);
+    for (int i = 0; i < 400; i++) {
+        uint64_t offset = (uint64_t)g_random_int_range(0, SIZE);
+        uint64_t length = (uint64_t)g_random_int_range(1, 60000);
+        static const BlockOp ops[] = {BLOCK_WRITE, BLOCK_WRITE, BLOCK_WRITE_ZEROES, BLOCK_DISCARD,
+                                      BLOCK_FLUSH};
+        BlockOp op = ops[g_random_int_range(0, G_N_ELEMENTS(ops))];
+        length = MIN(length, SIZE - offset);
+        failure = i % 2 ? ENOSPC : EIO;
+        until_failure = g_random_int_range(0, 12);
+        memset(buffer, g_random_int_range(1, 256), length);
+        int result = block_image_run(image, op, offset, buffer, length);
+        until_failure = -1;
+        if (result) {
+            g_assert_cmpint(result, ==, failure);
+            failed++;
+        }
+        if (op == BLOCK_WRITE && result == 0)
+            memcpy(model + offset, buffer, length);
+        else if (op == BLOCK_WRITE_ZEROES && result == 0)
+            memset(model + offset, 0, length);
+        else if (op != BLOCK_FLUSH) /* any part of it may have happened */
+            g_assert_cmpint(block_image_read(image, offset, model + offset, length), ==, 0);
+    }
+    g_assert_cmpint(failed, >, 10);
+    g_assert_cmpint(block_image_flush(image), ==, 0);
+    assert_contents(image, model, SIZE);
+    block_image_close(image);
+    stop_log();
+    assert_sound(path, true);
+    image = open_image(path, NULL);
+    assert_contents(image, model, SIZE);
+    block_image_close(image);
+}
+
+static void silent(const char *domain, GLogLevelFlags level, const char *message, gpointer data)
+{
 }
 
 /* An image that says it was not closed has its refcounts counted again when it is opened. */
@@ -338,10 +402,13 @@ int main(int argc, char **argv)
                                          "compat=0.10,cluster_size=8k"};
 
     g_test_init(&argc, &argv, NULL);
+    g_log_set_handler("apiary-block", G_LOG_LEVEL_MESSAGE, silent, NULL);
     g_free(in_folder("."));
     for (size_t i = 0; i < G_N_ELEMENTS(shapes); i++) {
         g_autofree char *name = g_strdup_printf("/block/power-cut/%s", shapes[i]);
+        g_autofree char *errors = g_strdup_printf("/block/host-errors/%s", shapes[i]);
         g_test_add_data_func(name, shapes[i], test_power_cuts);
+        g_test_add_data_func(errors, shapes[i], test_host_errors);
     }
     g_test_add_func("/block/dirty", test_dirty);
     return run_tests();

@@ -177,7 +177,8 @@ static void use(const char *path)
     uint64_t size = block_image_size(image);
     for (int i = 0; i < 12; i++) {
         uint64_t offset = (uint64_t)g_random_double_range(0, (double)MIN(size, 4 * SIZE));
-        uint64_t length = MIN((uint64_t)g_random_int_range(1, 100000), size - offset);
+        uint64_t length = (uint64_t)g_random_int_range(1, 100000);
+        length = MIN(length, size - offset);
         BlockOp op = (BlockOp)g_random_int_range(BLOCK_READ, BLOCK_WRITE_ZEROES + 1);
         block_image_run(image, op, offset, buffer, length);
     }

@@ -195,6 +195,75 @@ static void test_overlay(void)
     block_image_close(image);
 }
 
+static void test_cache(gconstpointer data)
+{
+    static const char *const sizes[] = {"cluster_size=512", "cluster_size=64k"};
+    g_autofree char *path = in_folder("cache.qcow2");
+
+    for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
+        g_autofree uint8_t *model = g_malloc0(SIZE);
+        BlockOpenOptions options = {.cache = data, .discard = true};
+        g_autoptr(GError) error = NULL;
+
+        g_assert_true(block_image_create(path, "qcow2", SIZE, sizes[i], NULL, NULL, NULL));
+        BlockImage *image = block_image_open(path, &options, &error);
+        if (g_error_matches(error, BLOCK_ERROR, BLOCK_ERROR_UNSUPPORTED)) {
+            g_test_skip(error->message);
+            return;
+        }
+        g_assert_no_error(error);
+        exercise(image, model, SIZE, 60, false);
+        assert_contents(image, model, SIZE);
+        block_image_close(image);
+        if (have_qemu_img())
+            assert_qemu_agrees(path, model, SIZE);
+    }
+}
+
+static void count(void *opaque, int error)
+{
+    g_assert_cmpint(error, ==, 0);
+    g_atomic_int_dec_and_test((int *)opaque);
+}
+
+/* Many requests at a time; those that overlap take effect in the order they were given. */
+static void test_concurrent(gconstpointer data)
+{
+    g_autofree char *path = in_folder("concurrent.qcow2");
+    g_autofree uint8_t *model = g_malloc0(SIZE), *buffers = g_malloc0(64 * 20000);
+    g_autofree uint8_t *read_buffers = g_malloc0(64 * 20000);
+    struct iovec iov[64], read_iov[64][3];
+
+    g_assert_true(block_image_create(path, "qcow2", SIZE, data, NULL, NULL, NULL));
+    BlockImage *image = open_image(path, NULL);
+    for (int round = 0; round < 20; round++) {
+        int left = 128;
+        for (int i = 0; i < 64; i++) {
+            uint64_t length = (uint64_t)g_random_int_range(1, 20000);
+            uint64_t offset = (uint64_t)g_random_int_range(0, (gint32)(SIZE - length));
+            BlockOp op = i % 8 == 7 ? BLOCK_WRITE_ZEROES : BLOCK_WRITE;
+            iov[i] = (struct iovec){buffers + i * 20000, length};
+            memset(iov[i].iov_base, op == BLOCK_WRITE ? round * 64 + i : 0, length);
+            memcpy(model + offset, iov[i].iov_base, length);
+            block_image_submit(image, op, offset, &iov[i], 1, length, count, &left);
+            /* In three pieces, to where nobody looks. */
+            uint8_t *to = read_buffers + i * 20000;
+            read_iov[i][0] = (struct iovec){to, length / 3};
+            read_iov[i][1] = (struct iovec){to, 0};
+            read_iov[i][2] = (struct iovec){to + length / 3, length - length / 3};
+            block_image_submit(image, BLOCK_READ, offset, read_iov[i], 3, length, count, &left);
+        }
+        while (g_atomic_int_get(&left) > 0)
+            g_usleep(100);
+        if (round % 4 == 0)
+            assert_contents(image, model, SIZE);
+    }
+    assert_contents(image, model, SIZE);
+    block_image_close(image);
+    if (have_qemu_img())
+        assert_qemu_agrees(path, model, SIZE);
+}
+
 static void add(const char *name, const char *const *list, size_t n, GTestDataFunc func)
 {
     for (size_t i = 0; i < n; i++) {
@@ -211,6 +280,8 @@ int main(int argc, char **argv)
                                              "compat=0.10", "cluster_size=4k",
                                              "cluster_size=2M,compression_type=zstd"};
 
+    static const char *const caches[] = {"none", "directsync", "writethrough"};
+
     g_test_init(&argc, &argv, NULL);
     g_free(in_folder("."));
     add("ours", shapes, G_N_ELEMENTS(shapes), test_ours);
@@ -218,6 +289,8 @@ int main(int argc, char **argv)
     add("backing", backing, G_N_ELEMENTS(backing), test_backing);
     add("compressed", compressed, G_N_ELEMENTS(compressed), test_compressed);
     add("snapshot", backing, G_N_ELEMENTS(backing), test_snapshot_kept);
+    add("cache", caches, G_N_ELEMENTS(caches), test_cache);
+    add("concurrent", backing, G_N_ELEMENTS(backing), test_concurrent);
     g_test_add_func("/block/qcow2/growing-refcounts", test_growing_refcounts);
     g_test_add_func("/block/qcow2/overlay", test_overlay);
     return run_tests();
