@@ -269,7 +269,45 @@ static void insn_scas(Cpu *cpu, const Insn *insn)
 
 /* --- INS, OUTS -------------------------------------------------------------------------------- */
 
+/* Elements that may go through the port in one call: ascending, in one page, with nothing watching
+ * each of them. */
+static uint64_t port_run_length(const Cpu *cpu, const StringRun *run, int seg, uint64_t offset,
+                                uint64_t linear)
+{
+    if (run->step < 0 || (cpu->mode & (MODE_AC | MODE_TF | MODE_DEBUG)))
+        return 1;
+    uint64_t elements = MIN(run->count, run->budget);
+    return MAX(MIN(elements, elements_in_page(cpu, run, seg, offset, linear)), 1);
+}
+
 /* The destination is proved writable before the port is read: a read may have side effects. */
+static uint64_t input_run(Cpu *cpu, StringRun *run, uint16_t port)
+{
+    uint8_t buffer[GUEST_PAGE_SIZE];
+    uint64_t offset = destination_offset(cpu, run);
+    uint64_t linear = interp_linear(cpu, SEG_ES, offset, run->size, true);
+    uint64_t elements = port_run_length(cpu, run, SEG_ES, offset, linear);
+    uint8_t *destination = NULL;
+
+    if (elements > 1 && !store_pointer(cpu, linear, run->size))
+        elements = 1;
+    if (elements == 1) {
+        interp_probe_store(cpu, linear, run->size);
+        interp_store(cpu, linear, cpu_port_in(cpu, port, run->size), run->size);
+    } else {
+        cpu_port_in_run(cpu, port, buffer, elements, run->size);
+        /* asked for again: the page may hold translated code by now */
+        destination = store_pointer(cpu, linear, run->size);
+        if (destination)
+            memcpy(destination, buffer, elements * run->size);
+        for (uint64_t i = 0; !destination && i < elements; i++)
+            interp_store(cpu, linear + i * run->size, host_load(buffer + i * run->size, run->size),
+                         run->size);
+    }
+    advance(cpu, run, RDI, elements);
+    return elements;
+}
+
 static void insn_ins(Cpu *cpu, const Insn *insn)
 {
     StringRun run;
@@ -277,13 +315,29 @@ static void insn_ins(Cpu *cpu, const Insn *insn)
     system_check_io(cpu, port, insn->mem_size);
     if (!string_begin(cpu, insn, &run))
         return;
-    do {
-        uint64_t linear = interp_linear(cpu, SEG_ES, destination_offset(cpu, &run), run.size, true);
-        interp_probe_store(cpu, linear, run.size);
-        interp_store(cpu, linear, cpu_port_in(cpu, port, run.size), run.size);
-        advance(cpu, &run, RDI, 1);
-    } while (consume(cpu, &run, 1));
+    while (consume(cpu, &run, input_run(cpu, &run, port)))
+        ;
     string_end(cpu, &run);
+}
+
+static uint64_t output_run(Cpu *cpu, StringRun *run, uint16_t port)
+{
+    uint8_t buffer[GUEST_PAGE_SIZE];
+    int seg = run->insn->mem_seg;
+    uint64_t offset = source_offset(cpu, run);
+    uint64_t linear = interp_linear(cpu, seg, offset, run->size, false);
+    uint64_t elements = port_run_length(cpu, run, seg, offset, linear);
+    const uint8_t *source = elements > 1 ? load_pointer(cpu, linear, run->size) : NULL;
+
+    if (source) {
+        memcpy(buffer, source, elements * run->size);
+        cpu_port_out_run(cpu, port, buffer, elements, run->size);
+    } else {
+        elements = 1;
+        cpu_port_out(cpu, port, interp_load(cpu, linear, run->size), run->size);
+    }
+    advance(cpu, run, RSI, elements);
+    return elements;
 }
 
 static void insn_outs(Cpu *cpu, const Insn *insn)
@@ -293,10 +347,8 @@ static void insn_outs(Cpu *cpu, const Insn *insn)
     system_check_io(cpu, port, insn->mem_size);
     if (!string_begin(cpu, insn, &run))
         return;
-    do {
-        cpu_port_out(cpu, port, load_source(cpu, &run), run.size);
-        advance(cpu, &run, RSI, 1);
-    } while (consume(cpu, &run, 1));
+    while (consume(cpu, &run, output_run(cpu, &run, port)))
+        ;
     string_end(cpu, &run);
 }
 

@@ -75,3 +75,6 @@ extern void (*mmu_fetch_flush_hook)(Cpu *cpu);
 /* Port I/O after permission checks. Take the board lock themselves. */
 uint32_t cpu_port_in(Cpu *cpu, uint16_t port, unsigned size);
 void cpu_port_out(Cpu *cpu, uint16_t port, uint32_t value, unsigned size);
+/* COUNT elements of SIZE bytes from or to the same port. */
+void cpu_port_in_run(Cpu *cpu, uint16_t port, void *buffer, size_t count, unsigned size);
+void cpu_port_out_run(Cpu *cpu, uint16_t port, const void *buffer, size_t count, unsigned size);

@@ -40,3 +40,21 @@ void cpu_port_out(Cpu *cpu, uint16_t port, uint32_t value, unsigned size)
     port_write(cpu->memory, port, value, size);
     cpu->board->unlock(cpu->board_opaque);
 }
+
+void cpu_port_in_run(Cpu *cpu, uint16_t port, void *buffer, size_t count, unsigned size)
+{
+    cpu_spill_vectors(cpu);
+    cpu->count_exits++;
+    cpu->board->lock(cpu->board_opaque);
+    port_read_run(cpu->memory, port, buffer, count, size);
+    cpu->board->unlock(cpu->board_opaque);
+}
+
+void cpu_port_out_run(Cpu *cpu, uint16_t port, const void *buffer, size_t count, unsigned size)
+{
+    cpu_spill_vectors(cpu);
+    cpu->count_exits++;
+    cpu->board->lock(cpu->board_opaque);
+    port_write_run(cpu->memory, port, buffer, count, size);
+    cpu->board->unlock(cpu->board_opaque);
+}

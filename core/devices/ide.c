@@ -450,6 +450,42 @@ static void data_write(IdeChannel *channel, uint32_t value, unsigned size)
         data_write_word(drive, value >> 16);
 }
 
+/* Whole words up to the last of the phase, which ends it and goes the slow way. */
+static size_t run_length(const IdeDrive *drive, bool to_host, size_t count, unsigned size)
+{
+    if (drive->kind == IDE_NONE || !drive->pio_done || drive->pio_to_host != to_host || size < 2)
+        return 0;
+    return MIN(count, (drive->pio_end - drive->pio_position - 1) / size);
+}
+
+static size_t command_block_read_run(void *opaque, uint16_t port, void *buffer, size_t count,
+                                     unsigned size)
+{
+    IdeChannel *channel = opaque;
+    IdeDrive *drive = channel->selected;
+
+    if (port != channel->command_base)
+        return 0;
+    size_t n = run_length(drive, true, count, size);
+    memcpy(buffer, drive->buffer + drive->pio_position, n * size);
+    drive->pio_position += n * size;
+    return n;
+}
+
+static size_t command_block_write_run(void *opaque, uint16_t port, const void *buffer, size_t count,
+                                      unsigned size)
+{
+    IdeChannel *channel = opaque;
+    IdeDrive *drive = channel->selected;
+
+    if (port != channel->command_base)
+        return 0;
+    size_t n = run_length(drive, false, count, size);
+    memcpy(drive->buffer + drive->pio_position, buffer, n * size);
+    drive->pio_position += n * size;
+    return n;
+}
+
 static uint32_t command_block_read(void *opaque, uint16_t port, unsigned size)
 {
     IdeChannel *channel = opaque;
@@ -489,6 +525,7 @@ static void control_block_write(void *opaque, uint16_t port, uint32_t value, uns
 }
 
 static const PortOps command_block_ops = {command_block_read, command_block_write, 4};
+static const PortRunOps command_block_run_ops = {command_block_read_run, command_block_write_run};
 static const PortOps control_block_ops = {control_block_read, control_block_write, 1};
 
 void ide_channel_decode(IdeChannel *channel, bool enabled)
@@ -499,6 +536,7 @@ void ide_channel_decode(IdeChannel *channel, bool enabled)
     MemoryMap *map = channel->board->memory;
     if (enabled) {
         port_register(map, channel->command_base, 8, &command_block_ops, channel);
+        port_set_run_ops(map, channel->command_base, &command_block_run_ops);
         port_register(map, channel->control_base, 1, &control_block_ops, channel);
     } else {
         port_unregister(map, channel->command_base, 8, channel);

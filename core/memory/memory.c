@@ -42,6 +42,7 @@ typedef struct {
     uint16_t first;
     uint32_t count;
     const PortOps *ops;
+    const PortRunOps *run_ops; /* NULL: none */
     void *opaque;
 } PortEntry;
 
@@ -614,6 +615,11 @@ void port_register(MemoryMap *map, uint16_t first, uint32_t count, const PortOps
         map->port_table[first + i] = entry;
 }
 
+void port_set_run_ops(MemoryMap *map, uint16_t port, const PortRunOps *ops)
+{
+    map->port_table[port]->run_ops = ops;
+}
+
 static bool entry_covers(const PortEntry *entry, uint32_t port)
 {
     return port >= entry->first && port < entry->first + entry->count;
@@ -686,6 +692,47 @@ void port_write(MemoryMap *map, uint16_t port, uint32_t value, unsigned size)
     unsigned half = size / 2;
     port_write(map, port, value & ((1u << (half * 8)) - 1), half);
     port_write(map, (uint16_t)(port + half), value >> (half * 8), half);
+}
+
+/* What a device does not move in runs goes element by element. The entry is looked up each time: a
+ * port access may move the ports. */
+void port_read_run(MemoryMap *map, uint16_t port, void *buffer, size_t count, unsigned size)
+{
+    uint8_t *out = buffer;
+
+    while (count > 0) {
+        const PortEntry *entry = port_entry(map, port, size);
+        size_t moved = entry && entry->run_ops
+                           ? entry->run_ops->read(entry->opaque, port, out, count, size)
+                           : 0;
+        if (moved == 0) {
+            uint32_t value = GUINT32_TO_LE(port_read(map, port, size));
+            memcpy(out, &value, size);
+            moved = 1;
+        }
+        out += moved * size;
+        count -= moved;
+    }
+}
+
+void port_write_run(MemoryMap *map, uint16_t port, const void *buffer, size_t count, unsigned size)
+{
+    const uint8_t *in = buffer;
+
+    while (count > 0) {
+        const PortEntry *entry = port_entry(map, port, size);
+        size_t moved = entry && entry->run_ops
+                           ? entry->run_ops->write(entry->opaque, port, in, count, size)
+                           : 0;
+        if (moved == 0) {
+            uint32_t value = 0;
+            memcpy(&value, in, size);
+            port_write(map, port, GUINT32_FROM_LE(value), size);
+            moved = 1;
+        }
+        in += moved * size;
+        count -= moved;
+    }
 }
 
 /* --- description ------------------------------------------------------------------------------ */

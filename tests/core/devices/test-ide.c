@@ -74,6 +74,16 @@ static void test_pio_read(void)
     }
     g_assert_cmphex(alternate_status(&f), ==, 0x50);
     g_assert_cmpuint(f.storage.edges[14] - edges, <=, 16);
+    /* as REP INSW does it, and past the end of the data */
+    lba28(&f, 1, 0x20, 7, 2);
+    for (int i = 0; i < 2; i++) {
+        wait_irq(&f);
+        port_read_run(f.storage.board.memory, f.base, data, 256, 2);
+        check_pattern(data, (7 + i) * 512, 512);
+    }
+    g_assert_cmphex(alternate_status(&f), ==, 0x50);
+    port_read_run(f.storage.board.memory, f.base, data, 128, 4);
+    g_assert_cmphex(data[0], ==, 0);
     /* the first sector by cylinder, head and sector: 3/2/5 of 16/63 */
     outb(&f.storage, 0x1f6, 0xb2);
     outb(&f.storage, 0x1f2, 1);
@@ -100,7 +110,10 @@ static void test_pio_write(void)
     g_assert_cmphex(alternate_status(&f), ==, 0x58); /* without an interrupt */
     g_assert_false(f.storage.irq[14]);
     for (int i = 0; i < 5; i++) {
-        write_words(&f, data + 512 * i, 512);
+        if (i == 3)
+            port_write_run(f.storage.board.memory, f.base, data + 512 * i, 128, 4);
+        else
+            write_words(&f, data + 512 * i, 512);
         g_assert_cmphex(wait_irq(&f), ==, i < 4 ? 0x58 : 0x50);
     }
     lba28(&f, 0, 0xe7, 0, 0);
