@@ -26,7 +26,7 @@ def check_log(guest):
 
 
 def boot(arch, cpus, *more, timeout=180):
-    command = "welcome;nproc;echo%20end-of-test"
+    command = "welcome;nproc;echo%20end-of$x-test"
     with Guest(*flags(arch, cpus, command, *more)) as guest:
         text = guest.wait_serial("end-of-test\n", timeout=timeout)
         print(f"# user space after {guest.seconds():.1f} s")
