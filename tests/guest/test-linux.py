@@ -56,9 +56,5 @@ def i386_two_cpus():
     boot("686", 2)
 
 
-def interpreter():
-    boot("amd64", 1, "-accel", "interp", timeout=900)
-
-
 if __name__ == "__main__":
-    sys.exit(run([one_cpu, two_cpus, four_cpus, i386, i386_two_cpus, interpreter]))
+    sys.exit(run([one_cpu, two_cpus, four_cpus, i386, i386_two_cpus]))
