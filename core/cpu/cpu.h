@@ -265,6 +265,13 @@ struct Cpu {
     uint64_t count_exits, count_mmio, count_interrupts, count_tlb_misses;
 
     TlbMap tlb_map[N_MMU], fetch_map[2];
+    /* What was fetched from since the translations of a set were last dropped, also where the entry
+     * has given way to another: whether a flush concerns the JIT. `pages` has a bit for each
+     * (page number & 4095), `large` one for each (GiB & 63) with code in a large page. */
+    struct {
+        uint64_t pages[64], large;
+        bool global, non_global;
+    } fetch_seen[2];
     TlbSet tlb[N_MMU];
     FetchTlb fetch[2];         /* 0 supervisor, 1 user */
 };

@@ -69,8 +69,9 @@ bool mmu_translate_debug(Cpu *cpu, uint64_t linear, uint64_t *physical);
 /* Called on the store slow path when a page with translated code was written by this vCPU: set by
  * the JIT (NULL: nobody). */
 extern void (*mmu_code_store_hook)(Cpu *cpu, RamBlock *block, uint64_t offset, unsigned length);
-/* Called when instruction-fetch translations were dropped: set by the JIT (NULL: nobody). */
-extern void (*mmu_fetch_flush_hook)(Cpu *cpu);
+/* Called when instruction-fetch translations were dropped, with a bit for each FetchTlb that lost some
+ * (1 supervisor, 2 user): set by the JIT (NULL: nobody). Vectors may be live. */
+extern void (*mmu_fetch_flush_hook)(Cpu *cpu, unsigned sets);
 
 /* Port I/O after permission checks. Take the board lock themselves. */
 uint32_t cpu_port_in(Cpu *cpu, uint16_t port, unsigned size);

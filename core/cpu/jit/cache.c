@@ -97,7 +97,7 @@ void jit_cache_flush(JitCpu *jc)
     g_array_set_size(jc->exits, 0);
     g_array_set_size(jc->traps, 0);
     memset(jc->buckets, 0, sizeof jc->buckets);
-    jit_cache_forget_targets(jc);
+    jit_cache_forget_targets(jc, 3);
     jc->hot = jc->stubs_end;
     jc->cold = jc->rw + jc->size / 2;
     jc->generation++;
@@ -110,7 +110,7 @@ JIT_VECTOR_SAFE static unsigned bucket_of(const JitKey *key)
 {
     uint64_t hash = (key->ram ^ (uint64_t)key->mode << 20 ^ key->eip_base) * 0x9e3779b97f4a7c15ull;
 
-    return hash >> (64 - 15);
+    return hash >> (64 - 17);
 }
 
 JIT_VECTOR_SAFE JitBlock *jit_cache_find(JitCpu *jc, const JitKey *key)
@@ -131,7 +131,8 @@ void jit_cache_insert(JitCpu *jc, JitBlock *block)
     g_array_append_val(jc->blocks_by_address, block);
 }
 
-/* Takes BLOCK out of every way in. Its code stays until the next flush; entering it leads out again. */
+/* Takes BLOCK out of every way in. Its code stays until the next flush; entering it leads out
+ * again. */
 void jit_cache_remove(JitCpu *jc, JitBlock *block)
 {
     for (JitBlock **at = &jc->buckets[bucket_of(&block->key)]; *at; at = &(*at)->next_in_bucket) {
@@ -190,9 +191,12 @@ JIT_VECTOR_SAFE JitContext *jit_cache_context(JitCpu *jc, uint32_t mode, uint32_
     return context;
 }
 
-JIT_VECTOR_SAFE void jit_cache_forget_targets(JitCpu *jc)
+JIT_VECTOR_SAFE void jit_cache_forget_targets(JitCpu *jc, unsigned sets)
 {
-    for (unsigned i = 0; i < N_CONTEXTS; i++)
-        if (jc->contexts[i].in_use && jc->contexts[i].dirty)
-            clear_targets(&jc->contexts[i]);
+    for (unsigned i = 0; i < N_CONTEXTS; i++) {
+        JitContext *context = &jc->contexts[i];
+        unsigned set = (context->mode & MODE_CPL) == MODE_CPL ? 2 : 1;
+        if ((sets & set) && context->in_use && context->dirty)
+            clear_targets(context);
+    }
 }

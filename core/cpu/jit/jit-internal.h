@@ -110,7 +110,7 @@ typedef struct {
     uint64_t rip;
     const void *code; /* executable address */
 } JitTarget;
-enum { N_TARGETS = 4096, N_CONTEXTS = 8, N_BUCKETS = 1 << 15, N_PAGE_BUCKETS = 1 << 12 };
+enum { N_TARGETS = 4096, N_CONTEXTS = 8, N_BUCKETS = 1 << 17, N_PAGE_BUCKETS = 1 << 12 };
 
 /* RIP to code for indirect branches within one mode. */
 typedef struct {
@@ -195,7 +195,8 @@ void jit_cache_insert(JitCpu *jc, JitBlock *block);
 void jit_cache_remove(JitCpu *jc, JitBlock *block);
 JitBlock *jit_cache_block_at(JitCpu *jc, const uint8_t *rw);
 JitContext *jit_cache_context(JitCpu *jc, uint32_t mode, uint32_t base, uint32_t limit);
-void jit_cache_forget_targets(JitCpu *jc);
+/* SETS: 1 for levels 0 to 2, 2 for level 3. */
+void jit_cache_forget_targets(JitCpu *jc, unsigned sets);
 static inline unsigned jit_target_index(uint64_t rip)
 {
     return ((uint32_t)rip ^ (uint32_t)rip >> 12) & (N_TARGETS - 1);

@@ -87,8 +87,8 @@ static void tell_others(Jit *jit, const JitCpu *self, uint64_t ram, uint32_t gra
     g_mutex_unlock(&jit->lock);
 }
 
-/* The page at RAM, made if it is new: its stores are seen from now on. Call before reading its code.
- * NULL when its code shall be interpreted. */
+/* The page at RAM, made if it is new: its stores are seen from now on. Call before reading its
+ * code. NULL when its code shall be interpreted. */
 JitPage *jit_smc_page(JitCpu *jc, uint64_t ram)
 {
     JitPage *page = find_page(jc, ram);
@@ -162,7 +162,7 @@ static void drop_granules(JitCpu *jc, JitPage *page, uint32_t granules)
             at = &block->next_in_page;
         }
     }
-    jit_cache_forget_targets(jc);
+    jit_cache_forget_targets(jc, 3);
     if (left)
         page->granules = left;
     else
@@ -258,13 +258,13 @@ void jit_smc_take_stale(JitCpu *jc)
 }
 
 /* mmu_fetch_flush_hook: RIP may now mean other code. */
-JIT_VECTOR_SAFE static void on_fetch_flush(Cpu *cpu)
+JIT_VECTOR_SAFE static void on_fetch_flush(Cpu *cpu, unsigned sets)
 {
     JitCpu *jc = jit_state(cpu);
 
     if (!jc)
         return;
-    jit_cache_forget_targets(jc);
+    jit_cache_forget_targets(jc, sets);
     jc->leave = true;
 }
 
