@@ -10,6 +10,9 @@
 #include <errno.h>
 #include <string.h>
 
+/* Looked into for a truncated image: 64 of 64 KiB describe 32 GiB. */
+#define MAX_TABLES_AT_OPEN   64
+
 #define PAGE_SIZE            4096u
 #define L2_CACHE_BYTES       (16u * 1024 * 1024)
 #define REFCOUNT_CACHE_BYTES (4u * 1024 * 1024)
@@ -472,11 +475,55 @@ static bool qcow2_probe(const uint8_t *head, size_t length)
     return length >= 8 && get32(head) == QCOW2_MAGIC && get32(head + 4) >= 2;
 }
 
+/*
+ * A copy or a download that stopped half way. Nothing on disk refers to what was never written, so
+ * whatever is named behind the end of the file has been cut off. All L2 tables are looked for, and
+ * the first of them looked into.
+ */
+static bool is_truncated(Qcow2 *s)
+{
+    uint64_t size = s->fresh << s->cluster_bits;
+    unsigned tables = 0;
+
+    for (uint32_t i = 0; i < s->l1.size; i++) {
+        uint64_t table = s->l1.entries[i] & ENTRY_OFFSET;
+        if (table >= size)
+            return true;
+        if (!table || table & (s->cluster_size - 1) || tables++ >= MAX_TABLES_AT_OPEN)
+            continue;
+        for (uint32_t at = 0; at < s->cluster_size; at += 8) {
+            uint64_t be;
+            if (qcow2_cache_read(s->l2_cache, table + at, &be, 8) != 0)
+                return false;
+            uint64_t entry = GUINT64_FROM_BE(be), host = entry & ENTRY_OFFSET;
+            uint32_t length;
+            if (entry & ENTRY_COMPRESSED)
+                qcow2_compressed_extent(s, entry, &host, &length);
+            if (host >= size)
+                return true;
+        }
+    }
+    for (uint32_t i = 0; i < s->refcount_table.size; i++)
+        if ((s->refcount_table.entries[i] & REFTABLE_OFFSET) >= size)
+            return true;
+    return false;
+}
+
 static bool qcow2_open(BlockNode *node, GError **error)
 {
     if (!qcow2_load(node, error))
         return false;
-    if (node->read_only || node->keep_dirty || prepare_for_writing(node, error))
+    if (node->keep_dirty)
+        return true;
+    if (is_truncated(node->state)) {
+        g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_FORMAT,
+                    "“%s” is truncated: parts of the disk are missing behind its end. Copy or "
+                    "download it again.",
+                    node->file->path);
+        reset_node(node);
+        return false;
+    }
+    if (node->read_only || prepare_for_writing(node, error))
         return true;
     reset_node(node);
     return false;

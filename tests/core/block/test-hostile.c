@@ -114,13 +114,21 @@ static void test_bad_fields(void)
     assert_refused(bad, "warp core");
     must("head -c 100000 good.qcow2 >bad.qcow2");
     assert_refused(bad, "truncated");
+    g_autofree char *full = in_folder("full.qcow2");
+    g_autofree uint8_t *bytes = g_malloc0(SIZE);
+    g_assert_true(block_image_create(full, "qcow2", SIZE, NULL, NULL, NULL, NULL));
+    BlockImage *image = open_image(full, NULL);
+    g_assert_cmpint(block_image_write(image, 0, bytes, SIZE), ==, 0);
+    block_image_close(image);
+    must("head -c 700000 full.qcow2 >bad.qcow2");
+    assert_refused(bad, "truncated");
     must("head -c 30 good.qcow2 >bad.qcow2");
     assert_refused(bad, "bad.qcow2");
     /* What is corrupt can still be looked at. */
     must("cp good.qcow2 bad.qcow2");
     set_bytes(bad, 72, 2, 8);
     BlockOpenOptions reading = {.read_only = true};
-    BlockImage *image = block_image_open(bad, &reading, NULL);
+    image = block_image_open(bad, &reading, NULL);
     g_assert_nonnull(image);
     block_image_close(image);
 }
