@@ -52,7 +52,7 @@ void t_exit_direct(Translator *t, int32_t target, uint32_t live)
         t_exit_indirect(t);
         return;
     }
-    if (target <= t->item->offset) {
+    if (target <= t->item->offset || t->check_requests) {
         free_flags_for(t, live);
         emit_alu_mem_imm(&t->hot, false, 7, H_RSP, OFFSET_REQUESTS, 0);
         emit_jcc(&t->hot, CC_NE, t->cold.p);
@@ -301,8 +301,8 @@ static void emit_pushf(Translator *t)
     t_move_stack_pointer(t, -(int32_t)size);
 }
 
-/* Sets IF. The block goes on with the next instruction, which interrupts must not precede; nothing
- * between here and its end looks at the requests. */
+/* Sets IF. The block goes on with the next instruction, which interrupts must not precede, and
+ * ends there looking at the requests. */
 static void emit_sti(Translator *t)
 {
     emit_alu_mem_imm(&t->hot, false, 1, H_RSP, OFFSET_RFLAGS, RFLAGS_IF);

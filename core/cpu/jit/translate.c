@@ -466,6 +466,11 @@ static bool is_beyond_limit(const Translator *t, unsigned offset, unsigned lengt
            (uint64_t)(uint32_t)(t->block->key.eip_base + offset) + length - 1 > t->block->key.limit;
 }
 
+static bool follows_sti(const Translator *t, unsigned item)
+{
+    return item > 0 && t->items[item - 1].kind == KIND_STI;
+}
+
 /* Fills items[]. The first instruction is there in any case, if need be as one to interpret. */
 static void decode_block(Translator *t)
 {
@@ -501,6 +506,9 @@ static void decode_block(Translator *t)
         offset += item->insn.length;
         t->n_items++;
         if (ends_block(item->kind))
+            return;
+        /* Interrupts may come after the instruction in STI's shadow, though a CLI follow. */
+        if (follows_sti(t, t->n_items - 1))
             return;
         if ((item->kind == KIND_JCC || item->kind == KIND_LOOP) && ++side_exits >= MAX_SIDE_EXITS)
             return;
@@ -551,6 +559,7 @@ static void emit_block(Translator *t)
     t->flags_saved = false;
     for (unsigned i = 0; i < t->n_items; i++) {
         t->item = &t->items[i];
+        t->check_requests = follows_sti(t, i);
         emit_item(t);
     }
     if (!ends_block(t->item->kind))

@@ -10,11 +10,11 @@ typedef enum {
     KIND_INTERPRET, /* by interp_one(), then on in the block if nothing stands against it */
     KIND_LEAVE_TO,  /* by interp_one(), ends the block */
     KIND_NOTHING,
-    KIND_COPY,      /* the same instruction with other operands */
+    KIND_COPY, /* the same instruction with other operands */
     KIND_MOFFS,
-    KIND_INC_DEC,   /* the one-byte forms */
+    KIND_INC_DEC, /* the one-byte forms */
     KIND_LEA,
-    KIND_BIT_TEST,  /* BT and friends, a bit string in memory */
+    KIND_BIT_TEST, /* BT and friends, a bit string in memory */
     KIND_PUSH,
     KIND_POP,
     KIND_LEAVE,
@@ -36,7 +36,7 @@ enum { MAX_INSNS = 64, ALL_FLAGS = RFLAGS_ARITH };
 typedef struct {
     Insn insn;
     uint8_t kind;
-    uint16_t offset;      /* in the page */
+    uint16_t offset; /* in the page */
     uint32_t tested, killed;
     uint32_t live_before, live_after;
     uint32_t live_target; /* at the target of a branch */
@@ -47,13 +47,14 @@ typedef struct {
     JitCpu *jc;
     JitBlock *block;
     uint32_t mode;
-    const uint8_t *page;  /* the guest's bytes */
+    const uint8_t *page; /* the guest's bytes */
     Emit hot, cold;
     Item items[MAX_INSNS];
     unsigned n_items;
     Item *item;           /* the one being emitted */
     bool flags_saved;     /* live flags are in SLOT_FLAGS, not in EFLAGS */
     bool vectors_checked; /* the guest's vectors are known to be live */
+    bool check_requests;  /* forward exits look at the requests too */
     uint32_t granules;
 } Translator;
 
@@ -115,8 +116,8 @@ unsigned t_count_homeless(const Insn *insn);
 void t_emit_copy(Translator *t);
 void t_emit_inc_dec(Translator *t);
 void t_emit_bit_test(Translator *t);
-/* MOV between host register TO (SIZE bytes) and guest register GUEST; 8-bit registers by number with
- * REX. */
+/* MOV between host register TO (SIZE bytes) and guest register GUEST; 8-bit registers by number
+ * with REX. */
 void t_load_guest(Translator *t, unsigned to, unsigned guest);
 void t_store_guest(Translator *t, unsigned guest, unsigned from, unsigned size);
 /* MOV r/m,r (0x89) or r,r/m (0x8b) with [BASE] of SIZE 1, 2, 4 or 8. */
