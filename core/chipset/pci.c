@@ -12,17 +12,20 @@
  */
 
 /* Ports of configuration mechanism 1. */
-#define CONFIG_ADDRESS        0xcf8
-#define CONFIG_DATA           0xcfc
-#define RESET_CONTROL         0xcf9
-#define CONFIG_ADDRESS_ENABLE (1u << 31)
-#define CONFIG_ADDRESS_BITS   0x80fffffcu /* the others are reserved and read 0 */
+#define CONFIG_ADDRESS           0xcf8
+#define CONFIG_DATA              0xcfc
+#define RESET_CONTROL            0xcf9
+#define CONFIG_ADDRESS_ENABLE    (1u << 31)
+#define CONFIG_ADDRESS_BITS      0x80fffffcu /* the others are reserved and read 0 */
 
-#define N_PIRQS               4
-#define IO_SPACE_SIZE         0x10000u
-#define ADDRESS_LIMIT         0x100000000ull
-#define MAX_ROM_SIZE          (16u << 20) /* PCI 2.1 section 6.2.5.2 */
-#define FIRST_FREE_SLOT       2
+#define N_PIRQS                  4
+#define IO_SPACE_SIZE            0x10000u
+#define ADDRESS_LIMIT            0x100000000ull
+#define MAX_ROM_SIZE             (16u << 20) /* PCI 2.1 section 6.2.5.2 */
+#define FIRST_FREE_SLOT          2
+/* QEMU's, so that a system installed there finds its devices under the names it knows. */
+#define DEFAULT_SUBSYSTEM_VENDOR 0x1af4
+#define DEFAULT_SUBSYSTEM        0x1100
 
 struct PciBus {
     Board *board;
@@ -401,8 +404,13 @@ static void fill_identity(PciDevice *device, const PciIdentity *identity)
     config[PCI_REVISION_ID] = identity->revision;
     config[PCI_CLASS_INTERFACE] = identity->class_code;
     put16(config + PCI_CLASS_INTERFACE + 1, identity->class_code >> 8);
-    put16(config + PCI_SUBSYSTEM_VENDOR_ID, identity->subsystem_vendor);
-    put16(config + PCI_SUBSYSTEM_ID, identity->subsystem);
+    if (identity->subsystem_vendor) {
+        put16(config + PCI_SUBSYSTEM_VENDOR_ID, identity->subsystem_vendor);
+        put16(config + PCI_SUBSYSTEM_ID, identity->subsystem);
+    } else {
+        put16(config + PCI_SUBSYSTEM_VENDOR_ID, DEFAULT_SUBSYSTEM_VENDOR);
+        put16(config + PCI_SUBSYSTEM_ID, DEFAULT_SUBSYSTEM);
+    }
     config[PCI_INTERRUPT_PIN] = identity->interrupt_pin;
 }
 

@@ -49,9 +49,9 @@ enum {
 typedef struct {
     uint16_t vendor, device;
     uint8_t revision;
-    uint32_t class_code; /* 24 bits: class, subclass, interface */
-    uint16_t subsystem_vendor, subsystem;
-    uint8_t interrupt_pin; /* 0 none, 1 INTA ... */
+    uint32_t class_code;                  /* 24 bits: class, subclass, interface */
+    uint16_t subsystem_vendor, subsystem; /* 0, 0: 1AF4:1100 as in QEMU's `pc` */
+    uint8_t interrupt_pin;                /* 0 none, 1 INTA ... */
 } PciIdentity;
 
 /* First member of every PCI device's struct. */
