@@ -207,17 +207,20 @@ static void announce_disc(IdeDrive *drive)
 static void open_tray(IdeDrive *drive)
 {
     Atapi *atapi = drive->atapi;
+    bool taken_out = atapi->eject_wanted && drive->image;
 
     if (!atapi->tray_open) {
         atapi->tray_open = true;
-        forget_disc(drive);
-    }
-    if (atapi->eject_wanted && drive->image) {
-        ide_set_image(drive, NULL);
-        measure(drive);
+        if (drive->image)
+            forget_disc(drive);
+        ide_tray_moved(drive, true);
     }
     atapi->eject_wanted = atapi->event_eject = false;
-    ide_medium_changed(drive);
+    if (taken_out) {
+        ide_set_image(drive, NULL);
+        measure(drive);
+        ide_medium_changed(drive);
+    }
 }
 
 static void close_tray(IdeDrive *drive)
@@ -227,7 +230,7 @@ static void close_tray(IdeDrive *drive)
     drive->atapi->tray_open = false;
     if (drive->image)
         announce_disc(drive);
-    ide_medium_changed(drive);
+    ide_tray_moved(drive, false);
 }
 
 /* MMC-5 6.43: LoEj and Start say what moves. */
@@ -256,13 +259,7 @@ static void start_stop_unit(IdeDrive *drive)
 
 static void prevent_allow(IdeDrive *drive)
 {
-    Atapi *atapi = drive->atapi;
-    bool locked = atapi->cdb[4] & 0x01;
-
-    if (locked != atapi->locked) {
-        atapi->locked = locked;
-        ide_medium_changed(drive);
-    }
+    drive->atapi->locked = drive->atapi->cdb[4] & 0x01;
     atapi_done(drive);
 }
 
@@ -300,15 +297,14 @@ bool ide_insert_medium(PiixIde *ide, int channel, int unit, BlockImage *image, b
 
     Atapi *atapi = drive->atapi;
     bool replaced = atapi_has_disc(drive);
-    if (replaced)
-        forget_disc(drive);
+    atapi->eject_wanted = true;
+    open_tray(drive);
     ide_set_image(drive, image);
     measure(drive);
-    atapi->tray_open = atapi->eject_wanted = false;
-    announce_disc(drive);
+    ide_medium_changed(drive);
+    close_tray(drive);
     /* A guest that looks only now must still see that the old disc went away. */
     atapi->attention_absent = replaced;
-    ide_medium_changed(drive);
     return true;
 }
 

@@ -171,6 +171,7 @@ void ide_report_io_error(IdeDrive *drive, const char *what, uint64_t offset, int
 /* Closes the drive's image and takes IMAGE (may be NULL) instead. */
 void ide_set_image(IdeDrive *drive, BlockImage *image);
 void ide_medium_changed(IdeDrive *drive);
+void ide_tray_moved(IdeDrive *drive, bool open);
 /* SET FEATURES 03h. False: not a mode we have. */
 bool ide_set_transfer_mode(IdeDrive *drive, uint8_t mode);
 void ide_put_string(uint16_t *words, const char *text, size_t length);

@@ -46,6 +46,13 @@ void ide_medium_changed(IdeDrive *drive)
         ide->events->medium_changed(ide->events_opaque, drive->channel->number, drive->unit);
 }
 
+void ide_tray_moved(IdeDrive *drive, bool open)
+{
+    PiixIde *ide = drive->channel->ide;
+    if (ide->events && ide->events->tray_moved)
+        ide->events->tray_moved(ide->events_opaque, drive->channel->number, drive->unit, open);
+}
+
 /* --- Interrupt -------------------------------------------------------------------------------- */
 
 /* INTRQ is driven by the selected drive and gated by nIEN (ATA/ATAPI-6 5.2.9). A rising edge sets

@@ -13,7 +13,8 @@ typedef struct PiixIde PiixIde;
 
 /* What the owner may want to know. Each may be NULL; the board lock is held. */
 typedef struct {
-    /* The tray moved, or a medium came or went: see ide_medium_info(). */
+    void (*tray_moved)(void *opaque, int channel, int unit, bool open);
+    /* A medium came or went: see ide_drive_info(). */
     void (*medium_changed)(void *opaque, int channel, int unit);
     /* The disk lamp: host I/O of one drive started. */
     void (*activity)(void *opaque, int channel, int unit, bool write);

@@ -291,17 +291,23 @@ static const DriveConfig *drive_at(const Pc *pc, int channel, int unit)
     return NULL;
 }
 
+static void ide_tray_moved(void *opaque, int channel, int unit, bool open)
+{
+    Pc *pc = opaque;
+    const DriveConfig *drive = drive_at(pc, channel, unit);
+
+    if (drive)
+        pc->ops->tray_moved(pc->opaque, drive->id, open);
+}
+
 static void ide_medium_changed(void *opaque, int channel, int unit)
 {
     Pc *pc = opaque;
     const DriveConfig *drive = drive_at(pc, channel, unit);
-    IdeDriveInfo info = ide_drive_info(pc->ide, channel, unit);
+    BlockImage *image = ide_drive_info(pc->ide, channel, unit).image;
 
-    if (!drive)
-        return;
-    pc->ops->medium_changed(pc->opaque, drive->id,
-                            info.image ? block_image_path(info.image) : NULL);
-    pc->ops->tray_moved(pc->opaque, drive->id, info.tray_open);
+    if (drive)
+        pc->ops->medium_changed(pc->opaque, drive->id, image ? block_image_path(image) : NULL);
 }
 
 static void fdc_medium_changed(void *opaque, int unit)
@@ -314,7 +320,10 @@ static void fdc_medium_changed(void *opaque, int unit)
 }
 
 static const FdcEvents fdc_events = {.medium_changed = fdc_medium_changed};
-static const IdeEvents ide_events = {.medium_changed = ide_medium_changed};
+static const IdeEvents ide_events = {
+    .tray_moved = ide_tray_moved,
+    .medium_changed = ide_medium_changed,
+};
 
 static BlockImage *open_drive(const DriveConfig *drive, GError **error)
 {

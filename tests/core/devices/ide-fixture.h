@@ -16,7 +16,7 @@ enum { ERR = 1, DRQ = 8, DRDY = 0x40, BSY = 0x80 };
 typedef struct {
     Storage storage;
     PiixIde *ide;
-    unsigned activity, changes;
+    unsigned activity, changes, moves;
     uint16_t base, control; /* of the channel the helpers work with */
     int irq, channel;
 } Fixture;
@@ -39,6 +39,11 @@ static inline void use_channel(Fixture *f, int channel)
     f->irq = channel ? 15 : 14;
 }
 
+static inline void on_tray(void *opaque, int channel, int unit, bool open)
+{
+    ((Fixture *)opaque)->moves++;
+}
+
 /* As firmware sets the function up */
 static inline void enable_controller(Fixture *f)
 {
@@ -50,7 +55,7 @@ static inline void enable_controller(Fixture *f)
 
 static inline void fixture_init(Fixture *f)
 {
-    static const IdeEvents events = {on_change, on_activity};
+    static const IdeEvents events = {on_tray, on_change, on_activity};
     GError *error = NULL;
     memset(f, 0, sizeof *f);
     storage_init(&f->storage);

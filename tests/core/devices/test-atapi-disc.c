@@ -275,6 +275,7 @@ static void test_insert_and_eject(void)
     g_assert_true(
         ide_insert_medium(f.ide, 0, 0, storage_image(&f.storage, "one", DISC), false, &error));
     g_assert_cmpuint(f.changes, ==, 1);
+    g_assert_cmpuint(f.moves, ==, 2);
     g_assert_cmphex(media_event(&f), ==, 0x202);
     g_assert_cmphex(media_event(&f), ==, 0x002);
     g_assert_cmpint(test_unit_ready(&f, 0), ==, -6);
