@@ -127,8 +127,11 @@ void fdc_report_io_error(Fdc *fdc, unsigned unit, const char *what, int error)
     drive->error_reported = true;
     const char *path = block_image_path(drive->image);
     g_autofree char *source = g_strdup_printf("floppy%u", unit);
+    const char *cause = error == ENOSPC ? "the image is shorter than a floppy and cannot grow, or "
+                                          "the host's disk is full"
+                                        : g_strerror(error);
     g_autofree char *message = g_strdup_printf("%s %s failed: %s. The guest has been told.", what,
-                                               path ? path : "the floppy image", g_strerror(error));
+                                               path ? path : "the floppy image", cause);
     fdc->board->report_error(fdc->board, source, message);
 }
 
