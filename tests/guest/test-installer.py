@@ -1,0 +1,83 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Debian 12's installer from package debian-installer-12-netboot-amd64: the text one reaches its language
+menu, the graphical one shows its list and answers keyboard and pointer."""
+
+import os
+import subprocess
+import sys
+import time
+
+from guest import Failure, Guest, run
+
+IMAGES = "/usr/lib/debian-installer/images/12/amd64"
+
+
+def flags(kind, append, memory="1G"):
+    folder = f"{IMAGES}/{kind}/debian-installer/amd64"
+    return ("-m", memory, "-kernel", f"{folder}/linux", "-initrd", f"{folder}/initrd.gz",
+            "-append", append)
+
+
+def text_language_menu():
+    with Guest(*flags("text", "console=ttyS0 TERM=dumb DEBIAN_FRONTEND=text")) as guest:
+        guest.wait_serial("Choose the language", "Select a language", timeout=180)
+        print(f"# language menu after {guest.seconds():.1f} s")
+
+
+class Picture:
+    """A screendump as rows of RGB triples."""
+
+    def __init__(self, guest):
+        path = os.path.join(guest.folder, "picture.ppm")
+        guest.qmp("screendump", filename=path, format="ppm")
+        with open(path, "rb") as file:
+            magic, size, depth, self.pixels = file.read().split(b"\n", 3)
+        assert magic == b"P6" and depth == b"255", "not a picture"
+        self.width, self.height = map(int, size.split())
+
+    def at(self, x, y):
+        offset = (y * self.width + x) * 3
+        return tuple(self.pixels[offset:offset + 3])
+
+    def selected_row(self):
+        """The middle of the highlighted (dark teal) row of the list, or None."""
+        rows = [y for y in range(100, self.height - 60)
+                if sum(self.at(x, y)[2] > self.at(x, y)[0] + 40
+                       for x in range(400, self.width - 100, 50)) > 5]
+        return rows[len(rows) // 2] if rows else None
+
+
+def wait_row(guest, wanted, timeout):
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        row = Picture(guest).selected_row()
+        if row is not None and wanted(row):
+            return row
+        time.sleep(0.5)
+    raise Failure("the picture did not show the expected row highlighted")
+
+
+def graphical_list():
+    with Guest(*flags("gtk", "vga=788 quiet")) as guest:
+        first = wait_row(guest, lambda row: True, 240)
+        print(f"# graphical language list after {guest.seconds():.1f} s")
+        time.sleep(2)
+        guest.key("down")
+        second = wait_row(guest, lambda row: row != first, 20)
+        assert 15 < second - first < 60, "the key did not move the selection by a row"
+        picture = Picture(guest)
+        x, y = picture.width // 3, first - 2 * (second - first)
+        guest.qmp("input-send-event", events=[
+            {"type": "abs", "data": {"axis": "x", "value": x * 32767 // picture.width}},
+            {"type": "abs", "data": {"axis": "y", "value": y * 32767 // picture.height}}])
+        time.sleep(0.5)
+        for down in (True, False):
+            guest.qmp("input-send-event",
+                      events=[{"type": "btn", "data": {"button": "left", "down": down}}])
+            time.sleep(0.2)
+        wait_row(guest, lambda row: abs(row - y) < 15, 20)
+
+
+if __name__ == "__main__":
+    sys.exit(run([text_language_menu, graphical_list]))
