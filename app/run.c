@@ -34,19 +34,10 @@ static void on_event(void *opaque, const MachineEvent *event)
         run->status = event->exit_status;
     else if (event->cause == CAUSE_ERROR)
         run->status = 1;
+    if (event->cause == CAUSE_ERROR && event->text)
+        fprintf(stderr, "apiary: %s\n", event->text);
     if (event->cause == CAUSE_TRIPLE_FAULT)
         fprintf(stderr, "apiary: %s\n", machine_cause_text(event->cause));
-    g_main_loop_quit(run->loop);
-}
-
-static void on_started(void *opaque, const char *text, const GError *error)
-{
-    Run *run = opaque;
-
-    if (!error)
-        return;
-    fprintf(stderr, "apiary: %s\n", error->message);
-    run->status = 1;
     g_main_loop_quit(run->loop);
 }
 
@@ -137,7 +128,7 @@ static int run_headless(const MachineConfig *config)
         fprintf(stderr, "apiary: %s\n", error->message);
         run.status = 1;
     } else {
-        machine_send(run.machine, &(MachineCommand){.type = COMMAND_START}, on_started, &run);
+        machine_send(run.machine, &(MachineCommand){.type = COMMAND_START}, NULL, NULL);
         g_main_loop_run(run.loop);
     }
     g_source_remove(term);

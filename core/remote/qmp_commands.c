@@ -219,7 +219,10 @@ static void run_system_powerdown(Call *call)
 
 static void run_quit(Call *call)
 {
-    send_type(call, COMMAND_STOP);
+    Machine *machine = qmp_client_machine(call->client);
+
+    finish(call); /* before the program goes */
+    machine_send(machine, &(MachineCommand){.type = COMMAND_STOP}, NULL, NULL);
 }
 
 static void run_inject_nmi(Call *call)

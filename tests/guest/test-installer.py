@@ -51,7 +51,10 @@ class Picture:
 def wait_row(guest, wanted, timeout):
     end = time.monotonic() + timeout
     while time.monotonic() < end:
-        row = Picture(guest).selected_row()
+        try:
+            row = Picture(guest).selected_row()
+        except Failure:
+            row = None  # no picture yet
         if row is not None and wanted(row):
             return row
         time.sleep(0.5)
