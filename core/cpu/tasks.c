@@ -244,7 +244,7 @@ void task_switch(Cpu *cpu, uint16_t selector, TaskSwitchCause cause, bool has_er
     for (unsigned i = 0; i < 8; i++)
         cpu->gpr[i] = state.gpr[i];
     /* TSS16 has no upper flag bits. */
-    cpu_set_rflags(cpu, state.eflags, wide ? 0x3f7fd5 : 0xffff);
+    cpu_set_rflags(cpu, state.eflags, wide ? 0x3f7fd5 : 0x7fd5);
     load_segments(cpu, &state);
 
     if (has_error) {

@@ -435,6 +435,21 @@ static void test_tasks(Fixture *f, gconstpointer data)
     g_assert_cmphex(f->ram->host[GDT + TSS_B + 5], ==, 0x89);
     g_assert_false(cpu->rflags & RFLAGS_NT);
 
+    /* A TSS16: reserved flag bits stay clear, the upper halves of the registers are set. */
+    put_descriptor(f, DATA16, TSS2 + 0x100, 0x2b, 0x81, 0);
+    poke16(f, TSS2 + 0x100 + 14, 0x4321);
+    poke16(f, TSS2 + 0x100 + 16, 0x8028 | 0x40);
+    poke16(f, TSS2 + 0x100 + 18, 0x1234);
+    poke16(f, TSS2 + 0x100 + 26, 0x8f00);
+    poke16(f, TSS2 + 0x100 + 36, CODE32);
+    poke16(f, TSS2 + 0x100 + 38, DATA32);
+    assert_succeeds(cpu, far_call(cpu, DATA16, 0, 4));
+    g_assert_cmphex(cpu->next_rip, ==, 0x4321);
+    g_assert_cmphex(cpu->rflags, ==, RFLAGS_ZF | RFLAGS_NT | RFLAGS_1);
+    g_assert_cmphex(cpu->gpr[RAX], ==, 0xffff1234);
+    assert_succeeds(cpu, interrupt_return(cpu, 4));
+    put_descriptor(f, DATA16, 0, 0xffff, DATA, FLAT16);
+
     /* Through a task gate in the IDT, with an error code. */
     poke64(f, IDT + 8 * 8, gate(TSS_B, 0, 0x85, 0));
     poke32(f, TSS2 + 56, 0x8f00);
