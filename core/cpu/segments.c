@@ -193,10 +193,9 @@ void segments_drop_privileged(Cpu *cpu)
         bool conforming = (a & (ATTR_CODE | ATTR_CONFORMING)) == (ATTR_CODE | ATTR_CONFORMING);
 
         if ((a & ATTR_P) && !conforming && (a & ATTR_DPL) >> ATTR_DPL_SHIFT < cpu->cpl) {
+            /* The base stays: 64-bit code goes on using that of FS and GS. */
             segment->selector = 0;
             segment->attributes = 0;
-            segment->base = 0;
-            segment->limit = 0;
         }
     }
     cpu_update_mode(cpu);
