@@ -467,6 +467,28 @@ static ZydisDecoder decoder_for(uint32_t mode)
     return decoder;
 }
 
+/* SYSCALL and SYSRET outside 64-bit mode are AMD's alone (APM volume 3); Zydis does not know them
+ * there. */
+static DecodeResult decode_legacy_syscall(const uint8_t *bytes, unsigned available, Insn *insn)
+{
+    unsigned prefixes = 0;
+
+    while (prefixes < available && is_legacy_prefix(bytes[prefixes]) && bytes[prefixes] != 0xf0)
+        prefixes++;
+    if (prefixes + 2 > available || bytes[prefixes] != 0x0f ||
+        (bytes[prefixes + 1] != 0x05 && bytes[prefixes + 1] != 0x07))
+        return DECODE_INVALID;
+    DecodeResult result = insn_decode(bytes + prefixes, 2, MODE_CS64, insn);
+    if (result != DECODE_OK)
+        return result;
+    memcpy(insn->bytes, bytes, prefixes + 2);
+    insn->length = prefixes + 2;
+    insn->opcode_offset += prefixes;
+    insn->opsize = 4;
+    insn->address_size = 4;
+    return DECODE_OK;
+}
+
 DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode, Insn *insn)
 {
     ZydisDecoder decoder = decoder_for(mode);
@@ -480,7 +502,7 @@ DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode
     if (status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG)
         return DECODE_TOO_LONG;
     if (!ZYAN_SUCCESS(status) || !exists(&zi))
-        return DECODE_INVALID;
+        return mode & MODE_CS64 ? DECODE_INVALID : decode_legacy_syscall(bytes, available, insn);
 
     memset(insn, 0, sizeof *insn);
     memcpy(insn->bytes, bytes, zi.length);

@@ -205,9 +205,10 @@ static void deliver_long(Cpu *cpu, const Event *event, const IdtGate *gate)
     stack_push_all(cpu, &stack, values, count, 8);
     descriptor_mark_accessed(cpu, &code);
 
-    bool inner = level != cpu->cpl;
+    /* A switched stack has a null SS (6.14.4 and 6.14.5). */
+    bool switched = gate->ist || level != cpu->cpl;
     finish(cpu, gate, &code, level);
-    if (inner)
+    if (switched)
         segment_load_null(cpu, SEG_SS, (uint16_t)level);
     stack_commit(cpu, &stack);
 }

@@ -5,6 +5,8 @@
 
 #include "cpu-fixture.h"
 
+#include "core/cpu/decode.h"
+
 #include <gio/gio.h>
 
 #define GDT  0x2000
@@ -532,6 +534,7 @@ static void test_long_mode(Fixture *f, gconstpointer data)
     g_assert_cmphex(cpu->gpr[RSP], ==, 0x9800 - 48);
     g_assert_cmphex(peek64(f, 0x9800 - 48), ==, 0x30);
     g_assert_cmphex(peek64(f, 0x9800 - 16), ==, SP0 - 40);
+    g_assert_cmphex(cpu->seg[SEG_SS].selector, ==, 0);
     cpu->gpr[RSP] += 8;
     assert_succeeds(cpu, interrupt_return(cpu, 8)); /* to a null SS at level 0 */
     g_assert_cmphex(cpu->gpr[RSP], ==, SP0 - 40);
@@ -581,6 +584,32 @@ static void test_syscall(Fixture *f, gconstpointer data)
     assert_raises(cpu, system_sysret(cpu, 8), EXC_GP, 0);
     cpu->efer &= ~EFER_SCE;
     assert_raises(cpu, system_syscall(cpu), EXC_UD, 0);
+}
+
+/* SYSCALL outside 64-bit mode, which only AMD has: decoded, executed or refused. */
+static void test_legacy_syscall(Fixture *f, gconstpointer data)
+{
+    static const uint8_t bytes[] = {0x66, 0x0f, 0x05}, locked[] = {0xf0, 0x0f, 0x05};
+    Cpu *cpu = f->cpu;
+    Insn insn;
+
+    g_assert_cmpint(insn_decode(bytes, 3, MODE_CS32, &insn), ==, DECODE_OK);
+    g_assert_cmpint(insn.mnemonic, ==, ZYDIS_MNEMONIC_SYSCALL);
+    g_assert_cmpuint(insn.length, ==, 3);
+    g_assert_cmpint(insn_decode(locked, 3, MODE_CS32, &insn), ==, DECODE_INVALID);
+
+    long_mode(f);
+    cpu->star = (uint64_t)CODE32 << 32;
+    cpu->cstar = 0xffff800000002000;
+    assert_succeeds(cpu, far_jump(cpu, CODE32, 0x1000, 4));
+    cpu->next_rip = 0x1002;
+    if (cpuid_is_amd(f->model)) {
+        assert_succeeds(cpu, system_syscall(cpu));
+        g_assert_cmphex(cpu->next_rip, ==, 0xffff800000002000);
+        g_assert_true(cpu->mode & MODE_CS64);
+    } else {
+        assert_raises(cpu, system_syscall(cpu), EXC_UD, 0);
+    }
 }
 
 static void test_control(Fixture *f, gconstpointer data)
@@ -677,6 +706,7 @@ int main(int argc, char **argv)
         {"/cpu/system/tasks", test_tasks},
         {"/cpu/system/long-mode", test_long_mode},
         {"/cpu/system/syscall", test_syscall},
+        {"/cpu/system/legacy-syscall", test_legacy_syscall},
         {"/cpu/system/control", test_control},
         {"/cpu/system/io-permission", test_io_permission},
         {"/cpu/system/cpuid", test_cpuid},
