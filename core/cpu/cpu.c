@@ -217,7 +217,7 @@ void cpu_reset(Cpu *cpu)
     cpu->halt_state = cpu->index ? CPU_WAIT_FOR_SIPI : CPU_RUNNING;
     atomic_fetch_and(&cpu->requests, REQUEST_PAUSE | REQUEST_QUIT | REQUEST_CALL);
     atomic_store(&cpu->lines, 0);
-    mmu_flush_all(cpu);
+    mmu_forget_map(cpu);
     cpu_update_mode(cpu);
 }
 

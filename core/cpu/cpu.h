@@ -264,6 +264,13 @@ struct Cpu {
     uint64_t instructions;     /* interpreted; the JIT adds its own */
     uint64_t count_exits, count_mmio, count_interrupts, count_tlb_misses;
 
+    /* Guest-physical RAM pages lately walked through: (page number & 255). Forgotten when the memory
+     * map changes, not by TLB flushes. `page` is 1 when empty. */
+    struct {
+        uint64_t page, block_offset;
+        RamBlock *block;
+        bool writable;
+    } page_cache[256];
     TlbMap tlb_map[N_MMU], fetch_map[2];
     /* What was fetched from since the translations of a set were last dropped, also where the entry
      * has given way to another: whether a flush concerns the JIT. `pages` has a bit for each

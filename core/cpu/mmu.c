@@ -144,6 +144,13 @@ static void flush(Cpu *cpu, bool keep_global)
     report_fetch_flush(cpu, sets);
 }
 
+void mmu_forget_map(Cpu *cpu)
+{
+    for (unsigned i = 0; i < sizeof cpu->page_cache / sizeof *cpu->page_cache; i++)
+        cpu->page_cache[i].page = 1;
+    mmu_flush_all(cpu);
+}
+
 void mmu_flush_all(Cpu *cpu)
 {
     flush(cpu, false);
@@ -222,15 +229,14 @@ static void fill_data(Cpu *cpu, unsigned set, uint64_t linear, const PageWalk *w
 /* Where PHYSICAL lives; *TARGET tells whether stores go there too. */
 static bool find_place(Cpu *cpu, uint64_t physical, Place *place, MemoryTarget *target)
 {
-    bool whole = true;
+    bool whole = paging_find_page(cpu, physical, target);
 
-    *target = memory_lookup(cpu->memory, physical, &whole);
     place->physical = physical;
     place->block = target->block;
     place->block_offset = target->block_offset;
     place->host = target->block ? target->block->host + target->block_offset : NULL;
     place->code = false;
-    return whole && place->host && !((place->block_offset ^ physical) & 0xfff);
+    return whole;
 }
 
 /* Translates one byte's page for an access and fills its TLB entry if it may have one. */

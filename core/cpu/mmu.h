@@ -56,6 +56,8 @@ unsigned mmu_fetch(Cpu *cpu, uint64_t linear, uint8_t *buffer, unsigned needed);
  * the page is not RAM/ROM (the interpreter then reads byte by byte). */
 int mmu_fetch_entry(Cpu *cpu, uint64_t linear);
 
+/* The memory map changed: forgets everything about it. */
+void mmu_forget_map(Cpu *cpu);
 void mmu_flush_all(Cpu *cpu);          /* incl. global */
 void mmu_flush_non_global(Cpu *cpu);
 void mmu_flush_page(Cpu *cpu, uint64_t linear);

@@ -41,14 +41,36 @@ typedef struct {
     uint64_t block_offset;
 } Entry;
 
+bool paging_find_page(Cpu *cpu, uint64_t physical, MemoryTarget *target)
+{
+    uint64_t page = physical & GUEST_PAGE_MASK;
+    typeof(*cpu->page_cache) *cached = &cpu->page_cache[(physical >> GUEST_PAGE_SHIFT) & 255];
+    bool whole = true;
+
+    if (cached->page == page) {
+        target->block = cached->block;
+        target->block_offset = cached->block_offset | (physical & ~GUEST_PAGE_MASK);
+        target->writable = cached->writable;
+        return true;
+    }
+    *target = memory_lookup(cpu->memory, physical, &whole);
+    if (!whole || !target->block || ((target->block_offset ^ physical) & ~GUEST_PAGE_MASK))
+        return false;
+    cached->page = page;
+    cached->block = target->block;
+    cached->block_offset = target->block_offset & GUEST_PAGE_MASK;
+    cached->writable = target->writable;
+    return true;
+}
+
 static Entry read_entry(Cpu *cpu, uint64_t physical, unsigned size)
 {
     Entry entry = {0};
 
     physical = paging_a20(cpu, physical);
-    MemoryTarget target = memory_lookup(cpu->memory, physical, NULL);
+    MemoryTarget target;
 
-    if (!target.block) {
+    if (!paging_find_page(cpu, physical, &target) && !target.block) {
         /* Tables in a device or nowhere: readable, never updated. */
         cpu_spill_vectors(cpu);
         cpu->board->lock(cpu->board_opaque);

@@ -21,6 +21,9 @@ bool paging_walk(Cpu *cpu, uint64_t linear, unsigned set, MmuAccess access, Page
 /* The same without checks of rights and without A and D. */
 bool paging_walk_debug(Cpu *cpu, uint64_t linear, PageWalk *walk);
 
+/* memory_lookup() of a whole RAM or ROM page; false for everything else. */
+bool paging_find_page(Cpu *cpu, uint64_t physical, MemoryTarget *target);
+
 static inline uint64_t paging_a20(const Cpu *cpu, uint64_t physical)
 {
     return cpu->a20_mask_off ? physical : physical & ~(1ull << 20);

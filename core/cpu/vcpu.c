@@ -28,9 +28,6 @@
 #define C_STACK      (1024 * 1024)
 #define GUARD        4096
 
-/* Absent from programs that link without the translator. */
-#pragma weak jit_run
-
 typedef struct Call Call;
 struct Call {
     Call *next;
@@ -427,7 +424,7 @@ static bool serve_requests(Cpu *cpu)
         run_calls(cpu);
     if (requests & REQUEST_FLUSH_TLB) {
         atomic_fetch_and(&cpu->requests, ~(uint32_t)REQUEST_FLUSH_TLB);
-        mmu_flush_all(cpu);
+        mmu_forget_map(cpu);
     }
     if (requests & REQUEST_FLUSH_CODE)
         atomic_fetch_and(&cpu->requests, ~(uint32_t)REQUEST_FLUSH_CODE);
@@ -525,7 +522,7 @@ static void run_instructions(Cpu *cpu)
         return;
     }
     cpu->rflags &= ~(uint64_t)RFLAGS_RF; /* no breakpoint to hold back */
-    if (cpu->accel == CPU_ACCEL_JIT && cpu->jit_shared && jit_run) {
+    if (cpu->accel == CPU_ACCEL_JIT && cpu->jit_shared) {
         jit_run(cpu);
         return;
     }
