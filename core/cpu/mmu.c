@@ -499,6 +499,22 @@ void mmu_store_system(Cpu *cpu, uint64_t linear, uint64_t value, unsigned size)
     mmu_store_as(cpu, MMU_SUPERVISOR, linear, value, size);
 }
 
+void mmu_change_system_byte(Cpu *cpu, uint64_t linear, uint8_t set, uint8_t clear)
+{
+    Place place;
+
+    resolve(cpu, MMU_SUPERVISOR, wrap(cpu, linear), ACCESS_WRITE, &place);
+    if (!place.host) {
+        place_write(cpu, &place, (place_read(cpu, &place, 1) | set) & (uint8_t)~clear, 1);
+        return;
+    }
+    uint8_t old = *(const volatile uint8_t *)place.host;
+    while (!__atomic_compare_exchange_n(place.host, &old, (uint8_t)((old | set) & ~clear), false,
+                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        ;
+    report_code_store(cpu, &place, 1);
+}
+
 unsigned mmu_set_for_cpl(const Cpu *cpu, unsigned cpl)
 {
     if (cpl == 3)

@@ -25,6 +25,8 @@ void mmu_store(Cpu *cpu, uint64_t linear, uint64_t value, unsigned size);
 /* As supervisor whatever the CPL: descriptor tables, TSS, implicit accesses (SDM 4.6.1). */
 uint64_t mmu_load_system(Cpu *cpu, uint64_t linear, unsigned size);
 void mmu_store_system(Cpu *cpu, uint64_t linear, uint64_t value, unsigned size);
+/* Sets and clears bits of one byte as one locked operation: accessed and busy bits of descriptors. */
+void mmu_change_system_byte(Cpu *cpu, uint64_t linear, uint8_t set, uint8_t clear);
 /* The same with the rights of set SET (MMU_*): stacks of another privilege level. */
 uint64_t mmu_load_as(Cpu *cpu, unsigned set, uint64_t linear, unsigned size);
 void mmu_store_as(Cpu *cpu, unsigned set, uint64_t linear, uint64_t value, unsigned size);

@@ -65,26 +65,17 @@ uint64_t descriptor_base_64(Cpu *cpu, const Descriptor *descriptor, uint16_t sel
     return descriptor_base(descriptor) | high << 32;
 }
 
-/* Sets and clears bits of the access byte with one locked operation, as the processor does. */
-static void change_access_byte(Cpu *cpu, const Descriptor *descriptor, uint8_t set, uint8_t clear)
-{
-    uint64_t address = descriptor->address + 5;
-    uint8_t value = (uint8_t)mmu_load_system(cpu, address, 1);
-
-    mmu_store_system(cpu, address, (value | set) & ~clear, 1);
-}
-
 void descriptor_mark_accessed(Cpu *cpu, Descriptor *descriptor)
 {
     if (descriptor->high & (ATTR_ACCESSED << 8))
         return;
-    change_access_byte(cpu, descriptor, ATTR_ACCESSED, 0);
+    mmu_change_system_byte(cpu, descriptor->address + 5, ATTR_ACCESSED, 0);
     descriptor->high |= ATTR_ACCESSED << 8;
 }
 
 void descriptor_mark_busy(Cpu *cpu, const Descriptor *descriptor, bool busy)
 {
-    change_access_byte(cpu, descriptor, busy ? 2 : 0, busy ? 0 : 2);
+    mmu_change_system_byte(cpu, descriptor->address + 5, busy ? 2 : 0, busy ? 0 : 2);
 }
 
 /* --- loading -------------------------------------------------------------------------------------
