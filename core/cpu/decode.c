@@ -434,6 +434,12 @@ static void set_layout(Insn *insn, const ZydisDecodedInstruction *zi, const uint
     }
     if (zi->attributes & ZYDIS_ATTRIB_HAS_SIB)
         insn->sib_offset = zi->raw.sib.offset;
+    /* No base register: Zydis 4.0 takes REX.B for one when the address size is 32 bits. */
+    if ((zi->attributes & ZYDIS_ATTRIB_HAS_SIB) && zi->raw.modrm.mod == 0 &&
+        zi->raw.sib.base == 5) {
+        insn->mem_base = INSN_REG_NONE;
+        insn->displacement = zi->raw.disp.value;
+    }
     if (zi->raw.disp.size) {
         insn->disp_offset = zi->raw.disp.offset;
         insn->disp_size = zi->raw.disp.size / 8;
@@ -489,6 +495,18 @@ static DecodeResult decode_legacy_syscall(const uint8_t *bytes, unsigned availab
     return DECODE_OK;
 }
 
+/* F3 and REX.B before 90: the exchange with R8 wins over PAUSE, and the F3 does nothing. */
+static DecodeResult decode_xchg_r8(const uint8_t *bytes, unsigned length, uint32_t mode, Insn *insn)
+{
+    uint8_t copy[INSN_MAX_BYTES];
+    for (unsigned i = 0; i < length; i++)
+        copy[i] = bytes[i] == 0xf3 ? 0x3e : bytes[i];
+    DecodeResult result = insn_decode(copy, length, mode, insn);
+    if (result == DECODE_OK)
+        memcpy(insn->bytes, bytes, length);
+    return result;
+}
+
 DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode, Insn *insn)
 {
     ZydisDecoder decoder = decoder_for(mode);
@@ -503,6 +521,9 @@ DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode
         return DECODE_TOO_LONG;
     if (!ZYAN_SUCCESS(status) || !exists(&zi))
         return mode & MODE_CS64 ? DECODE_INVALID : decode_legacy_syscall(bytes, available, insn);
+    if (zi.mnemonic == ZYDIS_MNEMONIC_PAUSE && (zi.attributes & ZYDIS_ATTRIB_HAS_REX) &&
+        zi.raw.rex.B)
+        return decode_xchg_r8(bytes, zi.length, mode, insn);
 
     memset(insn, 0, sizeof *insn);
     memcpy(insn->bytes, bytes, zi.length);

@@ -16,7 +16,7 @@
 
 /* What a stub reaches besides the Cpu. */
 typedef struct {
-    uint8_t buffer[64];
+    uint8_t buffer[HOSTEXEC_BUFFER];
     uint32_t flags; /* as flags_to_host() makes them */
     uint32_t mxcsr; /* the host's default */
 } __attribute__((aligned(64))) StubArea;
@@ -78,7 +78,8 @@ static void install_handlers(void)
     static gsize done;
     if (!g_once_init_enter(&done))
         return;
-    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_NODEFER};
+    struct sigaction action = {.sa_sigaction = on_signal,
+                               .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK};
     static const int numbers[] = {SIGFPE, SIGILL, SIGSEGV};
     for (unsigned i = 0; i < G_N_ELEMENTS(numbers); i++)
         sigaction(numbers[i], &action, &previous_actions[numbers[i]]);

@@ -20,7 +20,8 @@ void hostexec_free(HostExec *exec);
 /* The vCPU's own, made on first use. */
 HostExec *interp_hostexec(Cpu *cpu);
 
-/* What stands for the memory operand: 64 bytes, 64-byte aligned. */
+#define HOSTEXEC_BUFFER 64
+/* What stands for the memory operand: HOSTEXEC_BUFFER bytes, as much aligned. */
 uint8_t *hostexec_buffer(HostExec *exec);
 
 typedef enum {

@@ -262,9 +262,8 @@ static void insn_cmpxchg8b(Cpu *cpu, const Insn *insn)
 
 static void insn_cmpxchg16b(Cpu *cpu, const Insn *insn)
 {
+    insn_require_alignment(cpu, insn, 16);
     uint64_t linear = insn_linear(cpu, insn, 16, true);
-    if (linear & 15)
-        cpu_raise_error(cpu, EXC_GP, 0);
     uint64_t low = cpu->gpr[RAX], high = cpu->gpr[RDX];
     bool equal;
     void *host = mmu_locked_pointer(cpu, linear, 16);

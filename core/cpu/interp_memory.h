@@ -106,6 +106,17 @@ INTERP_INLINE uint64_t insn_linear(Cpu *cpu, const Insn *insn, unsigned size, bo
     return interp_linear(cpu, insn->mem_seg, insn_offset(cpu, insn), size, write);
 }
 
+/* #GP(0) unless the memory operand stands at a multiple of ALIGNMENT. Processors look at this
+ * before the segment's limit or the canonical form. */
+INTERP_INLINE void insn_require_alignment(Cpu *cpu, const Insn *insn, unsigned alignment)
+{
+    uint64_t linear = insn_offset(cpu, insn);
+    if (!cpu_is_64bit(cpu) || insn->mem_seg >= SEG_FS)
+        linear += cpu->seg[insn->mem_seg].base;
+    if (linear & (alignment - 1))
+        cpu_raise_error(cpu, EXC_GP, 0);
+}
+
 /* --- memory ----------------------------------------------------------------------------------- */
 
 INTERP_INLINE void interp_check_alignment(Cpu *cpu, uint64_t linear, unsigned size)

@@ -92,46 +92,39 @@ static void insn_popf(Cpu *cpu, const Insn *insn)
 
 /* --- frames ----------------------------------------------------------------------------------- */
 
-/* SDM 2A, ENTER. The frame pointer is read through the stack segment; the last step checks that a
- * store at the final stack pointer would succeed. */
+/* One slot of ENTER at DEPTH below rSP. */
+static void enter_store(Cpu *cpu, int64_t depth, uint64_t value, unsigned size)
+{
+    uint64_t offset = stack_offset(cpu, -depth);
+    interp_store(cpu, interp_linear(cpu, SEG_SS, offset, size, true), value, size);
+}
+
+/* SDM 2A, ENTER. Slots are written in order, also when a later step faults, as processors do: the
+ * registers move last, so that it can run again. The frames' pointers are read through SS, and at
+ * the end a store at the final stack pointer must be possible. */
 static void insn_enter(Cpu *cpu, const Insn *insn)
 {
     unsigned size = insn->opsize, stack_size = stack_address_size(cpu);
     unsigned allocation = insn->immediate & 0xffff, level = insn->immediate2 & 31;
-    uint64_t old_rsp = cpu->gpr[RSP], frame = cpu->gpr[RBP];
+    uint64_t frame = cpu->gpr[RBP];
     int64_t depth = size;
-    uint64_t copies[32];
 
-    /* Reads and probes first: nothing is stored until everything is known to succeed. */
-    for (unsigned i = 1; i < level; i++) {
-        uint64_t offset = (frame - i * size) & size_mask(stack_size);
-        copies[i] = interp_load(cpu, interp_linear(cpu, SEG_SS, offset, size, false), size);
-    }
-    int64_t slots = level ? 1 + (int64_t)level : 1;
-    for (int64_t i = 1; i <= slots; i++)
-        interp_probe_store(
-            cpu, interp_linear(cpu, SEG_SS, stack_offset(cpu, -i * (int64_t)size), size, true),
-            size);
-    interp_probe_store(cpu,
-                       interp_linear(cpu, SEG_SS,
-                                     stack_offset(cpu, -slots * (int64_t)size - allocation), size,
-                                     true),
-                       size);
-
-    uint64_t linear = interp_linear(cpu, SEG_SS, stack_offset(cpu, -depth), size, true);
-    interp_store(cpu, linear, frame, size);
+    enter_store(cpu, depth, frame, size);
     uint64_t new_frame = stack_offset(cpu, -depth);
     for (unsigned i = 1; i < level; i++) {
+        uint64_t offset = (frame - i * size) & size_mask(stack_size);
+        uint64_t value = interp_load(cpu, interp_linear(cpu, SEG_SS, offset, size, false), size);
         depth += size;
-        linear = interp_linear(cpu, SEG_SS, stack_offset(cpu, -depth), size, true);
-        interp_store(cpu, linear, copies[i], size);
+        enter_store(cpu, depth, value, size);
     }
     if (level) {
         depth += size;
-        linear = interp_linear(cpu, SEG_SS, stack_offset(cpu, -depth), size, true);
-        interp_store(cpu, linear, new_frame, size);
+        enter_store(cpu, depth, new_frame, size);
     }
-    gpr_write(cpu, RSP, old_rsp - depth - allocation, stack_size);
+    depth += allocation;
+    interp_probe_store(cpu, interp_linear(cpu, SEG_SS, stack_offset(cpu, -depth), size, true),
+                       size);
+    stack_adjust(cpu, -depth);
     gpr_write(cpu, RBP, new_frame, size);
 }
 

@@ -134,17 +134,21 @@ static uint64_t move_run(Cpu *cpu, StringRun *run)
     int seg = run->insn->mem_seg;
     uint64_t from_offset = source_offset(cpu, run), to_offset = destination_offset(cpu, run);
     uint64_t from = interp_linear(cpu, seg, from_offset, run->size, false);
-    uint64_t to = interp_linear(cpu, SEG_ES, to_offset, run->size, true);
-    uint64_t elements = MIN(run->count, run->budget);
+    uint64_t elements = MIN(run->count, run->budget), value = 0;
     elements = MIN(elements, elements_in_page(cpu, run, seg, from_offset, from));
+    bool runs = elements > 1 && !(cpu->mode & MODE_AC);
+    uint8_t *source = runs ? load_pointer(cpu, from, run->size) : NULL, *destination = NULL;
+    if (!source)
+        value = interp_load(cpu, from, run->size);
+    /* The source has been read: only now does the destination's turn to fault come. */
+    uint64_t to = interp_linear(cpu, SEG_ES, to_offset, run->size, true);
     elements = MIN(elements, elements_in_page(cpu, run, SEG_ES, to_offset, to));
-    uint8_t *source = NULL, *destination = NULL;
-    if (elements > 1 && !(cpu->mode & MODE_AC)) {
-        source = load_pointer(cpu, from, run->size);
+    if (source && elements > 1)
         destination = store_pointer(cpu, to, run->size);
-    }
-    if (!source || !destination) {
-        interp_store(cpu, to, interp_load(cpu, from, run->size), run->size);
+    if (!destination) {
+        if (source)
+            value = host_load(source, run->size);
+        interp_store(cpu, to, value, run->size);
         elements = 1;
     } else if (run->step > 0 && (uintptr_t)(destination - source) >= elements * run->size) {
         memmove(destination, source, elements * run->size);
@@ -224,18 +228,28 @@ static void insn_lods(Cpu *cpu, const Insn *insn)
 
 /* --- CMPS, SCAS ------------------------------------------------------------------------------- */
 
-/* One comparison is done. Ends the repetition when ZF is not what the prefix wants. */
-static bool comparison_goes_on(Cpu *cpu, StringRun *run, uint64_t left, uint64_t right)
+/* Whether the element at OFFSET loads without the MMU, and so without a fault. */
+static bool surely_loads(Cpu *cpu, int seg, uint64_t offset, unsigned size)
+{
+    if (!cpu_is_64bit(cpu))
+        return false;
+    return tlb_load_pointer(cpu, seg >= SEG_FS ? offset + cpu->seg[seg].base : offset, size);
+}
+
+/* One comparison is done. Ends the repetition when ZF is not what the prefix wants. Its flags are
+ * computed when somebody may see them: at the end, or before an element that may fault. */
+static bool comparison_goes_on(Cpu *cpu, StringRun *run, uint64_t left, uint64_t right,
+                               bool has_source)
 {
     bool equal = !((left ^ right) & size_mask(run->size));
     bool more = consume(cpu, run, 1);
     if (run->repeated && equal != run->insn->rep)
         run->count = 0;
-    /* Flags appear when the repetition ends: a fault or an interrupt before finds the old ones (SDM
-     * 2B, REP), a single-step trap the new. */
-    if (!run->count || (cpu->mode & (MODE_TF | MODE_DEBUG)))
+    more = more && run->count;
+    if (!more || !surely_loads(cpu, SEG_ES, destination_offset(cpu, run), run->size) ||
+        (has_source && !surely_loads(cpu, run->insn->mem_seg, source_offset(cpu, run), run->size)))
         set_sum_flags(cpu, left, right, run->size, true);
-    return more && run->count;
+    return more;
 }
 
 static void insn_cmps(Cpu *cpu, const Insn *insn)
@@ -249,7 +263,7 @@ static void insn_cmps(Cpu *cpu, const Insn *insn)
         right = load_destination(cpu, &run);
         advance(cpu, &run, RSI, 1);
         advance(cpu, &run, RDI, 1);
-    } while (comparison_goes_on(cpu, &run, left, right));
+    } while (comparison_goes_on(cpu, &run, left, right, true));
     string_end(cpu, &run);
 }
 
@@ -263,7 +277,7 @@ static void insn_scas(Cpu *cpu, const Insn *insn)
     do {
         right = load_destination(cpu, &run);
         advance(cpu, &run, RDI, 1);
-    } while (comparison_goes_on(cpu, &run, left, right));
+    } while (comparison_goes_on(cpu, &run, left, right, false));
     string_end(cpu, &run);
 }
 

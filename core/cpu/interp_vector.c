@@ -115,9 +115,11 @@ INTERP_INLINE void vector(Cpu *cpu, const Insn *insn)
     unsigned size = insn->mem_size, actions = memory_actions(insn);
     bool writes = actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
     uint8_t *buffer = hostexec_buffer(interp_hostexec(cpu));
+    if (!size || size > HOSTEXEC_BUFFER)
+        cpu_raise(cpu, EXC_UD);
+    if (insn->mem_align)
+        insn_require_alignment(cpu, insn, insn->mem_align);
     uint64_t linear = insn_linear(cpu, insn, size, writes);
-    if (insn->mem_align && (linear & (insn->mem_align - 1)))
-        cpu_raise_error(cpu, EXC_GP, 0);
     if (!insn->mem_align && size <= 8)
         interp_check_alignment(cpu, linear, size);
     if (writes) {
@@ -213,41 +215,32 @@ static void insn_vmaskmov(Cpu *cpu, const Insn *insn)
         memset(ymm_high(cpu, destination), 0, 16);
 }
 
-/* MASKMOVDQU, VMASKMOVDQU, MASKMOVQ: bytes with the mask's bit 7, to DS:rDI. */
+/* MASKMOVDQU, VMASKMOVDQU, MASKMOVQ: bytes with the mask's bit 7, to DS:rDI. The whole operand must
+ * be writable: what an empty mask does is the model's affair (SDM 2B), and this is what AMD's do.
+ */
 static void insn_maskmov(Cpu *cpu, const Insn *insn)
 {
-    bool mmx = insn->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ;
-    unsigned source = (insn->modrm >> 3) & 7, mask = insn->modrm & 7, length = mmx ? 8 : 16;
-    uint64_t linear[16];
+    unsigned source = (insn->modrm >> 3) & 7, mask = insn->modrm & 7, length = 16;
     const uint8_t *from, *bits;
-    if (mmx) {
-        unsigned top;
+    if (insn->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ) {
         if (!check_mmx(cpu))
             return;
-        top = (cpu->vectors.legacy[3] >> 3) & 7;
-        from = cpu->vectors.legacy + 32 + ((source - top) & 7) * 16;
-        bits = cpu->vectors.legacy + 32 + ((mask - top) & 7) * 16;
+        interp_x87_enter_mmx(cpu); /* also when the store faults */
+        length = 8;
+        from = cpu->vectors.legacy + 32 + source * 16;
+        bits = cpu->vectors.legacy + 32 + mask * 16;
     } else {
+        unsigned first = insn->operands[0].kind == OPERAND_REG ? 0 : 1;
         check_vex_or_sse(cpu, insn);
-        from = xmm(cpu, insn->operands[0].reg);
-        bits = xmm(cpu, insn->operands[1].reg);
-        if (insn->operands[0].kind != OPERAND_REG) { /* the implied operand comes first */
-            from = xmm(cpu, insn->operands[1].reg);
-            bits = xmm(cpu, insn->operands[2].reg);
-        }
+        from = xmm(cpu, insn->operands[first].reg);
+        bits = xmm(cpu, insn->operands[first + 1].reg);
     }
-    for (unsigned i = 0; i < length; i++) {
-        if (!(bits[i] & 0x80))
-            continue;
-        uint64_t at = (cpu->gpr[RDI] + i) & size_mask(insn->address_size);
-        linear[i] = interp_linear(cpu, insn->mem_seg, at, 1, true);
-        interp_probe_store(cpu, linear[i], 1);
-    }
+    uint64_t offset = gpr_read(cpu, RDI, insn->address_size);
+    uint64_t linear = interp_linear(cpu, insn->mem_seg, offset, length, true);
+    mmu_probe(cpu, linear, length, ACCESS_WRITE);
     for (unsigned i = 0; i < length; i++)
         if (bits[i] & 0x80)
-            interp_store(cpu, linear[i], from[i], 1);
-    if (mmx)
-        interp_x87_enter_mmx(cpu);
+            interp_store(cpu, linear + i, from[i], 1);
 }
 
 /* --- gathers ---------------------------------------------------------------------------------- */
@@ -272,11 +265,11 @@ static void insn_gather(Cpu *cpu, const Insn *insn)
     unsigned length = (vex[0] == 0xc4 ? vex[2] : vex[1]) & 4 ? 32 : 16;
     unsigned count = length / MAX(index_size, size);
 
-    for (unsigned i = 0; i < count; i++) /* the mask's sign spreads over its element */
-        element_write(cpu, mask, i, size, element_sign(cpu, mask, i, size) ? UINT64_MAX : 0);
     for (unsigned i = 0; i < count; i++) {
-        if (!element_sign(cpu, mask, i, size))
+        if (!element_sign(cpu, mask, i, size)) {
+            element_write(cpu, mask, i, size, 0);
             continue;
+        }
         uint64_t index = sign_extend(element_read(cpu, insn->mem_index, i, index_size), index_size);
         uint64_t offset = insn->displacement + index * insn->mem_scale;
         if (insn->mem_base < N_GPR)

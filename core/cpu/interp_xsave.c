@@ -104,10 +104,8 @@ static uint32_t in_use(const Cpu *cpu)
 static uint64_t area_linear(Cpu *cpu, const Insn *insn, unsigned size, unsigned alignment,
                             bool write)
 {
-    uint64_t linear = insn_linear(cpu, insn, size, write);
-    if (linear & (alignment - 1))
-        cpu_raise_error(cpu, EXC_GP, 0);
-    return linear;
+    insn_require_alignment(cpu, insn, alignment);
+    return insn_linear(cpu, insn, size, write);
 }
 
 static bool is_wide(const Cpu *cpu, const Insn *insn)
@@ -229,6 +227,12 @@ static void insn_xrstor(Cpu *cpu, const Insn *insn)
 
 /* --- table ------------------------------------------------------------------------------------ */
 
+/* XSAVEC: CPUID does not show it. */
+static void insn_xsavec(Cpu *cpu, const Insn *insn)
+{
+    cpu_raise(cpu, EXC_UD);
+}
+
 InterpHandler interp_xsave_handler(const Insn *insn)
 {
     switch (insn->mnemonic) {
@@ -242,6 +246,8 @@ InterpHandler interp_xsave_handler(const Insn *insn)
     case ZYDIS_MNEMONIC_XSAVEOPT64: return insn_xsave;
     case ZYDIS_MNEMONIC_XRSTOR:
     case ZYDIS_MNEMONIC_XRSTOR64: return insn_xrstor;
+    case ZYDIS_MNEMONIC_XSAVEC:
+    case ZYDIS_MNEMONIC_XSAVEC64: return insn_xsavec;
     default: return NULL;
     }
 }

@@ -80,6 +80,9 @@ static void test_memory_operand(void)
     g_assert_cmpint(insn.mem_seg, ==, SEG_CS);
     g_assert_true(insn.rep);
     g_assert_true(insn.category_flags & INSN_IS_STRING);
+    g_assert_cmpint(decode("674d0f92143d66000000", MODE64, &insn), ==, DECODE_OK);
+    g_assert_cmpint(insn.mem_base, ==, INSN_REG_NONE);
+    g_assert_cmpint(insn.displacement, ==, 0x66);
     g_assert_cmpint(decode("8d4004", MODE64, &insn), ==, DECODE_OK);
     g_assert_false(insn.category_flags & INSN_HAS_MEMORY);
     g_assert_cmpint(decode("0f0d08", MODE64, &insn), ==, DECODE_OK);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * The interpreter against the host's own processor: each encoding of the one-byte, 0F, 0F38 and
- * 0F3A maps (legacy and VEX, register and memory forms) that decodes to an unprivileged instruction
- * without control flow runs on both with the same random state, and everything it can touch is
- * compared.
+ * The interpreter against the host's own processor: encodings of the one-byte, 0F, 0F38 and 0F3A
+ * maps (legacy and VEX) that decode to an unprivileged instruction without control flow run on both
+ * with the same random state, and everything they can touch is compared: registers, flags, vectors,
+ * memory, and at a fault the exception, its address and what was committed. Code and data stand at
+ * the same virtual addresses on both sides; beside the data page nothing is mapped.
  */
 
 #include "core/cpu/cpu.h"
@@ -17,13 +18,21 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <ucontext.h>
 
-#define RAM_SIZE   (4u << 20)
-#define CODE       0x100000
-#define DATA       0x200000 /* what [RSI] and [RDI] point into */
-#define STACK      0x180000
-#define HANDLERS   0x110000 /* one byte of HLT each 16 bytes, by vector */
-#define DATA_BYTES 256
+/* Virtual, on both sides. */
+#define CODE_PAGE     0x3a7500000000u
+#define CODE          (CODE_PAGE + 0x800)
+#define DATA_PAGE     0x3a7500010000u
+/* The guest's own tables, at an address no random pointer hits. */
+#define SYSTEM        0xffff900000000000u
+#define STACK         (SYSTEM + 0xf000)
+#define HANDLERS      (SYSTEM + 0x8000) /* one HLT each 16 bytes, by vector */
+/* Guest-physical. */
+#define RAM_SIZE      (2u << 20)
+#define CODE_PHYSICAL 0x100000
+#define DATA_PHYSICAL 0x101000
+#define PAGE          4096
 
 /* --- state ------------------------------------------------------------------------------------ */
 
@@ -31,16 +40,22 @@ typedef struct {
     CpuVectors vectors;
     uint64_t gpr[16];
     uint64_t rflags;
-    uint8_t data[DATA_BYTES] __attribute__((aligned(64)));
-    int vector; /* exception, -1 none */
+    int vector;       /* exception, -1 none */
+    uint64_t address; /* of a page fault */
+    uint8_t data[PAGE];
 } State;
 
 static GRand *rng;
 
+static unsigned below(unsigned limit)
+{
+    return g_rand_int_range(rng, 0, limit);
+}
+
 static uint64_t random64(void)
 {
     uint64_t value = (uint64_t)g_rand_int(rng) << 32 | g_rand_int(rng);
-    switch (g_rand_int_range(rng, 0, 8)) {
+    switch (below(8)) {
     case 0: return value & 0xff;
     case 1: return (uint64_t)(int64_t)(int8_t)value;
     case 2: return (int64_t)1 << (value & 63);
@@ -49,9 +64,20 @@ static uint64_t random64(void)
     }
 }
 
+/* Mostly well within the data page, sometimes at or over one of its ends. */
+static uint64_t random_pointer(void)
+{
+    switch (below(8)) {
+    case 0: return DATA_PAGE + PAGE - below(64);
+    case 1: return DATA_PAGE + below(64) - 32;
+    case 2: return DATA_PAGE + 256 + below(PAGE - 512);
+    default: return DATA_PAGE + 256 + below((PAGE - 512) / 64) * 64;
+    }
+}
+
 static void random_double(uint8_t *out)
 {
-    double value = (double)(int32_t)g_rand_int(rng) / (1 + g_rand_int_range(rng, 0, 1000));
+    double value = (double)(int32_t)g_rand_int(rng) / (1 + below(1000));
     memcpy(out, &value, 8);
 }
 
@@ -59,7 +85,7 @@ static void random_vector(uint8_t *out)
 {
     for (unsigned i = 0; i < 16; i += 8) {
         uint64_t value = random64();
-        if (g_rand_boolean(rng))
+        if (below(2))
             random_double(out + i);
         else
             memcpy(out + i, &value, 8);
@@ -71,14 +97,25 @@ static void randomise(State *state, bool unmask)
     uint8_t *legacy = state->vectors.legacy;
     memset(state, 0, sizeof *state);
     for (unsigned i = 0; i < 16; i++)
-        state->gpr[i] = random64();
-    state->rflags = 0x202 | (random64() & RFLAGS_ARITH);
+        state->gpr[i] = below(2) ? random_pointer() : random64();
+    if (below(3))
+        state->gpr[RCX] = below(100);
+    if (below(8)) {
+        state->gpr[RSI] = random_pointer();
+        state->gpr[RDI] = random_pointer();
+        state->gpr[RSP] = random_pointer();
+    }
+    state->rflags = 0x202 | (random64() & (RFLAGS_ARITH | RFLAGS_DF));
     for (unsigned i = 0; i < 16; i++) {
         random_vector(legacy + 160 + i * 16);
         random_vector(state->vectors.ymm_high + i * 16);
     }
-    for (unsigned i = 0; i < DATA_BYTES; i += 16)
-        random_vector(state->data + i);
+    if (!below(4)) /* small indices for gathers */
+        for (unsigned i = 0; i < 32; i++)
+            memset(legacy + 160 + i * 8 + 1, 0, 7);
+    for (unsigned i = 0; i < PAGE; i += 16)
+        if (i < 512 || i >= PAGE - 512 || !(i % 64))
+            random_vector(state->data + i);
     uint16_t fcw = 0x37f & ~(g_rand_int(rng) & 0xf00), fsw = (random64() & 0x7f) << 8;
     fcw &= unmask ? ~(g_rand_int(rng) & 0x3f) : 0xffff;
     memcpy(legacy, &fcw, 2);
@@ -91,7 +128,7 @@ static void randomise(State *state, bool unmask)
     for (unsigned i = 0; i < 8; i++) {
         long double value = (double)(int32_t)g_rand_int(rng) / 3.0L;
         uint64_t bits[2] = {random64(), random64() & 0xffff};
-        memcpy(legacy + 32 + i * 16, g_rand_int_range(rng, 0, 3) ? (void *)&value : bits, 10);
+        memcpy(legacy + 32 + i * 16, below(3) ? (void *)&value : bits, 10);
     }
     state->vectors.header[0] = 7;
     state->vector = -1;
@@ -99,76 +136,98 @@ static void randomise(State *state, bool unmask)
 
 /* --- the host --------------------------------------------------------------------------------- */
 
-static uint8_t *host_code;
+static uint8_t *const host_code = (uint8_t *)CODE;
+static uint8_t *const host_data = (uint8_t *)DATA_PAGE;
 static sigjmp_buf host_escape;
-static volatile int host_signal;
-
-static void on_signal(int number)
-{
-    host_signal = number;
-    siglongjmp(host_escape, 1);
-}
-
 static const CpuVectors clean = {.legacy = {[0] = 0x7f, [1] = 3, [24] = 0x80, [25] = 0x1f}};
 
-/* In: RDI the State. The instruction sees all of STATE but RSP. */
+/* What the code below reaches RIP-relative, so that every register is the instruction's. */
+struct {
+    CpuVectors vectors;
+    uint64_t gpr[16];
+    uint64_t rflags;
+    uint64_t host_rsp;
+    const void *code;
+} shared __attribute__((visibility("hidden")));
+
+#define GPR(n)        "shared+832+8*" #n "(%rip)"
+#define LOAD(n, reg)  "mov " GPR(n) ", %" #reg "\n"
+#define STORE(n, reg) "mov %" #reg ", " GPR(n) "\n"
+#define EACH(do)                                                                                   \
+    do                                                                                             \
+    (0, rax) do(1, rcx) do(2, rdx) do(3, rbx) do(5, rbp) do(6, rsi) do(7, rdi) do(8, r8) do(       \
+        9, r9) do(10, r10) do(11, r11) do(12, r12) do(13, r13) do(14, r14) do(15, r15) do(4, rsp)
 __asm__(".pushsection .text\n"
         "run_on_host:\n"
         "push %rbx\npush %rbp\npush %r12\npush %r13\npush %r14\npush %r15\n"
-        "push %rdi\npush %rsi\n" /* 8(%rsp) State, (%rsp) code */
-        "mov $7, %eax\nxor %edx, %edx\nxrstor64 (%rdi)\n"
-        "mov %rdi, %r15\n"
-        "push 960(%r15)\npopfq\n"
-        "mov 832(%r15), %rax\nmov 840(%r15), %rcx\nmov 848(%r15), %rdx\nmov 856(%r15), %rbx\n"
-        "mov 872(%r15), %rbp\nmov 880(%r15), %rsi\nmov 888(%r15), %rdi\nmov 896(%r15), %r8\n"
-        "mov 904(%r15), %r9\nmov 912(%r15), %r10\nmov 920(%r15), %r11\nmov 928(%r15), %r12\n"
-        "mov 936(%r15), %r13\nmov 944(%r15), %r14\nmov 952(%r15), %r15\n"
-        "call *(%rsp)\n"
-        "xchg %r15, 8(%rsp)\n"
-        "mov %rax, 832(%r15)\nmov %rcx, 840(%r15)\nmov %rdx, 848(%r15)\nmov %rbx, 856(%r15)\n"
-        "mov %rbp, 872(%r15)\nmov %rsi, 880(%r15)\nmov %rdi, 888(%r15)\nmov %r8, 896(%r15)\n"
-        "mov %r9, 904(%r15)\nmov %r10, 912(%r15)\nmov %r11, 920(%r15)\nmov %r12, 928(%r15)\n"
-        "mov %r13, 936(%r15)\nmov %r14, 944(%r15)\n"
-        "mov 8(%rsp), %rax\nmov %rax, 952(%r15)\n"
-        "pushfq\npop 960(%r15)\n"
-        "mov $7, %eax\nxor %edx, %edx\nxsave64 (%r15)\n"
-        "pop %rsi\npop %rdi\n"
-        "pop %r15\npop %r14\npop %r13\npop %r12\npop %rbp\npop %rbx\nret\n"
-        ".popsection\n");
-void run_on_host(State *state, const void *code);
+        "mov %rsp, shared+968(%rip)\n"
+        "mov $7, %eax\nxor %edx, %edx\nxrstor64 shared(%rip)\n"
+        "push shared+960(%rip)\npopfq\n" EACH(
+            LOAD) "jmp *shared+976(%rip)\n"
+                  "back_on_host:\n" EACH(
+                      STORE) "mov shared+968(%rip), %rsp\n"
+                             "pushfq\npop shared+960(%rip)\ncld\n"
+                             "mov $7, %eax\nxor %edx, %edx\nxsave64 shared(%rip)\n"
+                             "pop %r15\npop %r14\npop %r13\npop %r12\npop %rbp\npop %rbx\nret\n"
+                             ".popsection\n");
+void run_on_host(void);
+void back_on_host(void);
 
-static void reset_host_vectors(void)
+static volatile int fault_vector;
+static volatile uint64_t fault_address;
+
+/* The state at the fault is what the kernel saved. */
+static void on_signal(int number, siginfo_t *info, void *opaque)
 {
-    __asm__ volatile("xrstor64 %0" : : "m"(clean), "a"(7), "d"(0) : "memory");
+    static const int order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
+                                  REG_RSI, REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11,
+                                  REG_R12, REG_R13, REG_R14, REG_R15};
+    const ucontext_t *context = opaque;
+    const greg_t *registers = context->uc_mcontext.gregs;
+    if ((uint64_t)registers[REG_RIP] != CODE) { /* not the instruction's doing */
+        signal(number, SIG_DFL);
+        return;
+    }
+    for (unsigned i = 0; i < 16; i++)
+        shared.gpr[i] = registers[order[i]];
+    shared.rflags = registers[REG_EFL];
+    const uint8_t *area = (const uint8_t *)context->uc_mcontext.fpregs;
+    memcpy(shared.vectors.legacy, area, 512);
+    memcpy(shared.vectors.ymm_high, area + 576, 256);
+    if (!(area[512] & 4)) /* XSTATE_BV: in its initial state */
+        memset(shared.vectors.ymm_high, 0, 256);
+    fault_vector = registers[REG_TRAPNO];
+    fault_address = registers[REG_CR2];
+    siglongjmp(host_escape, 1);
 }
 
-static void host_run(State *state, const Insn *insn, uint8_t *data)
+static void host_run(State *state, const Insn *insn)
 {
-    static State copy; /* siglongjmp must not lose it */
+    const void *back = back_on_host;
     memcpy(host_code, insn->bytes, insn->length);
-    host_code[insn->length] = 0xc3;
-    copy = *state;
-    memcpy(data, state->data, DATA_BYTES);
-    copy.gpr[RSI] = copy.gpr[RDI] = (uintptr_t)data;
-    host_signal = 0;
-    if (!sigsetjmp(host_escape, 1)) {
-        run_on_host(&copy, host_code);
-    } else {
-        copy = *state; /* nothing of it committed */
-    }
-    reset_host_vectors();
-    memcpy(copy.data, data, DATA_BYTES);
-    copy.vector = -1;
-    if (host_signal)
-        copy.vector = host_signal == SIGILL ? EXC_UD : host_signal == SIGFPE ? EXC_XM : EXC_GP;
-    *state = copy;
+    memcpy(host_code + insn->length, "\xff\x25\x00\x00\x00\x00", 6); /* jmp [rip] */
+    memcpy(host_code + insn->length + 6, &back, 8);
+    memcpy(host_data, state->data, PAGE);
+    shared.vectors = state->vectors;
+    memcpy(shared.gpr, state->gpr, sizeof shared.gpr);
+    shared.rflags = state->rflags;
+    shared.code = host_code;
+    fault_vector = -1;
+    if (!sigsetjmp(host_escape, 1))
+        run_on_host();
+    __asm__ volatile("xrstor64 %0" : : "m"(clean), "a"(7), "d"(0) : "memory");
+    state->vectors = shared.vectors;
+    memcpy(state->gpr, shared.gpr, sizeof shared.gpr);
+    state->rflags = shared.rflags;
+    state->vector = fault_vector;
+    state->address = fault_address;
+    memcpy(state->data, host_data, PAGE);
 }
 
 /* --- the guest -------------------------------------------------------------------------------- */
 
 static MemoryMap *memory;
 static RamBlock *ram;
-static CpuidModel *model;
 static Cpu *cpu;
 
 static void put64(uint64_t address, uint64_t value)
@@ -176,7 +235,7 @@ static void put64(uint64_t address, uint64_t value)
     memcpy(ram->host + address, &value, 8);
 }
 
-/* 64-bit code, flat, identity-mapped with 2 MiB pages, every exception to its own HLT. */
+/* 64-bit code, flat; every exception to its own HLT. */
 static void guest_start(void)
 {
     GError *error = NULL;
@@ -184,29 +243,35 @@ static void guest_start(void)
     ram = ram_block_new(memory, "ram", RAM_SIZE, &error);
     g_assert_no_error(error);
     memory_region_place(memory_region_new_ram(memory, "ram", ram, 0, RAM_SIZE), 0, 0);
-    model = cpuid_model_new("max", 1, &error);
+    CpuidModel *model = cpuid_model_new("max", 1, &error);
     g_assert_no_error(error);
     CpuConfig config = {.accel = CPU_ACCEL_INTERP, .memory = memory, .model = model};
     cpu = cpu_new(&config, &error);
     g_assert_no_error(error);
-
     cpu->model = NULL; /* every extension that decodes exists */
-    put64(0x1000, 0x2003);
-    put64(0x2000, 0x3003);
-    for (unsigned i = 0; i < RAM_SIZE >> 21; i++)
-        put64(0x3000 + i * 8, (uint64_t)i << 21 | 0x83);
-    put64(0x4008, 0x00af9b000000ffff); /* CS 08h */
-    put64(0x4010, 0x00cf93000000ffff); /* SS 10h */
+
+    put64(0x1000 + (CODE_PAGE >> 39 & 511) * 8, 0x2003); /* PML4: code and data */
+    put64(0x2000 + (CODE_PAGE >> 30 & 511) * 8, 0x3003);
+    put64(0x3000, 0x4003);
+    put64(0x4000, CODE_PHYSICAL | 3);
+    put64(0x4000 + 16 * 8, DATA_PHYSICAL | 3);
+    put64(0x1000 + 288 * 8, 0x5003); /* SYSTEM: physical 0 on, one large page */
+    put64(0x5000, 0x6003);
+    put64(0x6000, 0x83);
+    put64(0x7008, 0x00af9b000000ffff); /* CS 08h */
+    put64(0x7010, 0x00cf93000000ffff); /* SS 10h */
     for (unsigned vector = 0; vector < 32; vector++) {
         uint64_t handler = HANDLERS + vector * 16;
-        put64(0x5000 + vector * 16,
-              (handler & 0xffff) | 8 << 16 | 0x8e00ull << 32 | (handler >> 16) << 48);
-        put64(0x5008 + vector * 16, 0);
-        ram->host[handler] = 0xf4;
+        put64(0x9000 + vector * 16,
+              (handler & 0xffff) | 8 << 16 | 0x8e01ull << 32 | (handler >> 16 & 0xffff) << 48);
+        put64(0x9008 + vector * 16, handler >> 32);
+        ram->host[0x8000 + vector * 16] = 0xf4;
     }
-    cpu->gdtr.base = 0x4000;
+    put64(0xa000 + 0x24, STACK); /* IST1 of the TSS */
+    cpu->seg[SEG_TR] = (CpuSegment){SYSTEM + 0xa000, 0x67, 0x18, 0x8b};
+    cpu->gdtr.base = SYSTEM + 0x7000;
     cpu->gdtr.limit = 0x17;
-    cpu->idtr.base = 0x5000;
+    cpu->idtr.base = SYSTEM + 0x9000;
     cpu->idtr.limit = 0x1ff;
     cpu->cr0 = CR0_PE | CR0_PG | CR0_NE | CR0_MP | CR0_ET | CR0_WP;
     cpu->cr3 = 0x1000;
@@ -221,54 +286,45 @@ static void guest_start(void)
     mmu_flush_all(cpu);
 }
 
-static void guest_run(State *state, const Insn *insn, uint64_t data)
+static void guest_run(State *state, const Insn *insn)
 {
-    memcpy(ram->host + CODE, insn->bytes, insn->length);
-    memcpy(ram->host + data, state->data, DATA_BYTES);
+    uint8_t *code = ram->host + CODE_PHYSICAL + (CODE - CODE_PAGE);
+    uint8_t *data = ram->host + DATA_PHYSICAL;
+    memcpy(ram->host + CODE_PHYSICAL, (void *)CODE_PAGE, PAGE);
+    memcpy(code, insn->bytes, insn->length);
+    memcpy(data, state->data, PAGE);
     memcpy(cpu->gpr, state->gpr, sizeof cpu->gpr);
     memcpy(cpu->vectors.legacy, state->vectors.legacy, 28);
     memcpy(cpu->vectors.legacy + 32, state->vectors.legacy + 32, 128 + 256);
     memcpy(cpu->vectors.ymm_high, state->vectors.ymm_high, 256);
-    cpu->gpr[RSP] = STACK;
-    cpu->gpr[RSI] = cpu->gpr[RDI] = data;
     cpu->rip = CODE;
     cpu->rflags = state->rflags;
     cpu->halt_state = CPU_RUNNING;
     cpu_update_mode(cpu);
-    cpu_step(cpu, 1);
+    for (unsigned i = 0; i < 10 && cpu->rip == CODE; i++) /* repetitions come in chunks */
+        cpu_step(cpu, 1);
+    memcpy(state->gpr, cpu->gpr, sizeof cpu->gpr);
     state->vector = -1;
-    uint64_t rflags = cpu->rflags;
+    state->rflags = cpu->rflags;
+    state->address = cpu->cr2;
     if (cpu->rip >= HANDLERS && cpu->rip < HANDLERS + 512) {
         state->vector = (cpu->rip - HANDLERS) / 16;
-        uint64_t frame = cpu->gpr[RSP];
-        memcpy(&rflags,
-               ram->host + frame +
-                   (state->vector == EXC_GP || state->vector == EXC_PF || state->vector == EXC_SS
-                        ? 24
-                        : 16),
-               8);
-    } else if (cpu->rip != (uint64_t)CODE + insn->length) {
+        const uint8_t *frame = ram->host + (cpu->gpr[RSP] - SYSTEM);
+        if (state->vector == EXC_GP || state->vector == EXC_PF || state->vector == EXC_SS)
+            frame += 8;
+        memcpy(&state->rflags, frame + 16, 8);
+        memcpy(&state->gpr[RSP], frame + 24, 8);
+    } else if (cpu->rip != CODE + insn->length) {
         state->vector = 100;
     }
-    memcpy(state->gpr, cpu->gpr, sizeof cpu->gpr);
-    state->rflags = rflags;
     memcpy(state->vectors.legacy, cpu->vectors.legacy, 512);
     memcpy(state->vectors.ymm_high, cpu->vectors.ymm_high, 256);
-    memcpy(state->data, ram->host + data, DATA_BYTES);
+    memcpy(state->data, data, PAGE);
 }
 
 /* --- comparing -------------------------------------------------------------------------------- */
 
 static unsigned n_compared, n_different;
-
-static bool same_exception(int host, int guest)
-{
-    if (host == EXC_GP) /* SIGSEGV */
-        return guest == EXC_GP || guest == EXC_PF || guest == EXC_SS;
-    if (host == EXC_XM) /* SIGFPE */
-        return guest == EXC_XM || guest == EXC_DE || guest == EXC_MF;
-    return host == guest;
-}
 
 static void dump(const char *title, const uint8_t *a, const uint8_t *b, unsigned length)
 {
@@ -283,90 +339,86 @@ static void dump(const char *title, const uint8_t *a, const uint8_t *b, unsigned
     g_printerr("\n");
 }
 
-static void compare(const Insn *insn, const State *before, const State *host, const State *guest)
+static bool same(const State *h, const State *g)
 {
-    State h = *host, g = *guest;
-    h.gpr[RSP] = g.gpr[RSP] = 0;
-    for (unsigned reg = RSI; reg <= RDI; reg++) /* differ between the sides by nature */
-        h.gpr[reg] = g.gpr[reg] = 0;
-    h.rflags &= RFLAGS_ARITH;
-    g.rflags &= RFLAGS_ARITH;
-    n_compared++;
-    if (h.vector >= 0) {
-        if (same_exception(h.vector, g.vector))
-            return;
-    } else if (g.vector == -1 && !memcmp(h.gpr, g.gpr, sizeof h.gpr) && h.rflags == g.rflags &&
-               !memcmp(h.vectors.legacy, g.vectors.legacy, 5) &&
-               !memcmp(h.vectors.legacy + 24, g.vectors.legacy + 24, 4) &&
-               !memcmp(h.vectors.ymm_high, g.vectors.ymm_high, 256) &&
-               !memcmp(h.vectors.legacy + 160, g.vectors.legacy + 160, 256) &&
-               !memcmp(h.data, g.data, DATA_BYTES)) {
-        bool same = true;
-        for (unsigned i = 0; i < 8; i++)
-            same =
-                same && !memcmp(h.vectors.legacy + 32 + i * 16, g.vectors.legacy + 32 + i * 16, 10);
-        if (same)
-            return;
+    if (h->vector != g->vector || (h->vector == EXC_PF && h->address != g->address))
+        return false;
+    for (unsigned i = 0; i < 8; i++)
+        if (memcmp(h->vectors.legacy + 32 + i * 16, g->vectors.legacy + 32 + i * 16, 10))
+            return false;
+    return !memcmp(h->gpr, g->gpr, sizeof h->gpr) && h->rflags == g->rflags &&
+           !memcmp(h->vectors.legacy, g->vectors.legacy, 5) &&
+           !memcmp(h->vectors.legacy + 24, g->vectors.legacy + 24, 4) &&
+           !memcmp(h->vectors.legacy + 160, g->vectors.legacy + 160, 256) &&
+           !memcmp(h->vectors.ymm_high, g->vectors.ymm_high, 256) &&
+           !memcmp(h->data, g->data, PAGE);
+}
+
+/* In which order its pieces are read, and so which faults first, is the model's affair. */
+static bool is_area_load(const Insn *insn)
+{
+    switch (insn->mnemonic) {
+    case ZYDIS_MNEMONIC_FLDENV:
+    case ZYDIS_MNEMONIC_FRSTOR:
+    case ZYDIS_MNEMONIC_FXRSTOR:
+    case ZYDIS_MNEMONIC_FXRSTOR64:
+    case ZYDIS_MNEMONIC_XRSTOR:
+    case ZYDIS_MNEMONIC_XRSTOR64: return true;
+    default: return false;
     }
-    if (n_different++ > 40)
+}
+
+static void compare(const Insn *insn, const State *before, State *h, State *g)
+{
+    if (is_area_load(insn)) {
+        h->address &= ~(uint64_t)(PAGE - 1);
+        g->address &= ~(uint64_t)(PAGE - 1);
+    }
+    h->rflags &= RFLAGS_ARITH | RFLAGS_DF;
+    g->rflags &= RFLAGS_ARITH | RFLAGS_DF;
+    n_compared++;
+    if (same(h, g) || n_different++ > 40)
         return;
     g_printerr("%s", ZydisMnemonicGetString(insn->mnemonic));
     for (unsigned i = 0; i < insn->length; i++)
         g_printerr(" %02x", insn->bytes[i]);
-    g_printerr(": exception host %d guest %d\n", h.vector, g.vector);
-    if (h.vector >= 0 || g.vector >= 0)
-        return;
-    if (h.rflags != g.rflags)
-        g_printerr("    flags before %lx host %lx guest %lx\n", before->rflags, h.rflags, g.rflags);
+    g_printerr(": exception host %d guest %d", h->vector, g->vector);
+    if (h->vector == EXC_PF || g->vector == EXC_PF)
+        g_printerr(" address host %lx guest %lx", h->address, g->address);
+    g_printerr("\n");
+    if (h->rflags != g->rflags)
+        g_printerr("    flags before %lx host %lx guest %lx\n", before->rflags, h->rflags,
+                   g->rflags);
     for (unsigned i = 0; i < 16; i++) {
         char title[8];
         g_snprintf(title, sizeof title, "r%u", i);
-        dump(title, (uint8_t *)&h.gpr[i], (uint8_t *)&g.gpr[i], 8);
+        dump(title, (uint8_t *)&h->gpr[i], (uint8_t *)&g->gpr[i], 8);
+        if (h->gpr[i] != g->gpr[i])
+            g_printerr("           before %lx\n", before->gpr[i]);
         g_snprintf(title, sizeof title, "xmm%u", i);
-        dump(title, h.vectors.legacy + 160 + i * 16, g.vectors.legacy + 160 + i * 16, 16);
+        dump(title, h->vectors.legacy + 160 + i * 16, g->vectors.legacy + 160 + i * 16, 16);
         g_snprintf(title, sizeof title, "high%u", i);
-        dump(title, h.vectors.ymm_high + i * 16, g.vectors.ymm_high + i * 16, 16);
+        dump(title, h->vectors.ymm_high + i * 16, g->vectors.ymm_high + i * 16, 16);
         g_snprintf(title, sizeof title, "st%u", i);
         if (i < 8)
-            dump(title, h.vectors.legacy + 32 + i * 16, g.vectors.legacy + 32 + i * 16, 10);
+            dump(title, h->vectors.legacy + 32 + i * 16, g->vectors.legacy + 32 + i * 16, 10);
     }
-    dump("x87", h.vectors.legacy, g.vectors.legacy, 5);
-    dump("mxcsr", h.vectors.legacy + 24, g.vectors.legacy + 24, 4);
-    for (unsigned i = 0; i < DATA_BYTES; i += 16)
-        dump("data", h.data + i, g.data + i, 16);
+    dump("x87", h->vectors.legacy, g->vectors.legacy, 5);
+    dump("mxcsr", h->vectors.legacy + 24, g->vectors.legacy + 24, 4);
+    for (unsigned i = 0; i < PAGE; i += 16)
+        dump("data", h->data + i, g->data + i, 16);
 }
 
 /* --- forms ------------------------------------------------------------------------------------ */
 
-static uint8_t *host_data;
-
-/* Nothing that leaves the process, needs privilege, loops or reaches memory we do not watch. */
+/* Nothing that leaves the process, needs privilege or shows what differs by nature. */
 static bool may_run(const Insn *insn)
 {
-    if (insn->category_flags & (INSN_IS_BRANCH | INSN_IS_SYSTEM | INSN_IS_STRING))
+    if ((insn->category_flags & (INSN_IS_BRANCH | INSN_IS_SYSTEM)) || insn->mem_seg >= SEG_FS)
         return false;
-    for (unsigned i = 0; i < insn->n_operands; i++) {
-        const InsnOperand *operand = &insn->operands[i];
-        if (operand->kind == OPERAND_MEM && operand->hidden)
+    for (unsigned i = 0; i < insn->n_operands; i++)
+        if (insn->operands[i].kind == OPERAND_REG && insn->operands[i].reg_class == REG_CLASS_SEG)
             return false;
-        if (operand->kind == OPERAND_REG && operand->reg_class >= REG_CLASS_GPR8 &&
-            operand->reg_class <= REG_CLASS_GPR64 &&
-            (operand->reg == RSP || operand->reg == RSI || operand->reg == RDI) &&
-            !(operand->reg_class == REG_CLASS_GPR8_HIGH))
-            return false;
-        if (operand->kind == OPERAND_REG && operand->reg_class == REG_CLASS_SEG)
-            return false;
-    }
-    if (insn->mem_index != INSN_REG_NONE || insn->mem_seg >= SEG_FS || insn->address_size != 8)
-        return false;
-    if (insn->category_flags & INSN_HAS_MEMORY) {
-        if (insn->mem_base != RSI || insn->displacement < 0 || insn->displacement > 64)
-            return false;
-    } else {
-        for (unsigned i = 0; i < insn->n_visible; i++)
-            if (insn->operands[i].kind == OPERAND_MEM && insn->mnemonic != ZYDIS_MNEMONIC_NOP)
-                return false;
-    }
     switch (insn->mnemonic) {
     case ZYDIS_MNEMONIC_RDRAND:
     case ZYDIS_MNEMONIC_RDSEED:
@@ -376,83 +428,79 @@ static bool may_run(const Insn *insn)
     case ZYDIS_MNEMONIC_XSAVE64:
     case ZYDIS_MNEMONIC_XSAVEOPT:
     case ZYDIS_MNEMONIC_XSAVEOPT64:
+    case ZYDIS_MNEMONIC_XSAVEC:
+    case ZYDIS_MNEMONIC_XSAVEC64:
     case ZYDIS_MNEMONIC_FNSTENV:
-    case ZYDIS_MNEMONIC_FNSAVE:
-    case ZYDIS_MNEMONIC_STD: return false;
-    case ZYDIS_MNEMONIC_BT: /* reach far away by a register */
-    case ZYDIS_MNEMONIC_BTC:
-    case ZYDIS_MNEMONIC_BTR:
-    case ZYDIS_MNEMONIC_BTS:
-        return insn->operands[0].kind == OPERAND_REG || insn->operands[1].kind == OPERAND_IMM;
+    case ZYDIS_MNEMONIC_FNSAVE: return false;
     default: return true;
     }
 }
 
-static void try_form(const uint8_t *bytes, unsigned length, bool unmask)
+static void try_form(uint8_t *bytes, bool unmask)
 {
-    State before, host, guest;
+    static State before, host, guest;
     Insn insn;
-    (void)length;
     if (insn_decode(bytes, INSN_MAX_BYTES, MODE_CS64, &insn) != DECODE_OK || !may_run(&insn))
         return;
-    if (insn.isa_set == ZYDIS_ISA_SET_GFNI || insn.isa_set == ZYDIS_ISA_SET_AVX_GFNI ||
-        insn.isa_set == ZYDIS_ISA_SET_VAES || insn.isa_set == ZYDIS_ISA_SET_VPCLMULQDQ ||
-        insn.isa_set == ZYDIS_ISA_SET_AVX_VNNI || insn.isa_set == ZYDIS_ISA_SET_XSAVEC)
-        return; /* the model does not show them, the host has them */
+    if (insn.disp_size == 4 && (insn.mem_base == INSN_REG_RIP || below(4))) { /* stay near */
+        int32_t displacement = (int32_t)below(256) - 128;
+        if (insn.mem_base == INSN_REG_RIP)
+            displacement += DATA_PAGE - CODE + below(PAGE);
+        memcpy(bytes + insn.disp_offset, &displacement, 4);
+        insn_decode(bytes, INSN_MAX_BYTES, MODE_CS64, &insn);
+    }
     randomise(&before, unmask);
-    unsigned offset = g_rand_int_range(rng, 0, 4) ? 0 : g_rand_int_range(rng, 0, 17);
     host = guest = before;
-    host_run(&host, &insn, host_data + offset);
-    guest_run(&guest, &insn, DATA + offset);
+    host_run(&host, &insn);
+    guest_run(&guest, &insn);
     compare(&insn, &before, &host, &guest);
 }
 
-/* Prefixes, opcode and all eight ModRM.reg values, with a register and with [RSI]. */
+/* Prefixes, opcode and all eight ModRM.reg values; registers, [RSI] and any memory operand. */
 static void try_opcode(const uint8_t *prefix, unsigned n, unsigned opcode, bool unmask)
 {
     uint8_t bytes[32];
-    for (unsigned form = 0; form < 12; form++) {
-        unsigned reg = form < 8 ? form : (unsigned)g_rand_int_range(rng, 0, 8);
-        unsigned rm = g_rand_int_range(rng, 0, 8);
+    for (unsigned form = 0; form < 16; form++) {
+        unsigned reg = form < 8 ? form : below(8), rm = below(8);
         memcpy(bytes, prefix, n);
         for (unsigned i = n; i < sizeof bytes; i++)
             bytes[i] = g_rand_int(rng);
         bytes[n] = opcode;
-        bytes[n + 1] = form & 1 ? 0xc0 | reg << 3 | rm : 0x06 | reg << 3;
-        try_form(bytes, sizeof bytes, unmask);
+        switch (form & 3) {
+        case 0: bytes[n + 1] = 0x06 | reg << 3; break;
+        case 1: bytes[n + 1] = 0xc0 | reg << 3 | rm; break;
+        default: bytes[n + 1] = below(3) << 6 | reg << 3 | rm; break;
+        }
+        try_form(bytes, unmask);
     }
 }
 
-static void run_map(unsigned map, bool vex, bool unmask)
+static void run_legacy(unsigned map, unsigned opcode, unsigned mandatory, bool w, bool unmask)
 {
-    static const uint8_t mandatory[] = {0, 0x66, 0xf3, 0xf2};
-    for (unsigned opcode = 0; opcode < 256; opcode++) {
-        for (unsigned pp = 0; pp < 4; pp++) {
-            for (unsigned w = 0; w < 2; w++) {
-                uint8_t prefix[8];
-                unsigned n = 0;
-                if (vex) {
-                    for (unsigned l = 0; l < 2; l++) {
-                        prefix[0] = 0xc4;
-                        /* R, X, B are inverted; vvvv is sometimes 1111b as many demand. */
-                        prefix[1] = (g_rand_int(rng) & 0x80) | 0x60 | map;
-                        unsigned vvvv = g_rand_boolean(rng) ? 15 : g_rand_int_range(rng, 0, 16);
-                        prefix[2] = w << 7 | vvvv << 3 | l << 2 | pp;
-                        try_opcode(prefix, 3, opcode, unmask);
-                    }
-                    continue;
-                }
-                if (mandatory[pp])
-                    prefix[n++] = mandatory[pp];
-                if (w || g_rand_int_range(rng, 0, 3) == 0)
-                    prefix[n++] = 0x40 | w << 3 | (g_rand_int(rng) & 4);
-                if (map)
-                    prefix[n++] = 0x0f;
-                if (map > 1)
-                    prefix[n++] = map == 2 ? 0x38 : 0x3a;
-                try_opcode(prefix, n, opcode, unmask);
-            }
-        }
+    uint8_t prefix[8];
+    unsigned n = 0;
+    if (!below(6))
+        prefix[n++] = below(2) ? 0xf0 : 0x67;
+    if (mandatory)
+        prefix[n++] = mandatory;
+    if (w || !below(3))
+        prefix[n++] = 0x40 | w << 3 | (below(3) ? 0 : g_rand_int(rng) & 7);
+    if (map)
+        prefix[n++] = 0x0f;
+    if (map > 1)
+        prefix[n++] = map == 2 ? 0x38 : 0x3a;
+    try_opcode(prefix, n, opcode, unmask);
+}
+
+/* R, X and B are inverted; vvvv is often 1111b as many demand. */
+static void run_vex(unsigned map, unsigned opcode, unsigned pp, bool w, bool unmask)
+{
+    for (unsigned l = 0; l < 2; l++) {
+        uint8_t prefix[3] = {0xc4};
+        unsigned vvvv = below(2) ? 15 : below(16);
+        prefix[1] = (g_rand_int(rng) & 0x80) | (below(3) ? 0x60 : g_rand_int(rng) & 0x60) | map;
+        prefix[2] = w << 7 | vvvv << 3 | l << 2 | pp;
+        try_opcode(prefix, 3, opcode, unmask);
     }
 }
 
@@ -465,57 +513,70 @@ static void finish(void)
         g_test_fail();
 }
 
+enum { VEX = 4, UNMASK = 8 };
+
 static void test_map(gconstpointer data)
 {
-    unsigned code = GPOINTER_TO_UINT(data);
-    for (unsigned round = 0; round < 3; round++)
-        run_map(code & 3, code & 4, code & 8);
+    static const uint8_t mandatory[] = {0, 0x66, 0xf3, 0xf2};
+    unsigned what = GPOINTER_TO_UINT(data), map = what & 3;
+    for (unsigned i = 0; i < 2 * 256 * 4 * 2; i++) {
+        unsigned opcode = (i >> 3) & 255, pp = (i >> 1) & 3, w = i & 1;
+        if (what & VEX)
+            run_vex(map, opcode, pp, w, what & UNMASK);
+        else
+            run_legacy(map, opcode, mandatory[pp], w, what & UNMASK);
+    }
     finish();
 }
 
 /* D8 to DF with every ModRM. */
 static void test_x87(gconstpointer data)
 {
-    for (unsigned round = 0; round < 8; round++) {
-        for (unsigned opcode = 0xd8; opcode <= 0xdf; opcode++) {
-            for (unsigned modrm = 0; modrm < 256; modrm++) {
-                uint8_t bytes[32] = {opcode, modrm};
-                if (modrm >= 0xc0 || (modrm & 0xc7) == 0x06)
-                    try_form(bytes, sizeof bytes, GPOINTER_TO_UINT(data));
-            }
-        }
+    for (unsigned i = 0; i < 4 * 8 * 256; i++) {
+        uint8_t bytes[32] = {0xd8 | ((i >> 8) & 7), i & 0xff};
+        if (bytes[1] >= 0xc0 || (bytes[1] & 0xc7) == 0x06)
+            try_form(bytes, GPOINTER_TO_UINT(data) & UNMASK);
     }
     finish();
 }
 
 int main(int argc, char **argv)
 {
+    static const struct {
+        const char *path;
+        unsigned what;
+    } maps[] = {
+        {"/cpu/interp-host/one-byte", 0},
+        {"/cpu/interp-host/0f", 1},
+        {"/cpu/interp-host/0f38", 2},
+        {"/cpu/interp-host/0f3a", 3},
+        {"/cpu/interp-host/vex-0f", VEX | 1},
+        {"/cpu/interp-host/vex-0f38", VEX | 2},
+        {"/cpu/interp-host/vex-0f3a", VEX | 3},
+        {"/cpu/interp-host/0f-unmasked", UNMASK | 1},
+        {"/cpu/interp-host/vex-0f-unmasked", UNMASK | VEX | 1},
+        {"/cpu/interp-host/vex-0f38-unmasked", UNMASK | VEX | 2},
+    };
     static const int signals[] = {SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGTRAP};
+    static uint8_t alternate[65536];
     g_test_init(&argc, &argv, NULL);
     const char *seed = g_getenv("APIARY_TEST_SEED");
     rng = g_rand_new_with_seed(seed ? (guint32)g_ascii_strtoull(seed, NULL, 0) : 20240611);
-    for (unsigned i = 0; i < G_N_ELEMENTS(signals); i++) {
-        struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_ONSTACK};
-        sigaction(signals[i], &action, NULL);
-    }
-    static uint8_t alternate[65536];
     stack_t stack = {.ss_sp = alternate, .ss_size = sizeof alternate};
     sigaltstack(&stack, NULL);
-    host_code =
-        mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    host_data = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (unsigned i = 0; i < G_N_ELEMENTS(signals); i++) {
+        struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_ONSTACK | SA_SIGINFO};
+        sigaction(signals[i], &action, NULL);
+    }
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+    void *code = mmap((void *)CODE_PAGE, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, flags, -1, 0);
+    void *data = mmap((void *)DATA_PAGE, PAGE, PROT_READ | PROT_WRITE, flags, -1, 0);
+    g_assert_true(code == (void *)CODE_PAGE && data == (void *)DATA_PAGE);
     guest_start();
 
-    g_test_add_data_func("/cpu/interp-host/one-byte", GUINT_TO_POINTER(0), test_map);
-    g_test_add_data_func("/cpu/interp-host/0f", GUINT_TO_POINTER(1), test_map);
-    g_test_add_data_func("/cpu/interp-host/0f38", GUINT_TO_POINTER(2), test_map);
-    g_test_add_data_func("/cpu/interp-host/0f3a", GUINT_TO_POINTER(3), test_map);
-    g_test_add_data_func("/cpu/interp-host/vex-0f", GUINT_TO_POINTER(4 + 1), test_map);
-    g_test_add_data_func("/cpu/interp-host/vex-0f38", GUINT_TO_POINTER(4 + 2), test_map);
-    g_test_add_data_func("/cpu/interp-host/vex-0f3a", GUINT_TO_POINTER(4 + 3), test_map);
-    g_test_add_data_func("/cpu/interp-host/0f-unmasked", GUINT_TO_POINTER(8 + 1), test_map);
-    g_test_add_data_func("/cpu/interp-host/vex-0f-unmasked", GUINT_TO_POINTER(8 + 4 + 1), test_map);
+    for (unsigned i = 0; i < G_N_ELEMENTS(maps); i++)
+        g_test_add_data_func(maps[i].path, GUINT_TO_POINTER(maps[i].what), test_map);
     g_test_add_data_func("/cpu/interp-host/x87", GUINT_TO_POINTER(0), test_x87);
-    g_test_add_data_func("/cpu/interp-host/x87-unmasked", GUINT_TO_POINTER(1), test_x87);
+    g_test_add_data_func("/cpu/interp-host/x87-unmasked", GUINT_TO_POINTER(UNMASK), test_x87);
     return g_test_run();
 }
