@@ -292,10 +292,18 @@ static JitCpu *state_of(Cpu *cpu)
 
     if (jc && jc->jit == jit)
         return jc;
-    jc = jit_cpu_new(jit, cpu);
-    cpu->jit[SLOT_STATE] = (uintptr_t)jc;
+    jc = NULL;
     g_mutex_lock(&jit->lock);
-    g_ptr_array_add(jit->cpus, jc);
+    for (guint i = 0; i < jit->cpus->len && !jc; i++) {
+        JitCpu *known = g_ptr_array_index(jit->cpus, i);
+        if (known->cpu == cpu)
+            jc = known; /* a reset cleared the slot */
+    }
+    if (!jc) {
+        jc = jit_cpu_new(jit, cpu);
+        g_ptr_array_add(jit->cpus, jc);
+    }
+    cpu->jit[SLOT_STATE] = (uintptr_t)jc;
     g_mutex_unlock(&jit->lock);
     return jc;
 }

@@ -5,6 +5,7 @@
  * live, then write the code.
  */
 
+#include "core/cpu/interp.h"
 #include "core/cpu/jit/translate.h"
 
 enum {
@@ -329,7 +330,8 @@ InsnKind t_classify(const Translator *t, const Insn *insn)
         (insn->mnemonic == ZYDIS_MNEMONIC_BT || insn->mnemonic == ZYDIS_MNEMONIC_BTS ||
          insn->mnemonic == ZYDIS_MNEMONIC_BTR || insn->mnemonic == ZYDIS_MNEMONIC_BTC))
         return KIND_BIT_TEST;
-    return is_copyable(t, insn) ? KIND_COPY : KIND_INTERPRET;
+    return is_copyable(t, insn) && interp_insn_exists(t->jc->cpu, insn) ? KIND_COPY
+                                                                       : KIND_INTERPRET;
 }
 
 static bool ends_block(InsnKind kind)
