@@ -153,23 +153,29 @@ struct {
 #define GPR(n)        "shared+832+8*" #n "(%rip)"
 #define LOAD(n, reg)  "mov " GPR(n) ", %" #reg "\n"
 #define STORE(n, reg) "mov %" #reg ", " GPR(n) "\n"
-#define EACH(do)                                                                                   \
-    do                                                                                             \
-    (0, rax) do(1, rcx) do(2, rdx) do(3, rbx) do(5, rbp) do(6, rsi) do(7, rdi) do(8, r8) do(       \
-        9, r9) do(10, r10) do(11, r11) do(12, r12) do(13, r13) do(14, r14) do(15, r15) do(4, rsp)
+/* clang-format off */
 __asm__(".pushsection .text\n"
         "run_on_host:\n"
         "push %rbx\npush %rbp\npush %r12\npush %r13\npush %r14\npush %r15\n"
         "mov %rsp, shared+968(%rip)\n"
         "mov $7, %eax\nxor %edx, %edx\nxrstor64 shared(%rip)\n"
-        "push shared+960(%rip)\npopfq\n" EACH(
-            LOAD) "jmp *shared+976(%rip)\n"
-                  "back_on_host:\n" EACH(
-                      STORE) "mov shared+968(%rip), %rsp\n"
-                             "pushfq\npop shared+960(%rip)\ncld\n"
-                             "mov $7, %eax\nxor %edx, %edx\nxsave64 shared(%rip)\n"
-                             "pop %r15\npop %r14\npop %r13\npop %r12\npop %rbp\npop %rbx\nret\n"
-                             ".popsection\n");
+        "push shared+960(%rip)\npopfq\n"
+        LOAD(0, rax) LOAD(1, rcx) LOAD(2, rdx) LOAD(3, rbx)
+        LOAD(5, rbp) LOAD(6, rsi) LOAD(7, rdi) LOAD(8, r8)
+        LOAD(9, r9) LOAD(10, r10) LOAD(11, r11) LOAD(12, r12)
+        LOAD(13, r13) LOAD(14, r14) LOAD(15, r15) LOAD(4, rsp)
+        "jmp *shared+976(%rip)\n"
+        "back_on_host:\n"
+        STORE(0, rax) STORE(1, rcx) STORE(2, rdx) STORE(3, rbx)
+        STORE(5, rbp) STORE(6, rsi) STORE(7, rdi) STORE(8, r8)
+        STORE(9, r9) STORE(10, r10) STORE(11, r11) STORE(12, r12)
+        STORE(13, r13) STORE(14, r14) STORE(15, r15) STORE(4, rsp)
+        "mov shared+968(%rip), %rsp\n"
+        "pushfq\npop shared+960(%rip)\ncld\n"
+        "mov $7, %eax\nxor %edx, %edx\nxsave64 shared(%rip)\n"
+        "pop %r15\npop %r14\npop %r13\npop %r12\npop %rbp\npop %rbx\nret\n"
+        ".popsection\n");
+/* clang-format on */
 void run_on_host(void);
 void back_on_host(void);
 
