@@ -2,6 +2,9 @@
 
 #include "app/img.h"
 #include "app/run.h"
+#ifdef HAVE_UI
+#include "ui/ui.h"
+#endif
 
 #include <glib.h>
 #include <locale.h>
@@ -37,5 +40,9 @@ int main(int argc, char **argv)
         puts("Apiary " APIARY_VERSION);
         return 0;
     }
+#ifdef HAVE_UI
+    if (argc < 2 || *argv[1] == '-' || g_file_test(argv[1], G_FILE_TEST_EXISTS))
+        return ui_main(argc, argv);
+#endif
     return print_usage(argc > 1 && g_str_equal(argv[1], "--help") ? stdout : stderr);
 }

@@ -6,6 +6,9 @@
 #include "core/cpu/cpuid.h"
 #include "core/machine/machine.h"
 #include "core/remote/qmp.h"
+#ifdef HAVE_UI
+#include "ui/ui.h"
+#endif
 
 #include <glib-unix.h>
 #include <glib/gi18n.h>
@@ -141,6 +144,45 @@ static int run_headless(const MachineConfig *config)
     return run.status;
 }
 
+#ifdef HAVE_UI
+static bool prepare_window(void *opaque, Machine *machine)
+{
+    Run *run = opaque;
+    g_autoptr(GError) error = NULL;
+
+    run->machine = machine;
+    if (write_pidfile(machine_config(machine)->pidfile, &error) &&
+        start_servers(run, machine_config(machine), &error))
+        return true;
+    fprintf(stderr, "apiary: %s\n", error->message);
+    return false;
+}
+
+/* False without a display server: the machine runs in the terminal then. */
+static bool wants_window(const MachineConfig *config)
+{
+    return g_str_equal(config->display, "gtk") &&
+           (g_getenv("DISPLAY") || g_getenv("WAYLAND_DISPLAY"));
+}
+
+static void finish_window(void *opaque)
+{
+    Run *run = opaque;
+
+    g_ptr_array_unref(run->servers);
+}
+
+static int run_in_window(const MachineConfig *config)
+{
+    Run run = {.servers = g_ptr_array_new_with_free_func((GDestroyNotify)qmp_server_free)};
+    int status = ui_run_config(config, prepare_window, finish_window, &run);
+
+    if (config->pidfile)
+        unlink(config->pidfile);
+    return status;
+}
+#endif
+
 int run_main(int argc, char **argv)
 {
     g_autoptr(MachineConfig) config = config_new();
@@ -153,5 +195,9 @@ int run_main(int argc, char **argv)
         fprintf(stderr, "apiary: %s\n", error->message);
         return 1;
     }
+#ifdef HAVE_UI
+    if (wants_window(config))
+        return run_in_window(config);
+#endif
     return run_headless(config);
 }

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include "ui/activity-page.h"
+
+#include "ui/graph.h"
+
+#include <glib/gi18n.h>
+#include <stddef.h>
+
+/* A graph shows one or two numbers of the samples, and the newest of them in words. */
+typedef struct {
+    const char *title;
+    ApiaryGraphUnit unit;
+    size_t first, second; /* offsets of doubles in ApiaryVmSample; SECOND 0: none */
+} Panel;
+
+#define FIELD(name) offsetof(ApiaryVmSample, name)
+
+static const Panel panels[] = {
+    {N_("CPU"), APIARY_GRAPH_PERCENT, FIELD(cpu), 0},
+    {N_("Guest instructions (millions a second)"), APIARY_GRAPH_NUMBER, FIELD(mips), 0},
+    {N_("Disk: read and written"), APIARY_GRAPH_BYTES, FIELD(disk_read), FIELD(disk_write)},
+    {N_("CD: read"), APIARY_GRAPH_BYTES, FIELD(cd_read), 0},
+    {N_("Network: received and sent"), APIARY_GRAPH_BYTES, FIELD(net_rx), FIELD(net_tx)},
+};
+
+struct _ApiaryActivityPage {
+    GtkScrolledWindow parent;
+    ApiaryVm *vm;
+    GtkWidget *graphs[G_N_ELEMENTS(panels)];
+    GtkWidget *values[G_N_ELEMENTS(panels)];
+    GtkWidget *engine;
+};
+
+G_DEFINE_FINAL_TYPE(ApiaryActivityPage, apiary_activity_page, GTK_TYPE_SCROLLED_WINDOW)
+
+static double field(const ApiaryVmSample *sample, size_t offset)
+{
+    return *(const double *)((const char *)sample + offset);
+}
+
+static char *words(ApiaryGraphUnit unit, double value)
+{
+    if (unit == APIARY_GRAPH_PERCENT)
+        return g_strdup_printf("%.0f %%", value * 100);
+    if (unit == APIARY_GRAPH_NUMBER)
+        return g_strdup_printf("%.0f", value);
+    g_autofree char *size = g_format_size((guint64)value);
+    return g_strdup_printf(_("%s/s"), size);
+}
+
+static void update(ApiaryActivityPage *page)
+{
+    unsigned n;
+    const ApiaryVmSample *samples = apiary_vm_get_samples(page->vm, &n);
+    double first[APIARY_VM_HISTORY], second[APIARY_VM_HISTORY];
+
+    if (!n || !gtk_widget_get_mapped(GTK_WIDGET(page)))
+        return;
+    for (size_t p = 0; p < G_N_ELEMENTS(panels); p++) {
+        const Panel *panel = &panels[p];
+        for (unsigned i = 0; i < n; i++) {
+            first[i] = field(&samples[i], panel->first);
+            second[i] = panel->second ? field(&samples[i], panel->second) : 0;
+        }
+        apiary_graph_set_values(APIARY_GRAPH(page->graphs[p]), first, panel->second ? second : NULL,
+                                n, APIARY_VM_HISTORY);
+        g_autofree char *text = words(panel->unit, first[n - 1]);
+        if (panel->second) {
+            g_autofree char *other = words(panel->unit, second[n - 1]);
+            g_autofree char *one = g_steal_pointer(&text);
+            text = g_strdup_printf("%s, %s", one, other);
+        }
+        gtk_label_set_text(GTK_LABEL(page->values[p]), text);
+    }
+    const MachineStatistics *now = &samples[n - 1].now;
+    g_autofree char *cache = g_format_size(now->code_cache_bytes);
+    g_autofree char *engine =
+        g_strdup_printf(_("Translated code: %s in %llu blocks. Exits: %llu/s. Interrupts: %llu/s."),
+                        cache, (unsigned long long)now->code_blocks, (unsigned long long)now->exits,
+                        (unsigned long long)now->interrupts);
+    gtk_label_set_text(GTK_LABEL(page->engine), engine);
+}
+
+void apiary_activity_page_set_vm(ApiaryActivityPage *page, ApiaryVm *vm)
+{
+    page->vm = vm; /* the window's */
+    g_signal_connect_object(vm, "statistics", G_CALLBACK(update), page, G_CONNECT_SWAPPED);
+}
+
+static void apiary_activity_page_map(GtkWidget *widget)
+{
+    GTK_WIDGET_CLASS(apiary_activity_page_parent_class)->map(widget);
+    update(APIARY_ACTIVITY_PAGE(widget));
+}
+
+static void apiary_activity_page_init(ApiaryActivityPage *page)
+{
+    GtkWidget *box = gtk_box_new(GTK_ORIENTATION_VERTICAL, 18);
+
+    g_object_set(box, "margin", 18, NULL);
+    for (size_t p = 0; p < G_N_ELEMENTS(panels); p++) {
+        GtkWidget *panel = gtk_box_new(GTK_ORIENTATION_VERTICAL, 6);
+        GtkWidget *line = gtk_box_new(GTK_ORIENTATION_HORIZONTAL, 12);
+        GtkWidget *title = gtk_label_new(_(panels[p].title));
+        page->values[p] = gtk_label_new("");
+        page->graphs[p] = apiary_graph_new();
+        gtk_style_context_add_class(gtk_widget_get_style_context(page->values[p]), "dim-label");
+        apiary_graph_set_unit(APIARY_GRAPH(page->graphs[p]), panels[p].unit);
+        apiary_graph_set_detailed(APIARY_GRAPH(page->graphs[p]), TRUE);
+        gtk_widget_set_size_request(page->graphs[p], -1, 84);
+        gtk_box_pack_start(GTK_BOX(line), title, FALSE, FALSE, 0);
+        gtk_box_pack_end(GTK_BOX(line), page->values[p], FALSE, FALSE, 0);
+        gtk_container_add(GTK_CONTAINER(panel), line);
+        gtk_container_add(GTK_CONTAINER(panel), page->graphs[p]);
+        gtk_container_add(GTK_CONTAINER(box), panel);
+    }
+    page->engine = gtk_label_new("");
+    gtk_label_set_xalign(GTK_LABEL(page->engine), 0);
+    gtk_label_set_line_wrap(GTK_LABEL(page->engine), TRUE);
+    gtk_style_context_add_class(gtk_widget_get_style_context(page->engine), "dim-label");
+    gtk_container_add(GTK_CONTAINER(box), page->engine);
+    gtk_container_add(GTK_CONTAINER(page), box);
+    gtk_widget_show_all(box);
+}
+
+static void apiary_activity_page_class_init(ApiaryActivityPageClass *klass)
+{
+    GTK_WIDGET_CLASS(klass)->map = apiary_activity_page_map;
+}

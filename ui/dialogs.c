@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include "ui/dialogs.h"
+
+#include <glib/gi18n.h>
+
+gboolean apiary_dialog_confirm(GtkWindow *parent, const char *text, const char *secondary,
+                               const char *accept)
+{
+    GtkWidget *dialog = gtk_message_dialog_new(parent, GTK_DIALOG_MODAL, GTK_MESSAGE_QUESTION,
+                                               GTK_BUTTONS_NONE, "%s", text);
+
+    gtk_message_dialog_format_secondary_text(GTK_MESSAGE_DIALOG(dialog), "%s", secondary);
+    gtk_dialog_add_button(GTK_DIALOG(dialog), _("_Cancel"), GTK_RESPONSE_CANCEL);
+    GtkWidget *button = gtk_dialog_add_button(GTK_DIALOG(dialog), accept, GTK_RESPONSE_ACCEPT);
+    gtk_style_context_add_class(gtk_widget_get_style_context(button), "destructive-action");
+    gtk_dialog_set_default_response(GTK_DIALOG(dialog), GTK_RESPONSE_CANCEL);
+    int response = gtk_dialog_run(GTK_DIALOG(dialog));
+    gtk_widget_destroy(dialog);
+    return response == GTK_RESPONSE_ACCEPT;
+}
+
+char *apiary_dialog_open_file(GtkWindow *parent, const char *title, const char *filter_name,
+                              const char *const *patterns)
+{
+    g_autoptr(GtkFileChooserNative) chooser = gtk_file_chooser_native_new(
+        title, parent, GTK_FILE_CHOOSER_ACTION_OPEN, _("_Open"), _("_Cancel"));
+    GtkFileFilter *filter = gtk_file_filter_new(), *all = gtk_file_filter_new();
+
+    gtk_file_filter_set_name(filter, filter_name);
+    for (; *patterns; patterns++)
+        gtk_file_filter_add_pattern(filter, *patterns);
+    gtk_file_filter_set_name(all, _("All files"));
+    gtk_file_filter_add_pattern(all, "*");
+    gtk_file_chooser_add_filter(GTK_FILE_CHOOSER(chooser), filter);
+    gtk_file_chooser_add_filter(GTK_FILE_CHOOSER(chooser), all);
+    if (gtk_native_dialog_run(GTK_NATIVE_DIALOG(chooser)) != GTK_RESPONSE_ACCEPT)
+        return NULL;
+    return gtk_file_chooser_get_filename(GTK_FILE_CHOOSER(chooser));
+}
+
+typedef struct {
+    GtkDialog *dialog;
+    GtkLabel *problem;
+    ApiaryDialogCheck check;
+    void *opaque;
+} Question;
+
+static void on_text_changed(GtkEditable *entry, gpointer data)
+{
+    Question *question = data;
+    g_autoptr(GError) error = NULL;
+    bool good = question->check(question->opaque, gtk_entry_get_text(GTK_ENTRY(entry)), &error);
+
+    gtk_label_set_text(question->problem, good ? "" : error->message);
+    gtk_dialog_set_response_sensitive(question->dialog, GTK_RESPONSE_ACCEPT, good);
+}
+
+char *apiary_dialog_ask_text(GtkWindow *parent, const char *title, const char *text,
+                             const char *initial, const char *accept, ApiaryDialogCheck check,
+                             void *opaque)
+{
+    GtkWidget *dialog = gtk_dialog_new_with_buttons(
+        title, parent, GTK_DIALOG_MODAL | GTK_DIALOG_USE_HEADER_BAR, _("_Cancel"),
+        GTK_RESPONSE_CANCEL, accept, GTK_RESPONSE_ACCEPT, NULL);
+    GtkWidget *box = gtk_dialog_get_content_area(GTK_DIALOG(dialog));
+    GtkWidget *label = gtk_label_new_with_mnemonic(text), *entry = gtk_entry_new();
+    GtkWidget *problem = gtk_label_new("");
+    Question question = {GTK_DIALOG(dialog), GTK_LABEL(problem), check, opaque};
+    char *answer = NULL;
+
+    g_object_set(box, "margin", 18, "spacing", 6, NULL);
+    gtk_label_set_mnemonic_widget(GTK_LABEL(label), entry);
+    gtk_label_set_xalign(GTK_LABEL(label), 0);
+    gtk_label_set_xalign(GTK_LABEL(problem), 0);
+    gtk_label_set_line_wrap(GTK_LABEL(problem), TRUE);
+    gtk_label_set_max_width_chars(GTK_LABEL(problem), 40);
+    gtk_style_context_add_class(gtk_widget_get_style_context(problem), "apiary-problem");
+    gtk_entry_set_text(GTK_ENTRY(entry), initial);
+    gtk_entry_set_activates_default(GTK_ENTRY(entry), TRUE);
+    gtk_entry_set_width_chars(GTK_ENTRY(entry), 36);
+    gtk_container_add(GTK_CONTAINER(box), label);
+    gtk_container_add(GTK_CONTAINER(box), entry);
+    gtk_container_add(GTK_CONTAINER(box), problem);
+    gtk_dialog_set_default_response(GTK_DIALOG(dialog), GTK_RESPONSE_ACCEPT);
+    g_signal_connect(entry, "changed", G_CALLBACK(on_text_changed), &question);
+    on_text_changed(GTK_EDITABLE(entry), &question);
+    gtk_widget_show_all(dialog);
+    if (gtk_dialog_run(GTK_DIALOG(dialog)) == GTK_RESPONSE_ACCEPT)
+        answer = g_strdup(gtk_entry_get_text(GTK_ENTRY(entry)));
+    gtk_widget_destroy(dialog);
+    return answer;
+}

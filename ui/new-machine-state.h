@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/* All that a person says while a machine is being made, and what is wrong with it. No GTK: the
+ * pages only draw it. */
+
+#include "core/library/library.h"
+#include "core/library/medium.h"
+
+typedef enum { NEW_MACHINE_ISO, NEW_MACHINE_DISK, NEW_MACHINE_EMPTY } NewMachineSource;
+typedef enum {
+    NEW_MACHINE_PAGE_SOURCE,
+    NEW_MACHINE_PAGE_MEDIUM,
+    NEW_MACHINE_PAGE_HARDWARE,
+    NEW_MACHINE_PAGE_STORAGE,
+    NEW_MACHINE_PAGE_SUMMARY,
+    NEW_MACHINE_N_PAGES,
+} NewMachinePage;
+
+typedef struct {
+    Library *library; /* not owned */
+    NewMachineSource source;
+    char *medium;     /* the ISO or the existing disk; NULL: not chosen yet */
+    MediumInfo *info; /* what it is, when known */
+    char *medium_error;
+    uint64_t ram_mb;
+    unsigned cpus;
+    bool wants_disk;
+    uint64_t disk_gb;
+    char *disk_format; /* "qcow2" or "raw" */
+    char *name;
+    bool name_is_typed; /* no longer follows the medium */
+    uint64_t host_ram_mb;
+    unsigned host_cpus;
+} NewMachineState;
+
+void new_machine_state_init(NewMachineState *state, Library *library);
+void new_machine_state_clear(NewMachineState *state);
+/* Takes INFO; ERROR instead of it when the file cannot be used. Sets what suits the system. */
+void new_machine_state_set_medium(NewMachineState *state, const char *path, MediumInfo *info,
+                                  const char *error);
+void new_machine_state_set_name(NewMachineState *state, const char *name);
+/* What is to be said on PAGE, or NULL. *BLOCKS: there is no way forward with it. */
+char *new_machine_state_problem(const NewMachineState *state, NewMachinePage page, bool *blocks);
+NewMachinePage new_machine_state_next(const NewMachineState *state, NewMachinePage page);
+NewMachinePage new_machine_state_previous(const NewMachineState *state, NewMachinePage page);
+char *new_machine_state_summary(const NewMachineState *state);
+/* Makes folder, disk and machine file. Blocks. */
+MachineConfig *new_machine_state_create(const NewMachineState *state, GError **error);
