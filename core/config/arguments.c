@@ -424,6 +424,8 @@ static bool add_device(MachineConfig *config, const char *value, GError **error)
     g_autofree char *driver = comma ? g_strndup(value, comma - value) : g_strdup(value);
     const DeviceClass *device_class = device_class_find(driver);
 
+    if (g_str_equal(driver, "usb-tablet")) /* part of the board, on its USB controller */
+        return config->usb_tablet = true;
     if (!device_class) {
         g_autoptr(GString) known = g_string_new(NULL);
         for (const DeviceClass *const *c = device_classes; *c; c++)

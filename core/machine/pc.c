@@ -26,6 +26,7 @@
 #include "core/devices/i8042.h"
 #include "core/devices/ide.h"
 #include "core/devices/serial.h"
+#include "core/devices/uhci.h"
 #include "core/devices/vga.h"
 #include "core/machine/display.h"
 #include "core/machine/input.h"
@@ -34,7 +35,8 @@
 #include <string.h>
 #include <x86intrin.h>
 
-#define PIIX_IDE_DEVFN (PIIX3_SLOT << 3 | 1)
+#define PIIX_IDE_DEVFN  (PIIX3_SLOT << 3 | 1)
+#define PIIX_UHCI_DEVFN (PIIX3_SLOT << 3 | 2)
 
 static const struct {
     uint16_t port;
@@ -518,6 +520,11 @@ static bool make_devices(Pc *pc, GError **error)
     ide_set_events(pc->ide, &ide_events, pc);
     if (!attach_drives(pc, error) || !make_serials(pc, error))
         return false;
+    pc->uhci = uhci_new(board, PIIX_UHCI_DEVFN, error);
+    if (!pc->uhci)
+        return false;
+    if (pc->config->usb_tablet)
+        uhci_plug(pc->uhci, 0, usb_tablet_new(board));
     if (!g_str_equal(pc->config->vga, "none")) {
         pc->vga = vga_new(board, (uint64_t)pc->config->vga_memory_mb << 20, error);
         if (!pc->vga)
@@ -682,6 +689,7 @@ void pc_free(Pc *pc)
         chardev_close(pc->chardevs->pdata[i]);
     g_ptr_array_unref(pc->chardevs);
     fdc_free(pc->fdc);
+    uhci_free(pc->uhci);
     piix_ide_free(pc->ide);
     i8042_free(pc->keyboard_controller);
     isa_dma_free(board->dma);
@@ -751,6 +759,7 @@ void pc_reset(Pc *pc)
     i8042_reset(pc->keyboard_controller);
     fdc_reset(pc->fdc);
     piix_ide_reset(pc->ide);
+    uhci_reset(pc->uhci);
     for (int i = 0; i < PC_SERIALS; i++)
         if (pc->serials[i])
             serial_reset(pc->serials[i]);

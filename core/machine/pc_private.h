@@ -20,6 +20,7 @@ typedef struct SystemPorts SystemPorts;
 typedef struct I8042 I8042;
 typedef struct PiixIde PiixIde;
 typedef struct Fdc Fdc;
+typedef struct Uhci Uhci;
 typedef struct Vga Vga;
 typedef struct Serial Serial;
 typedef struct Debugcon Debugcon;
@@ -47,6 +48,7 @@ struct Pc {
     I8042 *keyboard_controller;
     PiixIde *ide;
     Fdc *fdc;
+    Uhci *uhci;
     Vga *vga;
     Serial *serials[PC_SERIALS];
     Debugcon *debugcon;
