@@ -342,7 +342,9 @@ static void apiary_application_startup(GApplication *base)
 
 static void apiary_application_activate(GApplication *base)
 {
-    open_manager(APIARY_APPLICATION(base));
+    /* `apiary run` shows its one machine, which is no part of the library. */
+    if (!(g_application_get_flags(base) & G_APPLICATION_NON_UNIQUE))
+        open_manager(APIARY_APPLICATION(base));
 }
 
 static void apiary_application_shutdown(GApplication *base)
