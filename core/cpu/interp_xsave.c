@@ -127,7 +127,9 @@ static void insn_fxsave(Cpu *cpu, const Insn *insn)
     uint8_t area[AREA_HEADER];
     unsigned length = AREA_XMM + xmm_bytes(cpu);
     check_fx(cpu);
-    uint64_t linear = area_linear(cpu, insn, AREA_HEADER, 16, true);
+    /* Here, unlike elsewhere, the address counts before its alignment. */
+    uint64_t linear = insn_linear(cpu, insn, AREA_HEADER, true);
+    insn_require_alignment(cpu, insn, 16);
     put_x87(cpu, area, is_wide(cpu, insn));
     memcpy(area + AREA_MXCSR, cpu->vectors.legacy + AREA_MXCSR, 8);
     memcpy(area + AREA_XMM, cpu->vectors.legacy + AREA_XMM, xmm_bytes(cpu));

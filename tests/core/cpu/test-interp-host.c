@@ -241,6 +241,8 @@ static void put64(uint64_t address, uint64_t value)
     memcpy(ram->host + address, &value, 8);
 }
 
+static uint8_t host_mxcsr_mask[4];
+
 /* 64-bit code, flat; every exception to its own HLT. */
 static void guest_start(void)
 {
@@ -303,6 +305,9 @@ static void guest_run(State *state, const Insn *insn)
     memcpy(cpu->vectors.legacy, state->vectors.legacy, 28);
     memcpy(cpu->vectors.legacy + 32, state->vectors.legacy + 32, 128 + 256);
     memcpy(cpu->vectors.ymm_high, state->vectors.ymm_high, 256);
+    memcpy(cpu->vectors.legacy + 28, host_mxcsr_mask, 4);
+    cpu->x87_fip = cpu->x87_fdp = 0;
+    cpu->x87_fop = cpu->x87_fcs = cpu->x87_fds = 0;
     cpu->rip = CODE;
     cpu->rflags = state->rflags;
     cpu->halt_state = CPU_RUNNING;
@@ -360,12 +365,20 @@ static bool same(const State *h, const State *g)
            !memcmp(h->data, g->data, PAGE);
 }
 
-/* In which order its pieces are read, and so which faults first, is the model's affair. */
-static bool is_area_load(const Insn *insn)
+/* In which order its pieces are accessed, and so which faults first, is the model's affair. */
+static bool is_area(const Insn *insn)
 {
     switch (insn->mnemonic) {
     case ZYDIS_MNEMONIC_FLDENV:
+    case ZYDIS_MNEMONIC_FNSAVE:
+    case ZYDIS_MNEMONIC_FNSTENV:
     case ZYDIS_MNEMONIC_FRSTOR:
+    case ZYDIS_MNEMONIC_FXSAVE:
+    case ZYDIS_MNEMONIC_FXSAVE64:
+    case ZYDIS_MNEMONIC_XSAVE:
+    case ZYDIS_MNEMONIC_XSAVE64:
+    case ZYDIS_MNEMONIC_XSAVEOPT:
+    case ZYDIS_MNEMONIC_XSAVEOPT64:
     case ZYDIS_MNEMONIC_FXRSTOR:
     case ZYDIS_MNEMONIC_FXRSTOR64:
     case ZYDIS_MNEMONIC_XRSTOR:
@@ -376,10 +389,13 @@ static bool is_area_load(const Insn *insn)
 
 static void compare(const Insn *insn, const State *before, State *h, State *g)
 {
-    if (is_area_load(insn)) {
+    if (is_area(insn)) {
         h->address &= ~(uint64_t)(PAGE - 1);
         g->address &= ~(uint64_t)(PAGE - 1);
     }
+    /* Whether an interrupted REPE CMPS or SCAS shows its last comparison, too. */
+    if (h->vector >= 0 && insn->rep && (insn->opcode & 0xf6) == 0xa6)
+        h->rflags = g->rflags;
     h->rflags &= RFLAGS_ARITH | RFLAGS_DF;
     g->rflags &= RFLAGS_ARITH | RFLAGS_DF;
     n_compared++;
@@ -428,16 +444,8 @@ static bool may_run(const Insn *insn)
     switch (insn->mnemonic) {
     case ZYDIS_MNEMONIC_RDRAND:
     case ZYDIS_MNEMONIC_RDSEED:
-    case ZYDIS_MNEMONIC_FXSAVE: /* pointers of the last x87 instruction: the guest's own */
-    case ZYDIS_MNEMONIC_FXSAVE64:
-    case ZYDIS_MNEMONIC_XSAVE:
-    case ZYDIS_MNEMONIC_XSAVE64:
-    case ZYDIS_MNEMONIC_XSAVEOPT:
-    case ZYDIS_MNEMONIC_XSAVEOPT64:
     case ZYDIS_MNEMONIC_XSAVEC:
-    case ZYDIS_MNEMONIC_XSAVEC64:
-    case ZYDIS_MNEMONIC_FNSTENV:
-    case ZYDIS_MNEMONIC_FNSAVE: return false;
+    case ZYDIS_MNEMONIC_XSAVEC64: return false;
     default: return true;
     }
 }
@@ -456,6 +464,8 @@ static void try_form(uint8_t *bytes, bool unmask)
         insn_decode(bytes, INSN_MAX_BYTES, MODE_CS64, &insn);
     }
     randomise(&before, unmask);
+    if (insn.isa_set == ZYDIS_ISA_SET_XSAVE || insn.isa_set == ZYDIS_ISA_SET_XSAVEOPT)
+        before.gpr[RAX] &= 7; /* the components that both have */
     host = guest = before;
     host_run(&host, &insn);
     guest_run(&guest, &insn);
@@ -578,6 +588,9 @@ int main(int argc, char **argv)
     void *code = mmap((void *)CODE_PAGE, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, flags, -1, 0);
     void *data = mmap((void *)DATA_PAGE, PAGE, PROT_READ | PROT_WRITE, flags, -1, 0);
     g_assert_true(code == (void *)CODE_PAGE && data == (void *)DATA_PAGE);
+    CpuVectors saved;
+    __asm__ volatile("fxsave64 %0" : "=m"(saved));
+    memcpy(host_mxcsr_mask, saved.legacy + 28, 4);
     guest_start();
 
     for (unsigned i = 0; i < G_N_ELEMENTS(maps); i++)
