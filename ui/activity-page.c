@@ -98,6 +98,7 @@ static void apiary_activity_page_init(ApiaryActivityPage *page)
 {
     GtkWidget *box = gtk_box_new(GTK_ORIENTATION_VERTICAL, 18);
 
+    gtk_widget_set_can_focus(GTK_WIDGET(page), FALSE);
     g_object_set(box, "margin", 18, NULL);
     for (size_t p = 0; p < G_N_ELEMENTS(panels); p++) {
         GtkWidget *panel = gtk_box_new(GTK_ORIENTATION_VERTICAL, 6);

@@ -59,6 +59,7 @@ static void apiary_serial_page_init(ApiarySerialPage *page)
     gtk_widget_show(page->terminal);
     atk_object_set_name(gtk_widget_get_accessible(page->terminal), _("Serial console"));
     g_signal_connect(page->terminal, "commit", G_CALLBACK(on_commit), page);
+    gtk_widget_set_can_focus(scroller, FALSE);
     gtk_container_add(GTK_CONTAINER(scroller), page->terminal);
     gtk_widget_show(scroller);
     gtk_box_pack_start(GTK_BOX(page), scroller, TRUE, TRUE, 0);

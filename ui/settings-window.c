@@ -390,6 +390,34 @@ static void apiary_settings_window_finalize(GObject *object)
     G_OBJECT_CLASS(apiary_settings_window_parent_class)->finalize(object);
 }
 
+static void find_label(GtkWidget *widget, gpointer data)
+{
+    GtkWidget **label = data;
+
+    if (GTK_IS_LABEL(widget))
+        *label = widget;
+    else if (GTK_IS_CONTAINER(widget))
+        gtk_container_forall(GTK_CONTAINER(widget), find_label, label);
+}
+
+/* GTK's sidebar gives its rows no names for assistive programs; the words are in the labels within.
+ */
+static void name_sidebar(GtkWidget *widget, gpointer data)
+{
+    GtkWidget *label = NULL;
+
+    if (GTK_IS_SCROLLED_WINDOW(widget))
+        gtk_widget_set_can_focus(widget, FALSE);
+    if (GTK_IS_LIST_BOX_ROW(widget)) {
+        find_label(widget, &label);
+        if (label)
+            atk_object_set_name(gtk_widget_get_accessible(widget),
+                                gtk_label_get_text(GTK_LABEL(label)));
+    } else if (GTK_IS_CONTAINER(widget)) {
+        gtk_container_forall(GTK_CONTAINER(widget), name_sidebar, NULL);
+    }
+}
+
 static void apiary_settings_window_init(ApiarySettingsWindow *window)
 {
     GtkWidget *box = gtk_box_new(GTK_ORIENTATION_HORIZONTAL, 0);
@@ -402,6 +430,7 @@ static void apiary_settings_window_init(ApiarySettingsWindow *window)
     gtk_box_pack_start(GTK_BOX(box), sidebar, FALSE, FALSE, 0);
     gtk_box_pack_start(GTK_BOX(box), window->stack, TRUE, TRUE, 0);
     gtk_container_add(GTK_CONTAINER(window), box);
+    name_sidebar(sidebar, NULL);
     gtk_widget_show_all(box);
 }
 

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From an empty library to a booted demo machine, by accessible names; on the way every focusable
+widget of every window must have a name."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pyatspi
+
+FOCUSABLE_ROLES_WITHOUT_NAME = {pyatspi.ROLE_SCROLL_BAR, pyatspi.ROLE_SEPARATOR}
+nameless = set()
+
+
+def walk(node):
+    try:
+        count = node.childCount
+    except Exception:
+        return
+    yield node
+    for i in range(count):
+        child = node.getChildAtIndex(i)
+        if child is not None:
+            yield from walk(child)
+
+
+def application():
+    desktop = pyatspi.Registry.getDesktop(0)
+    for i in range(desktop.childCount):
+        child = desktop.getChildAtIndex(i)
+        if child is not None and "piary" in (child.name or ""):
+            return child
+    return None
+
+
+def wait_for(what, seconds, probe):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            found = probe()
+        except Exception:
+            found = None
+        if found:
+            return found
+        time.sleep(0.3)
+    app = application()
+    for node in walk(app) if app else []:
+        print("#", node.getRoleName(), repr(node.name))
+    sys.exit(f"Waited in vain for {what}.")
+
+
+def find(name, role=None, window=None):
+    def probe():
+        app = application()
+        for node in walk(app) if app else []:
+            if node.name == name and (role is None or node.getRole() == role):
+                if node.getState().contains(pyatspi.STATE_SHOWING):
+                    return node
+        return None
+
+    return wait_for(f"“{name}”", 30, probe)
+
+
+def click(name, role=None):
+    find(name, role).queryAction().doAction(0)
+
+
+def label_of(node):
+    if node.name:
+        return node.name
+    for relation in node.getRelationSet():
+        if relation.getRelationType() == pyatspi.RELATION_LABELLED_BY:
+            return relation.getTarget(0).name
+    return ""
+
+
+def check_names(where):
+    for node in walk(application()):
+        state = node.getState()
+        if not state.contains(pyatspi.STATE_FOCUSABLE) or not state.contains(pyatspi.STATE_SHOWING):
+            continue
+        if node.getRole() in FOCUSABLE_ROLES_WITHOUT_NAME or label_of(node):
+            continue
+        nameless.add(f"{where}: {node.getRoleName()}")
+
+
+def serial_text():
+    terminal = find("Serial console")
+    text = terminal.queryText()
+    return text.getText(0, text.characterCount)
+
+
+def main():
+    program = subprocess.Popen([os.environ["APIARY"]])
+    try:
+        find("No machines yet")
+        check_names("empty manager")
+
+        click("New machine from an ISO")
+        find("Forward", pyatspi.ROLE_PUSH_BUTTON)
+        check_names("new machine, source")
+        click("Nothing yet: an empty disk")
+        for page in ("hardware", "storage", "summary"):
+            click("Forward", pyatspi.ROLE_PUSH_BUTTON)
+            time.sleep(0.7)
+            check_names(f"new machine, {page}")
+        find("Create and Start", pyatspi.ROLE_PUSH_BUTTON)
+        click("Cancel", pyatspi.ROLE_PUSH_BUTTON)
+
+        click("Try the demo machine", pyatspi.ROLE_PUSH_BUTTON)
+        find("Screen of Apiary demo")
+        check_names("machine window, console")
+        click("Serial", pyatspi.ROLE_RADIO_BUTTON)
+        wait_for("the demo's shell", 150, lambda: "Type poweroff to end" in serial_text())
+        check_names("machine window, serial")
+        click("Activity", pyatspi.ROLE_RADIO_BUTTON)
+        time.sleep(1)
+        check_names("machine window, activity")
+        click("Console", pyatspi.ROLE_RADIO_BUTTON)
+
+        subprocess.run([os.environ["APIARY"], "--settings", "Apiary demo"], check=True)
+        for page in ("System", "Boot Order", "Storage", "Command"):
+            time.sleep(0.7)
+            check_names(f"settings, {page}")
+        check_names("manager with a machine")
+    finally:
+        program.terminate()
+    status = program.wait(20)
+    for name in sorted(nameless):
+        print("no accessible name:", name)
+    if nameless or status:
+        sys.exit(f"{len(nameless)} widgets without a name, exit status {status}")
+    print("ok: from an empty library to the demo's shell")
+
+
+main()
