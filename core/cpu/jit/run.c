@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * The dispatcher: finds or makes the block at RIP, runs generated code until it comes back, and sees
- * why. Also what generated code calls.
+ * The dispatcher: finds or makes the block at RIP, runs generated code until it comes back, and
+ * sees why. Also what generated code calls.
  *
  * Guest vectors may be live in the host's registers through all of this, so the common paths here
  * are built without vector registers; whatever calls out spills first.
@@ -12,10 +12,11 @@
 #include "core/cpu/interp.h"
 #include "core/cpu/jit/jit-internal.h"
 
-#define LIKELY(x)   __builtin_expect(!!(x), 1)
-#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define LIKELY(x)        __builtin_expect(!!(x), 1)
+#define UNLIKELY(x)      __builtin_expect(!!(x), 0)
 
-/* What jit_run() must leave to its caller or to the interpreter, one instruction after the other. */
+/* What jit_run() must leave to its caller or to the interpreter, one instruction after the other.
+ */
 #define MODE_INTERPRETED (MODE_TF | MODE_DEBUG | MODE_AC)
 
 /* --- flags and positions ---------------------------------------------------------------------- */
@@ -23,8 +24,8 @@
 /* AH and AL of LAHF; SETO AL into RFLAGS. */
 JIT_VECTOR_SAFE static void take_flags(Cpu *cpu, uint64_t ax)
 {
-    cpu->rflags = (cpu->rflags & ~(uint64_t)RFLAGS_ARITH) |
-                  ((ax >> 8) & RFLAGS_ARITH & 0xff) | (ax & 1) << 11;
+    cpu->rflags = (cpu->rflags & ~(uint64_t)RFLAGS_ARITH) | ((ax >> 8) & RFLAGS_ARITH & 0xff) |
+                  (ax & 1) << 11;
 }
 
 JIT_VECTOR_SAFE static void put_flags(Cpu *cpu)
@@ -74,7 +75,9 @@ JIT_VECTOR_SAFE void *jit_helper_slow(Cpu *cpu, uint64_t linear, const JitSite *
     void *host = NULL;
 
     take_site(cpu, site);
-    if (LIKELY((linear & 0xfff) + site->size <= GUEST_PAGE_SIZE) &&
+    /* Alignment faults come before page faults: the interpreter knows which operands have any. */
+    bool odd = site->size >= 16 && (linear & (site->size - 1u));
+    if (LIKELY((linear & 0xfff) + site->size <= GUEST_PAGE_SIZE) && !odd &&
         (!(cpu->mode & MODE_CS64) || cpu_canonical(linear))) {
         host = mmu_host_pointer(cpu, linear, site->size, store ? ACCESS_WRITE : ACCESS_READ);
         if (!host && store) {
@@ -200,7 +203,7 @@ JIT_VECTOR_SAFE static void handle_trap(JitCpu *jc)
     JitBlock *block = jit_cache_block_at(jc, rw);
 
     jc->statistics.traps++;
-    if (!block)
+    if (!block || !block->n_traps)
         __builtin_trap(); /* a fault of ours: no guest instruction stands there */
     const JitTrap *traps = (const JitTrap *)jc->traps->data + block->first_trap;
     unsigned low = 0, high = block->n_traps;
@@ -211,7 +214,7 @@ JIT_VECTOR_SAFE static void handle_trap(JitCpu *jc)
         else
             high = middle;
     }
-    if (!block->n_traps)
+    if (traps[low].host_offset != rw - block->entry)
         __builtin_trap();
     take_flags(cpu, cpu->jit[traps[low].flags_saved ? SLOT_FLAGS : SLOT_SCRATCH]);
     set_rip(cpu, traps[low].offset);
@@ -317,7 +320,7 @@ JIT_VECTOR_SAFE static bool must_return(const Cpu *cpu)
 JIT_VECTOR_SAFE void jit_run(Cpu *cpu)
 {
     JitCpu *jc = state_of(cpu);
-    typedef uint64_t (*Enter)(Cpu *cpu, const void *code);
+    typedef uint64_t (*Enter)(Cpu * cpu, const void *code);
     Enter enter = (Enter)(uintptr_t)jc->stub_enter;
     Connection connection = {0};
 
@@ -334,9 +337,8 @@ JIT_VECTOR_SAFE void jit_run(Cpu *cpu)
             interpret(cpu);
             continue;
         }
-        jc->context = jit_cache_context(jc, key.mode,
-                                        key.limit == UINT32_MAX ? 0 : cpu->seg[SEG_CS].base,
-                                        key.limit);
+        jc->context = jit_cache_context(
+            jc, key.mode, key.limit == UINT32_MAX ? 0 : cpu->seg[SEG_CS].base, key.limit);
         cpu->jit[SLOT_TARGETS] = (uintptr_t)jc->context->targets;
         connect(jc, &connection, block);
         if (!(cpu->mode & MODE_CS64))

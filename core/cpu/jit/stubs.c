@@ -28,8 +28,8 @@ static void emit_load_registers(Emit *e, int depth)
 /* EFLAGS to SLOT_FLAGS; registers are saved. */
 static void emit_store_flags(Emit *e, int depth)
 {
-    emit8(e, 0x9f);                        /* lahf */
-    emit_rr(e, false, 0x0f90, 0, H_RAX);   /* seto al */
+    emit8(e, 0x9f);                      /* lahf */
+    emit_rr(e, false, 0x0f90, 0, H_RAX); /* seto al */
     emit_rm(e, true, 0x89, H_RAX, H_RSP, depth + OFFSET_SLOT(SLOT_FLAGS));
 }
 
@@ -39,7 +39,8 @@ static void emit_leave(Emit *e, JitCpu *jc, JitLeft reason)
     emit_jmp(e, jit_rw(jc, jc->stub_leave));
 }
 
-/* void enter(Cpu *, const void *code): loads the guest from the Cpu, runs CODE; returns a JitLeft. */
+/* void enter(Cpu *, const void *code): loads the guest from the Cpu, runs CODE; returns a JitLeft.
+ */
 static void emit_enter(JitCpu *jc, Emit *e)
 {
     jc->stub_enter = jit_rx(jc, e->p);
@@ -138,8 +139,8 @@ void jit_emit_stubs(JitCpu *jc, Emit *e)
     emit_rm(e, true, 0x89, H_R10, H_RSP, OFFSET_RIP);
     emit_leave(e, jc, LEFT_INDIRECT);
 
-    /* The signal handler puts the thread here; the trapped instruction has changed nothing. EFLAGS go
-     * to SLOT_SCRATCH: whether they or SLOT_FLAGS count, the block's table says. */
+    /* The signal handler puts the thread here; the trapped instruction has changed nothing. EFLAGS
+     * go to SLOT_SCRATCH: whether they or SLOT_FLAGS count, the block's table says. */
     jc->stub_trap = jit_rx(jc, e->p);
     emit_store_registers(e, 0);
     emit8(e, 0x9f);

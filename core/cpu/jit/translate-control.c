@@ -177,7 +177,8 @@ static void emit_loop(Translator *t)
     take_branch(t);
     emit_patch(zero, e->p);
     if (narrow)
-        emit_mov_rr(e, H_RCX, H_R11); /* the same value when the flag ended the loop: r11 is changed */
+        emit_mov_rr(e, H_RCX,
+                    H_R11); /* the same value when the flag ended the loop: r11 is changed */
     if (skip_flag)
         emit_patch(skip_flag, e->p);
 }
@@ -205,8 +206,7 @@ static void check_target(Translator *t)
 {
     if (!t_segmented_code(t))
         return;
-    JitSite data = {t->item->offset, t->item->insn.length,
-                    t->flags_saved ? SITE_FLAGS_SAVED : 0};
+    JitSite data = {t->item->offset, t->item->insn.length, t->flags_saved ? SITE_FLAGS_SAVED : 0};
     emit_rr(&t->hot, false, 0x81, 7, H_R10); /* cmp r10d, imm32 */
     emit32(&t->hot, t->block->key.limit);
     emit_jcc(&t->hot, CC_A, t->cold.p);
@@ -246,8 +246,8 @@ static void emit_ret(Translator *t)
     t_stack_access(t, 0, insn->opsize, false);
     load_target(t, insn->opsize);
     check_target(t);
-    t_move_stack_pointer(t, (int32_t)(insn->opsize +
-                                      (insn->opcode == 0xc2 ? (uint16_t)insn->immediate : 0)));
+    t_move_stack_pointer(
+        t, (int32_t)(insn->opsize + (insn->opcode == 0xc2 ? (uint16_t)insn->immediate : 0)));
     t_exit_indirect(t);
 }
 
@@ -317,9 +317,7 @@ void t_emit_flag_control(Translator *t)
 {
     t_free_flags(t);
     switch (t->item->kind) {
-    case KIND_CLI:
-        emit_alu_mem_imm(&t->hot, false, 4, H_RSP, OFFSET_RFLAGS, ~RFLAGS_IF);
-        break;
+    case KIND_CLI: emit_alu_mem_imm(&t->hot, false, 4, H_RSP, OFFSET_RFLAGS, ~RFLAGS_IF); break;
     case KIND_STI: emit_sti(t); break;
     case KIND_PUSHF: emit_pushf(t); break;
     default:

@@ -80,8 +80,8 @@ enum { KEEP = 0xff }; /* the field as it was */
 /* Host registers for the fields of an instruction. */
 typedef struct {
     uint8_t reg, rm, opcode, vvvv;
-    bool memory;    /* rm is [r10] */
-    bool need_rex;  /* for SPL, BPL, SIL, DIL's numbers */
+    bool memory;   /* rm is [r10] */
+    bool need_rex; /* for SPL, BPL, SIL, DIL's numbers */
 } Fields;
 
 /* What follows ModRM, SIB and displacement. */
@@ -108,7 +108,7 @@ static bool owns_66(const Insn *insn)
 {
     return (insn->category_flags & (INSN_IS_VECTOR | INSN_IS_X87)) ||
            insn->mnemonic == ZYDIS_MNEMONIC_ADCX || insn->mnemonic == ZYDIS_MNEMONIC_CMPXCHG8B ||
-           insn->mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B;
+           insn->mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B || insn->mnemonic == ZYDIS_MNEMONIC_MOVNTI;
 }
 
 static void encode_legacy(Emit *e, const Insn *insn, const Fields *fields)
@@ -145,6 +145,8 @@ static void encode_legacy(Emit *e, const Insn *insn, const Fields *fields)
     unsigned end = insn->modrm_offset != 0xff ? insn->modrm_offset : tail_offset(insn);
     unsigned n = end - insn->opcode_offset;
     emit_bytes(e, bytes + insn->opcode_offset, n);
+    if (insn->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && insn->opcode == 0x82)
+        e->p[-1] = 0x80; /* its twin, which 64-bit mode has not */
     if (fields->opcode != KEEP)
         e->p[-1] = (e->p[-1] & 0xf8) | (fields->opcode & 7);
     emit_modrm(e, insn, fields, reg, rm);
@@ -180,7 +182,8 @@ static void encode_vex(Emit *e, const Insn *insn, const Fields *fields, bool lon
 
 /* --- copying ---------------------------------------------------------------------------------- */
 
-void t_mark_trap(Translator *t)
+/* Here stands an instruction of the guest's, which may raise what it would raise there. */
+static void mark_trap(Translator *t)
 {
     JitTrap trap = {(uint16_t)(t->hot.p - t->block->entry), t->item->offset, t->flags_saved};
 
@@ -198,18 +201,6 @@ static void want_vectors(Translator *t)
     emit_call(&t->cold, t->jc->stub_vectors);
     emit_jmp(&t->cold, t->hot.p);
     t->vectors_checked = true;
-}
-
-static bool may_trap(const Insn *insn)
-{
-    if (insn->category_flags & (INSN_IS_VECTOR | INSN_IS_X87))
-        return true;
-    switch (insn->mnemonic) {
-    case ZYDIS_MNEMONIC_DIV:
-    case ZYDIS_MNEMONIC_IDIV:
-    case ZYDIS_MNEMONIC_CMPXCHG16B: return true;
-    default: return false;
-    }
 }
 
 typedef struct {
@@ -231,8 +222,8 @@ static unsigned place_operand(const InsnOperand *operand, Temporary *temporaries
         *temporary = (Temporary){operand->reg, memory || i ? H_R11 : H_R10, false, false};
         ++*n;
     }
-    bool whole = operand->reg_class >= REG_CLASS_GPR32 &&
-                 operand->actions == ZYDIS_OPERAND_ACTION_WRITE;
+    bool whole =
+        operand->reg_class >= REG_CLASS_GPR32 && operand->actions == ZYDIS_OPERAND_ACTION_WRITE;
     temporary->load |= !whole;
     temporary->store |= (operand->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0;
     return temporary->host;
@@ -285,8 +276,7 @@ void t_emit_copy(Translator *t)
             t_load_guest(t, temporaries[i].host, temporaries[i].guest);
     if (high != KEEP && fields.memory)
         exchange_halves(t, high);
-    if (may_trap(insn))
-        t_mark_trap(t);
+    mark_trap(t);
     if (insn->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
         encode_vex(&t->hot, insn, &fields, t_64bit(t));
     else

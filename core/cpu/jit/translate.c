@@ -5,13 +5,13 @@
  * live, then write the code.
  */
 
-#include "core/cpu/interp.h"
 #include "core/cpu/jit/translate.h"
+#include "core/cpu/interp.h"
 
 enum {
     MAX_SIDE_EXITS = 6,
-    LOOK_AHEAD = 8,           /* instructions behind an exit */
-    HOT_MARGIN = 64 * 512,    /* more than any block takes */
+    LOOK_AHEAD = 8,        /* instructions behind an exit */
+    HOT_MARGIN = 64 * 512, /* more than any block takes */
     COLD_MARGIN = 64 * 512,
 };
 
@@ -259,13 +259,31 @@ static InsnKind classify_branch(const Translator *t, const Insn *insn)
     if (insn->opcode_map == ZYDIS_OPCODE_MAP_0F)
         return (insn->opcode & 0xf0) == 0x80 ? KIND_JCC : KIND_LEAVE_TO;
     switch (insn->opcode) {
-    case 0x70: case 0x71: case 0x72: case 0x73: case 0x74: case 0x75: case 0x76: case 0x77:
-    case 0x78: case 0x79: case 0x7a: case 0x7b: case 0x7c: case 0x7d: case 0x7e: case 0x7f:
-        return KIND_JCC;
-    case 0xe0: case 0xe1: case 0xe2: case 0xe3: return KIND_LOOP;
+    case 0x70:
+    case 0x71:
+    case 0x72:
+    case 0x73:
+    case 0x74:
+    case 0x75:
+    case 0x76:
+    case 0x77:
+    case 0x78:
+    case 0x79:
+    case 0x7a:
+    case 0x7b:
+    case 0x7c:
+    case 0x7d:
+    case 0x7e:
+    case 0x7f: return KIND_JCC;
+    case 0xe0:
+    case 0xe1:
+    case 0xe2:
+    case 0xe3: return KIND_LOOP;
     case 0xe8: return KIND_CALL;
-    case 0xe9: case 0xeb: return KIND_JMP;
-    case 0xc2: case 0xc3: return KIND_RET;
+    case 0xe9:
+    case 0xeb: return KIND_JMP;
+    case 0xc2:
+    case 0xc3: return KIND_RET;
     case 0xff:
         if ((insn->modrm & 0x38) == 0x10)
             return KIND_CALL_INDIRECT;
@@ -331,7 +349,7 @@ InsnKind t_classify(const Translator *t, const Insn *insn)
          insn->mnemonic == ZYDIS_MNEMONIC_BTR || insn->mnemonic == ZYDIS_MNEMONIC_BTC))
         return KIND_BIT_TEST;
     return is_copyable(t, insn) && interp_insn_exists(t->jc->cpu, insn) ? KIND_COPY
-                                                                       : KIND_INTERPRET;
+                                                                        : KIND_INTERPRET;
 }
 
 static bool ends_block(InsnKind kind)
@@ -491,8 +509,8 @@ static void decode_block(Translator *t)
             item->kind = KIND_LEAVE_TO;
             set_flag_use(item);
             t->n_items = 1;
-            depend_on(t, offset, GUEST_PAGE_SIZE - 1 < offset + 14 ? GUEST_PAGE_SIZE - 1
-                                                                   : offset + 14);
+            depend_on(t, offset,
+                      GUEST_PAGE_SIZE - 1 < offset + 14 ? GUEST_PAGE_SIZE - 1 : offset + 14);
             return;
         }
         item->kind = t_classify(t, &item->insn);
@@ -593,7 +611,7 @@ JitBlock *jit_translate(JitCpu *jc, const JitKey *key, const uint8_t *host_page)
     jit_smc_add_block(jc, page, block);
     jc->statistics.blocks++;
     jc->statistics.instructions += t.n_items;
-    jc->statistics.code_bytes = (uint64_t)(jc->hot - jc->rw) + (uint64_t)(jc->cold - jc->rw) -
-                                jc->size / 2;
+    jc->statistics.code_bytes =
+        (uint64_t)(jc->hot - jc->rw) + (uint64_t)(jc->cold - jc->rw) - jc->size / 2;
     return block;
 }

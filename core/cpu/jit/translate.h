@@ -122,7 +122,6 @@ void t_load_guest(Translator *t, unsigned to, unsigned guest);
 void t_store_guest(Translator *t, unsigned guest, unsigned from, unsigned size);
 /* MOV r/m,r (0x89) or r,r/m (0x8b) with [BASE] of SIZE 1, 2, 4 or 8. */
 void t_move(Translator *t, bool store, unsigned size, unsigned reg, unsigned base);
-void t_mark_trap(Translator *t);
 
 /* translate-control.c */
 void t_emit_interpret(Translator *t, bool stays);

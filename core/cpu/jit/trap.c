@@ -2,10 +2,12 @@
 
 /*
  * Host exceptions in generated code that belong to the guest: #DE, #MF and #XM arrive as SIGFPE,
- * #GP of a misaligned operand as SIGSEGV. The thread is sent to the trap stub and the interpreter
- * repeats the instruction, which then raises exactly what it should.
+ * #GP of a misaligned operand as SIGSEGV, an encoding the host refuses as SIGILL. The thread is
+ * sent to the trap stub and the interpreter repeats the instruction, which then raises exactly what
+ * it should.
  *
- * Signal dispositions are the process's: handlers are installed once and pass on what is not theirs.
+ * Signal dispositions are the process's: handlers are installed once and pass on what is not
+ * theirs.
  */
 
 #include "core/cpu/jit/jit-internal.h"
@@ -13,7 +15,7 @@
 #include <signal.h>
 #include <ucontext.h>
 
-static const int signals[] = {SIGFPE, SIGSEGV, SIGBUS};
+static const int signals[] = {SIGFPE, SIGILL, SIGSEGV, SIGBUS};
 static struct sigaction previous[G_N_ELEMENTS(signals)];
 static __thread JitCpu *running;
 
