@@ -300,6 +300,25 @@ static bool has_gpr(const Insn *insn)
     return false;
 }
 
+/* VEX.W widens a general register or the memory in its place: ignored outside 64-bit mode. */
+static bool w_is_operand_size(const Insn *insn)
+{
+    if (has_gpr(insn))
+        return true;
+    if (insn->opcode_map == ZYDIS_OPCODE_MAP_0F)
+        return insn->opcode == 0x2a || insn->opcode == 0x6e || insn->opcode == 0x7e;
+    return insn->opcode_map == ZYDIS_OPCODE_MAP_0F3A &&
+           (insn->opcode == 0x16 || insn->opcode == 0x22);
+}
+
+static bool names_register_by_immediate(const Insn *insn)
+{
+    for (unsigned i = 0; i < insn->n_operands; i++)
+        if (insn->operands[i].encoding == ZYDIS_OPERAND_ENCODING_IS4)
+            return true;
+    return false;
+}
+
 static void copy_tail(Emitter *e, unsigned reg, unsigned rm)
 {
     const Insn *insn = e->insn;
@@ -313,6 +332,8 @@ static void copy_tail(Emitter *e, unsigned reg, unsigned rm)
     }
     for (unsigned i = 0; i < insn->imm_size; i++)
         byte(e, insn->bytes[insn->imm_offset + i]);
+    if (!e->long_mode && names_register_by_immediate(insn))
+        e->at[-1] &= 0x7f; /* registers 8-15 are not there: ignored */
 }
 
 static void copy_vex(Emitter *e)
@@ -326,8 +347,8 @@ static void copy_vex(Emitter *e)
     if (!e->long_mode) {
         r = b = false;
         vvvv &= 7;
-        if (has_gpr(insn))
-            last &= 0x7f; /* VEX.W of GPR operands is ignored there */
+        if (w_is_operand_size(insn))
+            last &= 0x7f;
     }
     unsigned reg = ((insn->modrm >> 3) & 7) | (r ? 8 : 0), rm = (insn->modrm & 7) | (b ? 8 : 0);
     reg = field(e, ZYDIS_OPERAND_ENCODING_MODRM_REG, reg);

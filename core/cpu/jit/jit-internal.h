@@ -51,13 +51,21 @@ typedef enum {
     LEFT_TRAP,     /* SLOT_TRAP */
 } JitLeft;
 
-/* Data behind the CALL of a slow path or of an interpreted instruction. */
+/* Where in the guest's code something stands: behind the CALL of a slow path, in the table of traps. */
 typedef struct {
-    uint16_t offset; /* of the instruction in its page */
-    uint8_t size;    /* of the access; of the instruction */
-    uint8_t flags;
+    uint16_t offset;     /* of the instruction in its page */
+    uint8_t size;        /* of the access; of the instruction */
+    uint8_t flags;       /* SITE_* */
+    uint16_t x87_offset; /* of the x87 instruction still to be noted, or NO_X87 */
+    uint16_t x87_opcode; /* its FOP, segment << 11, X87_HAS_MEMORY */
 } __attribute__((packed)) JitSite;
-enum { SITE_STORE = 1, SITE_FLAGS_SAVED = 2, SITE_STAYS = 4 };
+enum {
+    SITE_STORE = 1,
+    SITE_FLAGS_SAVED = 2,
+    SITE_STAYS = 4, /* the block goes on behind the interpreted instruction */
+    SITE_X87 = 8,   /* the instruction may have an x87 exception waiting */
+};
+enum { NO_X87 = 0xffff, X87_HAS_MEMORY = 0x8000 };
 
 typedef struct {
     uint64_t ram;      /* RAM address of the first instruction */
@@ -68,8 +76,7 @@ typedef struct {
 
 typedef struct {
     uint16_t host_offset; /* from the block's entry */
-    uint16_t offset;      /* in the page */
-    bool flags_saved;
+    JitSite site;
 } JitTrap;
 
 typedef struct JitPage JitPage;

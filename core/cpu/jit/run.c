@@ -40,12 +40,25 @@ JIT_VECTOR_SAFE static void set_rip(Cpu *cpu, int64_t offset)
     cpu->rip = cpu->mode & MODE_CS64 ? rip : (uint32_t)rip;
 }
 
+JIT_VECTOR_SAFE static void note_x87(Cpu *cpu, const JitSite *site)
+{
+    uint64_t fip = cpu->jit[SLOT_PAGE] + site->x87_offset;
+
+    cpu->x87_fip = cpu->mode & MODE_CS64 ? fip : (uint32_t)fip;
+    cpu->x87_fop = site->x87_opcode & 0x7ff;
+    cpu->x87_fcs = cpu->seg[SEG_CS].selector;
+    if (site->x87_opcode & X87_HAS_MEMORY)
+        cpu->x87_fds = cpu->seg[site->x87_opcode >> 11 & 7].selector;
+}
+
 /* Everything but the registers, which the stub has stored. */
 JIT_VECTOR_SAFE static void take_site(Cpu *cpu, const JitSite *site)
 {
     set_rip(cpu, site->offset);
     if (site->flags & SITE_FLAGS_SAVED)
         take_flags(cpu, cpu->jit[SLOT_FLAGS]);
+    if (UNLIKELY(site->x87_offset != NO_X87))
+        note_x87(cpu, site);
 }
 
 /* --- helpers ---------------------------------------------------------------------------------- */
@@ -75,8 +88,14 @@ JIT_VECTOR_SAFE void *jit_helper_slow(Cpu *cpu, uint64_t linear, const JitSite *
     void *host = NULL;
 
     take_site(cpu, site);
-    /* Alignment faults come before page faults: the interpreter knows which operands have any. */
+    /* Alignment faults and waiting x87 exceptions come before page faults: the interpreter knows.
+     */
     bool odd = site->size >= 16 && (linear & (site->size - 1u));
+    if (UNLIKELY(site->flags & SITE_X87)) {
+        uint32_t error;
+        odd = mmu_fill(cpu, cpu_mmu_index(cpu), linear, store ? ACCESS_WRITE : ACCESS_READ,
+                       &error) != MMU_FILLED;
+    }
     if (LIKELY((linear & 0xfff) + site->size <= GUEST_PAGE_SIZE) && !odd &&
         (!(cpu->mode & MODE_CS64) || cpu_canonical(linear))) {
         host = mmu_host_pointer(cpu, linear, site->size, store ? ACCESS_WRITE : ACCESS_READ);
@@ -216,8 +235,9 @@ JIT_VECTOR_SAFE static void handle_trap(JitCpu *jc)
     }
     if (traps[low].host_offset != rw - block->entry)
         __builtin_trap();
-    take_flags(cpu, cpu->jit[traps[low].flags_saved ? SLOT_FLAGS : SLOT_SCRATCH]);
-    set_rip(cpu, traps[low].offset);
+    if (!(traps[low].site.flags & SITE_FLAGS_SAVED))
+        take_flags(cpu, cpu->jit[SLOT_SCRATCH]);
+    take_site(cpu, &traps[low].site);
     interpret(cpu);
 }
 

@@ -16,9 +16,32 @@ static void free_flags_for(Translator *t, uint32_t live)
     t->item->live_before = before;
 }
 
+/* --- sites ------------------------------------------------------------------------------------ */
+
+JitSite t_site(const Translator *t, unsigned size, unsigned flags)
+{
+    const Item *x87 = t->x87;
+    JitSite site = {
+        .offset = t->item->offset,
+        .size = (uint8_t)size,
+        .flags = (uint8_t)(flags | (t->flags_saved ? SITE_FLAGS_SAVED : 0)),
+        .x87_offset = NO_X87,
+    };
+
+    if (t->item->insn.category_flags & INSN_IS_X87)
+        site.flags |= SITE_X87;
+    if (x87) {
+        site.x87_offset = x87->offset;
+        site.x87_opcode = (uint16_t)((x87->insn.opcode & 7) << 8 | x87->insn.modrm);
+        if (x87->insn.category_flags & INSN_HAS_MEMORY)
+            site.x87_opcode |= (uint16_t)(x87->insn.mem_seg << 11 | X87_HAS_MEMORY);
+    }
+    return site;
+}
+
 /* --- exits ------------------------------------------------------------------------------------ */
 
-static void load_rip(Translator *t, unsigned to, int32_t offset)
+void t_load_rip(Translator *t, unsigned to, int32_t offset)
 {
     emit_rm(&t->hot, true, 0x8b, to, H_RSP, OFFSET_SLOT(SLOT_PAGE));
     emit_rm(&t->hot, t_64bit(t), 0x8d, to, to, offset);
@@ -46,9 +69,10 @@ static bool is_in_page(const Translator *t, int32_t target)
 
 void t_exit_direct(Translator *t, int32_t target, uint32_t live)
 {
+    t_note_x87(t);
     if (!is_in_page(t, target)) {
         free_flags_for(t, live);
-        load_rip(t, H_R10, target);
+        t_load_rip(t, H_R10, target);
         t_exit_indirect(t);
         return;
     }
@@ -88,11 +112,9 @@ void t_exit_indirect(Translator *t)
 
 void t_emit_interpret(Translator *t, bool stays)
 {
-    JitSite data = {t->item->offset, t->item->insn.length, SITE_FLAGS_SAVED};
-
+    t_note_x87(t);
     free_flags_for(t, ALL_FLAGS);
-    if (stays)
-        data.flags |= SITE_STAYS;
+    JitSite data = t_site(t, t->item->insn.length, stays ? SITE_STAYS : 0);
     emit_call(&t->hot, t->jc->stub_interp);
     emit_bytes(&t->hot, &data, sizeof data);
     t->vectors_checked = false;
@@ -206,7 +228,7 @@ static void check_target(Translator *t)
 {
     if (!t_segmented_code(t))
         return;
-    JitSite data = {t->item->offset, t->item->insn.length, t->flags_saved ? SITE_FLAGS_SAVED : 0};
+    JitSite data = t_site(t, t->item->insn.length, 0);
     emit_rr(&t->hot, false, 0x81, 7, H_R10); /* cmp r10d, imm32 */
     emit32(&t->hot, t->block->key.limit);
     emit_jcc(&t->hot, CC_A, t->cold.p);
@@ -234,7 +256,7 @@ static void push_return_address(Translator *t)
     unsigned size = t->item->insn.opsize;
 
     t_stack_access(t, -(int32_t)size, size, true);
-    load_rip(t, H_R11, t->item->offset + t->item->insn.length);
+    t_load_rip(t, H_R11, t->item->offset + t->item->insn.length);
     t_move(t, true, size, H_R11, H_R10);
     t_move_stack_pointer(t, -(int32_t)size);
 }
@@ -253,6 +275,7 @@ static void emit_ret(Translator *t)
 
 void t_emit_branch(Translator *t)
 {
+    t_note_x87(t);
     switch (t->item->kind) {
     case KIND_JCC: emit_jcc_exit(t); break;
     case KIND_LOOP: emit_loop(t); break;

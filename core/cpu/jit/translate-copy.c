@@ -178,14 +178,17 @@ static void encode_vex(Emit *e, const Insn *insn, const Fields *fields, bool lon
     emit_modrm(e, insn, fields, reg, rm);
     unsigned tail = tail_offset(insn);
     emit_bytes(e, insn->bytes + tail, insn->length - tail);
+    /* A register named by an immediate: bit 7 counts in 64-bit mode only. */
+    if (!long_mode && insn->operands[3].encoding == ZYDIS_OPERAND_ENCODING_IS4)
+        e->p[-1] &= 0x7f;
 }
 
-/* --- copying ---------------------------------------------------------------------------------- */
+/* --- around a copy ---------------------------------------------------------------------------- */
 
 /* Here stands an instruction of the guest's, which may raise what it would raise there. */
 static void mark_trap(Translator *t)
 {
-    JitTrap trap = {(uint16_t)(t->hot.p - t->block->entry), t->item->offset, t->flags_saved};
+    JitTrap trap = {(uint16_t)(t->hot.p - t->block->entry), t_site(t, t->item->insn.length, 0)};
 
     g_array_append_val(t->jc->traps, trap);
     t->block->n_traps++;
@@ -202,6 +205,54 @@ static void want_vectors(Translator *t)
     emit_jmp(&t->cold, t->hot.p);
     t->vectors_checked = true;
 }
+
+/* --- the x87's last instruction --------------------------------------------------------------- */
+
+bool t_is_noted_x87(const Insn *insn)
+{
+    if (!(insn->category_flags & INSN_IS_X87))
+        return false;
+    switch (insn->mnemonic) {
+    case ZYDIS_MNEMONIC_FDISI8087_NOP:
+    case ZYDIS_MNEMONIC_FENI8087_NOP:
+    case ZYDIS_MNEMONIC_FLDCW:
+    case ZYDIS_MNEMONIC_FNCLEX:
+    case ZYDIS_MNEMONIC_FNSTCW:
+    case ZYDIS_MNEMONIC_FNSTSW:
+    case ZYDIS_MNEMONIC_FSETPM287_NOP:
+    case ZYDIS_MNEMONIC_FWAIT: return false;
+    default: return true;
+    }
+}
+
+static void note_selector(Translator *t, unsigned seg, size_t to)
+{
+    emit_rm(
+        &t->hot, false, 0x0fb7, H_R10, H_RSP,
+        (int32_t)(offsetof(Cpu, seg) + seg * sizeof(CpuSegment) + offsetof(CpuSegment, selector)));
+    emit8(&t->hot, 0x66);
+    emit_rm(&t->hot, false, 0x89, H_R10, H_RSP, (int32_t)to);
+}
+
+/* Leaves flags alone; changes r10. */
+void t_note_x87(Translator *t)
+{
+    const Item *item = t->x87;
+
+    if (!item)
+        return;
+    t->x87 = NULL;
+    t_load_rip(t, H_R10, item->offset);
+    emit_rm(&t->hot, true, 0x89, H_R10, H_RSP, (int32_t)offsetof(Cpu, x87_fip));
+    note_selector(t, SEG_CS, offsetof(Cpu, x87_fcs));
+    if (item->insn.category_flags & INSN_HAS_MEMORY)
+        note_selector(t, item->insn.mem_seg, offsetof(Cpu, x87_fds));
+    emit8(&t->hot, 0x66);
+    emit_rm(&t->hot, false, 0xc7, 0, H_RSP, (int32_t)offsetof(Cpu, x87_fop));
+    emit16(&t->hot, (uint16_t)((item->insn.opcode & 7) << 8 | item->insn.modrm));
+}
+
+/* --- copying ---------------------------------------------------------------------------------- */
 
 typedef struct {
     unsigned guest, host;
@@ -286,6 +337,13 @@ void t_emit_copy(Translator *t)
     for (unsigned i = 0; i < n; i++)
         if (temporaries[i].store)
             t_store_guest(t, temporaries[i].guest, temporaries[i].host, 8);
+    if (t_is_noted_x87(insn)) {
+        t->x87 = t->item;
+        if (fields.memory) {
+            emit_rm(&t->hot, true, 0x8b, H_R10, H_RSP, OFFSET_SLOT(SLOT_TEMP));
+            emit_rm(&t->hot, true, 0x89, H_R10, H_RSP, (int32_t)offsetof(Cpu, x87_fdp));
+        }
+    }
     t_flags_after(t);
 }
 

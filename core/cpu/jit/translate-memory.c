@@ -98,8 +98,7 @@ void t_effective_address(Translator *t, const Insn *insn, unsigned to, unsigned 
 
 static void site(Translator *t, uint8_t *stub, unsigned size, unsigned flags)
 {
-    JitSite data = {t->item->offset, (uint8_t)size,
-                    (uint8_t)(flags | (t->flags_saved ? SITE_FLAGS_SAVED : 0))};
+    JitSite data = t_site(t, size, flags);
 
     emit_call(&t->cold, stub);
     emit_bytes(&t->cold, &data, sizeof data);
@@ -166,6 +165,8 @@ void t_memory_operand(Translator *t, unsigned size, bool store)
 
     t_free_flags(t);
     t_effective_address(t, insn, H_R10, insn->address_size);
+    if (t_is_noted_x87(insn))
+        emit_rm(&t->hot, true, 0x89, H_R10, H_RSP, OFFSET_SLOT(SLOT_TEMP));
     t_access(t, insn->mem_seg, size, store);
 }
 

@@ -140,6 +140,7 @@ static bool can_copy_vector(const Insn *insn)
 {
     switch (insn->mnemonic) {
     case ZYDIS_MNEMONIC_FLDENV:
+    case ZYDIS_MNEMONIC_FNINIT:
     case ZYDIS_MNEMONIC_FNSAVE:
     case ZYDIS_MNEMONIC_FNSTENV:
     case ZYDIS_MNEMONIC_FRSTOR:
@@ -202,6 +203,16 @@ static bool mixes_high_byte(const Insn *insn)
     return high && (rex || insn->mnemonic == ZYDIS_MNEMONIC_CMPXCHG);
 }
 
+/* VEX.W outside 64-bit mode does not widen a general register or its memory operand (SDM
+ * 2, 2.3.5.5) but does where the copy runs. In FMA (0F38 96-BF) it is part of the opcode. */
+static bool has_idle_vex_w(const Translator *t, const Insn *insn)
+{
+    const uint8_t *vex = insn->bytes + insn->vex_offset;
+
+    return insn->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && !t_64bit(t) && vex[0] == 0xc4 &&
+           (vex[2] & 0x80) && !((vex[1] & 31) == 2 && insn->opcode >= 0x96 && insn->opcode <= 0xbf);
+}
+
 static bool is_copyable(const Translator *t, const Insn *insn)
 {
     bool memory = insn->category_flags & INSN_HAS_MEMORY;
@@ -213,6 +224,12 @@ static bool is_copyable(const Translator *t, const Insn *insn)
     if (insn->category_flags & (INSN_IS_SYSTEM | INSN_IS_BRANCH | INSN_IS_STRING))
         return false;
     if (vector ? !can_copy_vector(insn) || !vectors_enabled(t, insn) : !can_copy_general(insn))
+        return false;
+    /* Outside 64-bit mode they clear eight registers, not sixteen. */
+    if (!t_64bit(t) &&
+        (insn->mnemonic == ZYDIS_MNEMONIC_VZEROALL || insn->mnemonic == ZYDIS_MNEMONIC_VZEROUPPER))
+        return false;
+    if (has_idle_vex_w(t, insn))
         return false;
     /* VEX does not exist in real and virtual-8086 mode. */
     if (insn->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX &&

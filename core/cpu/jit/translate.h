@@ -54,6 +54,7 @@ typedef struct {
     Item *item;           /* the one being emitted */
     bool flags_saved;     /* live flags are in SLOT_FLAGS, not in EFLAGS */
     bool vectors_checked; /* the guest's vectors are known to be live */
+    const Item *x87;      /* the last x87 instruction whose address is yet to be noted */
     bool check_requests;  /* forward exits look at the requests too */
     uint32_t granules;
 } Translator;
@@ -114,6 +115,10 @@ void t_emit_moffs(Translator *t);
 /* How many homeless registers the instruction names. */
 unsigned t_count_homeless(const Insn *insn);
 void t_emit_copy(Translator *t);
+/* x87 instructions that FNSTENV shows the address of (SDM 1, 8.1.8). */
+bool t_is_noted_x87(const Insn *insn);
+/* Writes down where the last of them stands, before code that may show it. */
+void t_note_x87(Translator *t);
 void t_emit_inc_dec(Translator *t);
 void t_emit_bit_test(Translator *t);
 /* MOV between host register TO (SIZE bytes) and guest register GUEST; 8-bit registers by number
@@ -124,10 +129,14 @@ void t_store_guest(Translator *t, unsigned guest, unsigned from, unsigned size);
 void t_move(Translator *t, bool store, unsigned size, unsigned reg, unsigned base);
 
 /* translate-control.c */
+/* The current instruction's place. SIZE and FLAGS as in JitSite; SITE_FLAGS_SAVED is added. */
+JitSite t_site(const Translator *t, unsigned size, unsigned flags);
 void t_emit_interpret(Translator *t, bool stays);
 void t_emit_branch(Translator *t); /* KIND_JCC and later */
 void t_emit_flag_control(Translator *t);
 /* Leaves for offset TARGET of the page, straight. */
 void t_exit_direct(Translator *t, int32_t target, uint32_t live);
+/* RIP of offset OFFSET of the page into host register TO; leaves flags alone. */
+void t_load_rip(Translator *t, unsigned to, int32_t offset);
 /* r10 is the offset in CS: RIP. */
 void t_exit_indirect(Translator *t);

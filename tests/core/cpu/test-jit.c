@@ -227,11 +227,15 @@ static char *difference(Pair *pair, const Outcome *interp, const Outcome *jit, u
                 g_string_append_printf(text, "  data+%04x: %02x, %02x\n", i, ma[i], mb[i]);
                 shown++;
             }
-    /* Not the last instruction's and data's address. */
-    const uint8_t *va = a->vectors.legacy, *vb = b->vectors.legacy;
-    if (memcmp(va, vb, 6) || memcmp(va + 24, vb + 24, 416 - 24) ||
-        memcmp(a->vectors.ymm_high, b->vectors.ymm_high, 256))
-        g_string_append(text, "  vectors differ\n");
+    for (unsigned i = 0, shown = 0; i < sizeof a->vectors && shown < 16; i++) {
+        const uint8_t *va = (const uint8_t *)&a->vectors, *vb = (const uint8_t *)&b->vectors;
+        /* Not the last instruction's and its data's address, nor MXCSR_MASK and what is reserved.
+         */
+        if ((i >= 6 && i < 24) || (i >= 28 && i < 32) || (i >= 416 && i < 576) || va[i] == vb[i])
+            continue;
+        g_string_append_printf(text, "  vectors+%u: %02x, %02x\n", i, va[i], vb[i]);
+        shown++;
+    }
     return g_string_free(text, text->len == 0);
 }
 
@@ -304,6 +308,40 @@ static unsigned random_instruction(GRand *rand, TestMode mode, uint8_t *bytes)
     /* Small displacements and immediates reach further. */
     if (likely(rand, 0.7))
         memset(bytes + n - 10, 0, 10);
+    return n;
+}
+
+static unsigned random_vector_instruction(GRand *rand, TestMode mode, uint8_t *bytes)
+{
+    static const uint8_t prefixes[] = {0x66, 0xf2, 0xf3};
+    double kind = g_rand_double(rand);
+    unsigned n = 0;
+
+    if (kind < 0.3) {
+        bytes[n++] = 0xd8 | (byte(rand) & 7);
+    } else if (kind < 0.7) {
+        if (likely(rand, 0.7))
+            bytes[n++] = prefixes[byte(rand) % sizeof prefixes];
+        if (mode == LONG_MODE && likely(rand, 0.4))
+            bytes[n++] = 0x40 | (byte(rand) & 15);
+        bytes[n++] = 0x0f;
+        if (likely(rand, 0.2))
+            bytes[n++] = likely(rand, 0.6) ? 0x38 : 0x3a;
+        bytes[n++] = byte(rand);
+    } else if (kind < 0.85) {
+        bytes[n++] = 0xc5;
+        bytes[n++] = byte(rand) | (mode == LONG_MODE ? 0 : 0xc0);
+        bytes[n++] = byte(rand);
+    } else {
+        bytes[n++] = 0xc4;
+        bytes[n++] = (byte(rand) & 0xe0) | (1 + byte(rand) % 3) | (mode == LONG_MODE ? 0 : 0xc0);
+        bytes[n++] = byte(rand);
+        bytes[n++] = byte(rand);
+    }
+    bool memory = likely(rand, 0.5);
+    bytes[n++] = memory ? 0x40 | (byte(rand) & 0x3f) : 0xc0 | byte(rand);
+    for (unsigned i = 0; i < 8; i++)
+        bytes[n++] = byte(rand);
     return n;
 }
 
@@ -443,7 +481,10 @@ static void make_program(Pair *pair, GRand *rand, unsigned n_insns, bool vectors
     for (unsigned i = 0; i < n_insns;) {
         uint8_t bytes[32];
         Insn insn;
-        random_instruction(rand, pair->mode, bytes);
+        if (vectors && likely(rand, 0.8))
+            random_vector_instruction(rand, pair->mode, bytes);
+        else
+            random_instruction(rand, pair->mode, bytes);
         if (insn_decode(bytes, 15, mode, &insn) != DECODE_OK ||
             !is_wanted(rand, &insn, program->undefined, vectors))
             continue;
@@ -458,7 +499,46 @@ static void make_program(Pair *pair, GRand *rand, unsigned n_insns, bool vectors
     program->length += 2;
 }
 
-static void random_blocks(TestMode mode, const JitOptions *options, unsigned count, unsigned seed)
+static void randomise_vectors(Pair *pair, GRand *rand)
+{
+    CpuVectors *a = &pair->interp.cpu->vectors, *b = &pair->jit.cpu->vectors;
+    uint16_t control = 0x37f;
+    uint32_t mxcsr = 0x1f80;
+
+    memset(a, 0, sizeof *a);
+    if (likely(rand, 0.2))
+        control = (control & ~0x3f) | (byte(rand) & 0x3f);
+    if (likely(rand, 0.2))
+        mxcsr = (byte(rand) & 0x40) | (g_rand_int(rand) & 0xff80);
+    for (unsigned i = 32; i < 416; i++)
+        a->legacy[i] = i < 160 && i % 16 >= 10 ? 0 : byte(rand);
+    for (unsigned i = 0; i < sizeof a->ymm_high; i++)
+        a->ymm_high[i] = byte(rand);
+    /* Numbers of a size that arithmetic keeps. */
+    for (unsigned i = 0; i < 16; i++)
+        if (likely(rand, 0.5)) {
+            double number = g_rand_double_range(rand, -1000, 1000);
+            memcpy(a->legacy + 160 + i * 16, &number, 8);
+        }
+    for (unsigned i = 0; i < 8; i++) {
+        a->legacy[32 + i * 16 + 9] = 0x3f | (byte(rand) & 0xc0);
+        a->legacy[32 + i * 16 + 7] |= 0x80;
+    }
+    memcpy(a->legacy, &control, 2);
+    memcpy(a->legacy + 24, &mxcsr, 4);
+    a->legacy[3] = (byte(rand) & 7) << 3;
+    a->legacy[4] = likely(rand, 0.5) ? byte(rand) : 0xff;
+    a->header[0] = 7;
+    *b = *a;
+    Cpu *cpus[] = {pair->interp.cpu, pair->jit.cpu};
+    for (unsigned i = 0; i < 2; i++) {
+        cpus[i]->x87_fip = cpus[i]->x87_fdp = 0;
+        cpus[i]->x87_fcs = cpus[i]->x87_fds = cpus[i]->x87_fop = 0;
+    }
+}
+
+static void random_blocks(TestMode mode, const JitOptions *options, bool vectors, unsigned count,
+                          unsigned seed)
 {
     g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
     unsigned ran_through = 0;
@@ -473,8 +553,10 @@ static void random_blocks(TestMode mode, const JitOptions *options, unsigned cou
 
         if (mode == REAL_16)
             at &= 0x7fff;
-        make_program(&pair, rand, 1 + byte(rand) % 10, false, &program);
+        make_program(&pair, rand, 1 + byte(rand) % 10, vectors, &program);
         randomise(&pair, rand);
+        if (vectors)
+            randomise_vectors(&pair, rand);
         pair_write(&pair, mode == REAL_16 ? at + REAL_CODE : at, program.bytes, program.length);
         pair.interp.cpu->rip = pair.jit.cpu->rip = at;
         uint64_t before[N_GPR];
@@ -506,22 +588,22 @@ static unsigned seed_from_environment(void)
 
 static void test_random_long(void)
 {
-    random_blocks(LONG_MODE, &JIT_OPTIONS_DEFAULT, 30000, seed_from_environment());
+    random_blocks(LONG_MODE, &JIT_OPTIONS_DEFAULT, false, 30000, seed_from_environment());
 }
 
 static void test_random_long_exact(void)
 {
-    random_blocks(LONG_MODE, &exact, 30000, seed_from_environment() + 1);
+    random_blocks(LONG_MODE, &exact, false, 30000, seed_from_environment() + 1);
 }
 
 static void test_random_32(void)
 {
-    random_blocks(FLAT_32, &exact, 30000, seed_from_environment() + 2);
+    random_blocks(FLAT_32, &exact, false, 30000, seed_from_environment() + 2);
 }
 
 static void test_random_16(void)
 {
-    random_blocks(REAL_16, &exact, 30000, seed_from_environment() + 3);
+    random_blocks(REAL_16, &exact, false, 30000, seed_from_environment() + 3);
 }
 
 static void test_random_slow(void)
@@ -529,7 +611,17 @@ static void test_random_slow(void)
     JitOptions options = JIT_OPTIONS_DEFAULT;
     options.slow_accesses = true;
     options.max_insns = 1;
-    random_blocks(LONG_MODE, &options, 10000, seed_from_environment() + 4);
+    random_blocks(LONG_MODE, &options, false, 10000, seed_from_environment() + 4);
+}
+
+static void test_random_vectors_long(void)
+{
+    random_blocks(LONG_MODE, &exact, true, 30000, seed_from_environment() + 5);
+}
+
+static void test_random_vectors_32(void)
+{
+    random_blocks(FLAT_32, &JIT_OPTIONS_DEFAULT, true, 20000, seed_from_environment() + 6);
 }
 
 /* --- handwritten programs --------------------------------------------------------------------- */
@@ -648,5 +740,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu/jit/random-32", test_random_32);
     g_test_add_func("/cpu/jit/random-16", test_random_16);
     g_test_add_func("/cpu/jit/random-slow", test_random_slow);
+    g_test_add_func("/cpu/jit/random-vectors-long", test_random_vectors_long);
+    g_test_add_func("/cpu/jit/random-vectors-32", test_random_vectors_32);
     return g_test_run();
 }
