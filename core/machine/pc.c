@@ -664,6 +664,11 @@ void pc_free(Pc *pc)
 {
     Board *board = &pc->board;
 
+    /* All stand still before the first is gone: they send each other notes. */
+    for (unsigned i = 0; i < pc->n_cpus; i++)
+        cpu_pause(pc->cpus[i]);
+    for (unsigned i = 0; i < pc->n_cpus; i++)
+        cpu_wait_paused(pc->cpus[i]);
     for (unsigned i = 0; i < pc->n_cpus; i++)
         cpu_free(pc->cpus[i]);
     pc->n_cpus = 0;

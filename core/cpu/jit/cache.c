@@ -32,14 +32,26 @@ static bool map_cache(JitCpu *jc, size_t size)
     jc->fd = memfd_create("apiary-code", MFD_CLOEXEC);
     if (jc->fd < 0 || ftruncate(jc->fd, (off_t)size) < 0)
         return false;
+    jc->size = size;
     void *rw = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, jc->fd, 0);
-    void *rx = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, jc->fd, 0);
-    if (rw == MAP_FAILED || rx == MAP_FAILED)
+    if (rw == MAP_FAILED)
         return false;
     jc->rw = rw;
+    void *rx = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, jc->fd, 0);
+    if (rx == MAP_FAILED)
+        return false;
     jc->rx = rx;
-    jc->size = size;
     return true;
+}
+
+static void unmap_cache(JitCpu *jc)
+{
+    if (jc->rw)
+        munmap(jc->rw, jc->size);
+    if (jc->rx)
+        munmap((void *)jc->rx, jc->size);
+    if (jc->fd >= 0)
+        close(jc->fd);
 }
 
 JitCpu *jit_cpu_new(Jit *jit, Cpu *cpu)
@@ -48,9 +60,13 @@ JitCpu *jit_cpu_new(Jit *jit, Cpu *cpu)
 
     jc->jit = jit;
     jc->cpu = cpu;
-    if (!map_cache(jc, jit->options.cache_bytes))
-        g_error("Cannot get %zu MiB for translated code: %s", jit->options.cache_bytes >> 20,
-                g_strerror(errno));
+    if (!map_cache(jc, jit->options.cache_bytes)) {
+        g_warning("Cannot get %zu MiB for translated code: %s. Interpreting instead.",
+                  jit->options.cache_bytes >> 20, g_strerror(errno));
+        unmap_cache(jc);
+        g_free(jc);
+        return NULL;
+    }
     jc->blocks_by_address = g_array_new(FALSE, FALSE, sizeof(JitBlock *));
     jc->exits = g_array_new(FALSE, FALSE, sizeof(JitExit));
     jc->traps = g_array_new(FALSE, FALSE, sizeof(JitTrap));
@@ -81,9 +97,7 @@ void jit_cpu_free(JitCpu *jc)
     g_array_unref(jc->traps);
     g_array_unref(jc->stale);
     g_mutex_clear(&jc->stale_lock);
-    munmap(jc->rw, jc->size);
-    munmap((void *)jc->rx, jc->size);
-    close(jc->fd);
+    unmap_cache(jc);
     g_free(jc);
 }
 

@@ -159,8 +159,6 @@ typedef struct {
     GMutex stale_lock;
     GArray *stale; /* JitStale from other threads */
     _Atomic bool has_stale;
-    _Atomic bool in_code; /* may be running generated code */
-    _Atomic uint32_t store_flush_done;
 
     JitStatistics statistics;
 } JitCpu;
@@ -168,6 +166,7 @@ typedef struct {
 struct Jit {
     JitOptions options;
     GMutex lock;
+    bool no_cache;         /* the host refused memory for one */
     GPtrArray *cpus;       /* JitCpu */
     GHashTable *code_pages;/* RAM page -> how many vCPUs have code in it */
 };
@@ -194,6 +193,7 @@ static inline JitCpu *jit_state(const Cpu *cpu)
 }
 
 /* cache.c */
+/* NULL, with a warning, when the host refuses the memory. */
 JitCpu *jit_cpu_new(Jit *jit, Cpu *cpu);
 void jit_cpu_free(JitCpu *jc);
 void jit_cache_flush(JitCpu *jc);

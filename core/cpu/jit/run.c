@@ -322,9 +322,12 @@ static JitCpu *state_of(Cpu *cpu)
         if (known->cpu == cpu)
             jc = known; /* a reset cleared the slot */
     }
-    if (!jc) {
+    if (!jc && !jit->no_cache) {
         jc = jit_cpu_new(jit, cpu);
-        g_ptr_array_add(jit->cpus, jc);
+        if (jc)
+            g_ptr_array_add(jit->cpus, jc);
+        else
+            jit->no_cache = true;
     }
     cpu->jit[SLOT_STATE] = (uintptr_t)jc;
     g_mutex_unlock(&jit->lock);
@@ -339,8 +342,15 @@ JIT_VECTOR_SAFE static bool must_return(const Cpu *cpu)
 
 JIT_VECTOR_SAFE void jit_run(Cpu *cpu)
 {
-    JitCpu *jc = state_of(cpu);
     typedef uint64_t (*Enter)(Cpu * cpu, const void *code);
+    JitCpu *jc = state_of(cpu);
+
+    if (!jc) {
+        do
+            interp_one(cpu);
+        while (!must_return(cpu));
+        return;
+    }
     Enter enter = (Enter)(uintptr_t)jc->stub_enter;
     Connection connection = {0};
 

@@ -15,6 +15,7 @@ enum {
     /* A page whose code was dropped this often is interpreted for a while. */
     THRASH_LIMIT = 32,
     THRASH_INSTRUCTIONS = 4000,
+    NOTICE_MICROSECONDS = 20,
     /* Note to a vCPU: nothing was written, but it must no longer store directly to the page. */
     ONLY_STORES = 0,
 };
@@ -75,7 +76,8 @@ static void tell(JitCpu *jc, uint64_t ram, uint32_t granules)
     g_array_append_val(jc->stale, stale);
     atomic_store(&jc->has_stale, true);
     g_mutex_unlock(&jc->stale_lock);
-    cpu_request(jc->cpu, REQUEST_FLUSH_CODE);
+    /* Not cpu_request(): a halted vCPU takes its notes when it wakes for another reason. */
+    atomic_fetch_or(&jc->cpu->requests, REQUEST_FLUSH_CODE);
 }
 
 static void tell_others(Jit *jit, const JitCpu *self, uint64_t ram, uint32_t granules)
@@ -85,6 +87,31 @@ static void tell_others(Jit *jit, const JitCpu *self, uint64_t ram, uint32_t gra
         if (g_ptr_array_index(jit->cpus, i) != self)
             tell(g_ptr_array_index(jit->cpus, i), ram, granules);
     g_mutex_unlock(&jit->lock);
+}
+
+/* Gives running vCPUs a moment to take their notes, so that one that stores to a new code page and
+ * then signals is hardly ever ahead of its own note. What it has written until then drops the new
+ * code when it takes the note; waiting for ever could wait for a vCPU that waits for this one. */
+static void let_others_notice(Jit *jit, const JitCpu *self)
+{
+    gint64 end = 0;
+
+    for (;;) {
+        bool behind = false;
+        g_mutex_lock(&jit->lock);
+        for (guint i = 0; i < jit->cpus->len; i++) {
+            const JitCpu *other = g_ptr_array_index(jit->cpus, i);
+            behind |= other != self && atomic_load(&other->has_stale) &&
+                      other->cpu->halt_state == CPU_RUNNING;
+        }
+        g_mutex_unlock(&jit->lock);
+        gint64 now = behind ? g_get_monotonic_time() : 0;
+        if (!behind || (end && now > end))
+            return;
+        if (!end)
+            end = now + NOTICE_MICROSECONDS;
+        __builtin_ia32_pause();
+    }
 }
 
 /* The page at RAM, made if it is new: its stores are seen from now on. Call before reading its
@@ -112,7 +139,10 @@ JitPage *jit_smc_page(JitCpu *jc, uint64_t ram)
     }
     count_page(jc->jit, page, 1);
     mmu_flush_stores_to(jc->cpu, page->ram_block->host + page->ram_offset);
-    tell_others(jc->jit, jc, ram, ONLY_STORES);
+    if (jc->jit->cpus->len > 1) {
+        tell_others(jc->jit, jc, ram, ONLY_STORES);
+        let_others_notice(jc->jit, jc);
+    }
     return page;
 }
 
