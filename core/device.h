@@ -26,6 +26,7 @@ typedef enum {
     OPTION_ENUM, /* one of choices, separated by '|' */
     OPTION_MAC,
     OPTION_REF,  /* the id of a back end: a drive, chardev or netdev */
+    OPTION_LIST, /* strings: each time the key is given adds one */
 } OptionType;
 
 typedef struct {

@@ -5,6 +5,7 @@
 #include "core/config/arguments.h"
 #include "core/chardev/spec.h"
 #include "core/config/config.h"
+#include "core/config/network.h"
 
 #include <gio/gio.h>
 #include <string.h>
@@ -442,13 +443,6 @@ static bool add_device(MachineConfig *config, const char *value, GError **error)
     return true;
 }
 
-static bool set_network_none(MachineConfig *config, const char *value, GError **error)
-{
-    if (g_str_equal(value, "none"))
-        return true;
-    return refuse(error, "network cards are not there yet; write \"none\".");
-}
-
 /* --- switches --------------------------------------------------------------------------------- */
 
 static bool set_no_reboot(MachineConfig *config, const char *value, GError **error)
@@ -482,9 +476,9 @@ static bool set_usb(MachineConfig *config, const char *value, GError **error)
     return true; /* the controller is always there */
 }
 
-static bool accept_nothing(MachineConfig *config, const char *value, GError **error)
+static bool set_no_defaults(MachineConfig *config, const char *value, GError **error)
 {
-    return true; /* no default devices but the board's own */
+    return config->network_named = true; /* the other default devices are the board's own */
 }
 
 static const struct {
@@ -518,11 +512,12 @@ static const struct {
     {"-machine", true, set_machine, "machine type: pc"},
     {"-monitor", true, add_monitor, "human monitor on a character back end"},
     {"-name", true, set_name, "name of the machine"},
-    {"-net", true, set_network_none, "none"},
-    {"-nic", true, set_network_none, "none"},
+    {"-net", true, network_add_legacy, "none, nic,... or user,...: -nic in older words"},
+    {"-netdev", true, network_add_netdev, "user,id=ID,hostfwd=tcp::2222-:22,..."},
+    {"-nic", true, network_add_nic, "none, or user,model=e1000,mac=MAC,hostfwd=..."},
     {"-no-reboot", false, set_no_reboot, "exit instead of restarting"},
     {"-no-shutdown", false, set_no_shutdown, "stay when the guest powers off"},
-    {"-nodefaults", false, accept_nothing, "accepted"},
+    {"-nodefaults", false, set_no_defaults, "no network card"},
     {"-nographic", false, set_nographic, "no window; serial port on the terminal"},
     {"-pidfile", true, set_pidfile, "write the process id there"},
     {"-qmp", true, add_qmp, "QMP on a character back end"},
@@ -541,7 +536,6 @@ static const struct {
     {"-enable-kvm", "Apiary has its own CPU engine and needs no KVM; leave it out."},
     {"-daemonize", "Start it in the background with your shell (&) and -pidfile."},
     {"-vnc", "Remote access is not there yet."},
-    {"-netdev", "Network cards are not there yet; leave it out or use -nic none."},
     {"-gdb", "The GDB server is not there yet."},
     {"-s", "The GDB server is not there yet."},
     {"-soundhw", "There is no sound card yet."},
@@ -601,6 +595,8 @@ bool config_parse_arguments(MachineConfig *config, int argc, char **argv, GError
     /* QEMU's default machine has an empty CD drive. */
     if (!place_is_taken(config, false, 1, 0))
         config_add_drive(config, DRIVE_IDE_CD, 1, 0, NULL);
+    if (!network_finish(config, error))
+        return false;
     if (config->snapshot)
         for (guint i = 0; i < config->drives->len; i++)
             ((DriveConfig *)config->drives->pdata[i])->snapshot = true;
@@ -688,6 +684,14 @@ char *config_to_command_line(const MachineConfig *config)
         append_flag(line, "-append", config->append);
     for (guint i = 0; i < config->serials->len; i++)
         append_flag(line, "-serial", config->serials->pdata[i]);
+    for (guint i = 0; i < config->netdevs->len; i++) {
+        const NetdevConfig *netdev = config->netdevs->pdata[i];
+        g_autofree char *values = option_values_format(netdev->values);
+        g_autofree char *value = g_strconcat(netdev->type, ",", values, NULL);
+        append_flag(line, "-netdev", value);
+    }
+    if (!config->netdevs->len)
+        append_flag(line, "-nic", "none");
     for (guint i = 0; i < config->devices->len; i++) {
         const DeviceConfig *device = config->devices->pdata[i];
         g_autofree char *values = option_values_format(device->values);

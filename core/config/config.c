@@ -2,6 +2,8 @@
 
 #include "core/config/config.h"
 
+#include "core/config/network.h"
+
 #include <gio/gio.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,6 +44,7 @@ MachineConfig *config_new(void)
     config->boot_order = g_strdup("cad");
     config->drives = g_ptr_array_new_with_free_func(drive_free);
     config->devices = g_ptr_array_new_with_free_func(device_free);
+    config->netdevs = g_ptr_array_new_with_free_func(netdev_config_free);
     config->serials = g_ptr_array_new_with_free_func(g_free);
     config->chardevs = g_ptr_array_new_with_free_func(g_free);
     config->qmps = g_ptr_array_new_with_free_func(g_free);
@@ -78,13 +81,10 @@ static DriveConfig *drive_copy(const DriveConfig *from)
 static DeviceConfig *device_copy(const DeviceConfig *from)
 {
     DeviceConfig *to = g_new0(DeviceConfig, 1);
-    const DeviceClass *device_class = device_class_find(from->driver);
-    g_autofree char *text = option_values_format(from->values);
 
     to->driver = g_strdup(from->driver);
     to->id = g_strdup(from->id);
-    to->values = option_values_new(device_class ? device_class->options : NULL);
-    option_values_parse(to->values, text, NULL, NULL);
+    to->values = option_values_copy(from->values);
     return to;
 }
 
@@ -106,6 +106,9 @@ MachineConfig *config_copy(const MachineConfig *from)
     to->devices = g_ptr_array_new_with_free_func(device_free);
     for (guint i = 0; i < from->devices->len; i++)
         g_ptr_array_add(to->devices, device_copy(from->devices->pdata[i]));
+    to->netdevs = g_ptr_array_new_with_free_func(netdev_config_free);
+    for (guint i = 0; i < from->netdevs->len; i++)
+        g_ptr_array_add(to->netdevs, netdev_config_copy(from->netdevs->pdata[i]));
     to->serials = copy_strings(from->serials);
     to->chardevs = copy_strings(from->chardevs);
     to->qmps = copy_strings(from->qmps);
@@ -123,8 +126,9 @@ void config_free(MachineConfig *config)
         config->append,     config->debugcon,  config->vga,           config->rtc_base,
         config->display,    config->pidfile,   config->folder,        config->notes,
     };
-    GPtrArray *const arrays[] = {config->drives,   config->devices, config->serials,
-                                 config->chardevs, config->qmps,    config->monitors};
+    GPtrArray *const arrays[] = {config->drives,  config->devices,  config->netdevs,
+                                 config->serials, config->chardevs, config->qmps,
+                                 config->monitors};
 
     for (size_t i = 0; i < G_N_ELEMENTS(strings); i++)
         g_free(strings[i]);
@@ -220,5 +224,5 @@ bool config_validate(const MachineConfig *config, GError **error)
     for (const char *c = config->boot_order; *c; c++)
         if (!strchr("abcdn", *c))
             return refuse(error, "Boot order \"%s\": use a, c, d and n.", config->boot_order);
-    return validate_drives(config, error);
+    return validate_drives(config, error) && network_validate(config, error);
 }

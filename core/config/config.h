@@ -27,6 +27,13 @@ typedef struct {
     OptionValues *values;
 } DeviceConfig;
 
+/* -netdev: what a network card is connected to. */
+typedef struct {
+    char *type; /* NetBackendClass name: "user" */
+    char *id;
+    OptionValues *values;
+} NetdevConfig;
+
 typedef struct {
     char *name;
     uint64_t ram_bytes;
@@ -42,6 +49,7 @@ typedef struct {
     char *kernel, *initrd, *append;
     GPtrArray *drives;          /* DriveConfig* */
     GPtrArray *devices;         /* DeviceConfig*: -device, in order */
+    GPtrArray *netdevs;         /* NetdevConfig* */
     GPtrArray *serials;         /* char*: chardev specs for COM1.. ; "none" leaves one out */
     GPtrArray *chardevs;        /* char*: "id=..." specs of -chardev */
     GPtrArray *qmps, *monitors; /* char*: chardev specs */
@@ -51,6 +59,7 @@ typedef struct {
     char *rtc_base; /* "utc", "localtime" or an ISO date */
     char *display;  /* "gtk", "none" */
     bool no_reboot, no_shutdown, start_paused, snapshot, usb_tablet;
+    bool network_named; /* a flag spoke of networks: no default card */
     char *pidfile;
     char *folder; /* the machine's folder in the library, or NULL */
     char *notes;

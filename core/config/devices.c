@@ -2,6 +2,7 @@
 
 #include "core/config/options.h"
 #include "core/devices/debugcon.h"
+#include "core/devices/e1000.h"
 #include "core/devices/vga.h"
 
 #include <string.h>
@@ -9,6 +10,7 @@
 /* The table of device classes that -device knows; devices of the board itself are not in it. */
 const DeviceClass *const device_classes[] = {
     &vga_class,
+    &e1000_class,
     &isa_debug_exit_class,
     &isa_debugcon_class,
     NULL,

@@ -5,6 +5,8 @@
  */
 
 #include "core/config/config.h"
+#include "core/config/network.h"
+#include "core/net/net.h"
 
 #include <gio/gio.h>
 #include <stddef.h>
@@ -13,6 +15,7 @@
 #define GROUP_MACHINE "Machine"
 #define GROUP_DRIVE   "Drive "
 #define GROUP_DEVICE  "Device "
+#define GROUP_NETWORK "Network "
 
 typedef enum { KEY_TEXT, KEY_SIZE_BYTES, KEY_NUMBER, KEY_SWITCH, KEY_LIST } KeyType;
 
@@ -154,10 +157,66 @@ static bool load_drive(GKeyFile *file, MachineConfig *config, const char *group,
     return load_group(file, group, drive_keys, G_N_ELEMENTS(drive_keys), drive, "Type", error);
 }
 
+/* All keys of GROUP but SKIP. */
+static bool load_values(GKeyFile *file, const char *group, const char *skip,
+                        const OptionInfo *table, OptionValues *values, GError **error)
+{
+    g_auto(GStrv) keys = g_key_file_get_keys(file, group, NULL, NULL);
+
+    for (char **key = keys; *key; key++) {
+        const OptionInfo *option = table;
+        if (g_str_equal(*key, skip))
+            continue;
+        while (option && option->name && !g_str_equal(option->name, *key))
+            option++;
+        if (option && option->name && option->type == OPTION_LIST) {
+            g_auto(GStrv) list = g_key_file_get_string_list(file, group, *key, NULL, NULL);
+            for (char **item = list; item && *item; item++)
+                option_values_set(values, *key, *item, NULL);
+            continue;
+        }
+        g_autofree char *value = g_key_file_get_string(file, group, *key, error);
+        if (!value || !option_values_set(values, *key, value, error)) {
+            g_prefix_error(error, "[%s] ", group);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void save_values(GKeyFile *file, const char *group, const char *skip,
+                        const OptionInfo *table, const OptionValues *values)
+{
+    for (const OptionInfo *option = table; option && option->name; option++) {
+        if (!option_is_set(values, option->name) || g_strcmp0(option->name, skip) == 0)
+            continue;
+        if (option->type == OPTION_LIST) {
+            const char *const *list = option_list(values, option->name);
+            g_key_file_set_string_list(file, group, option->name, list,
+                                       g_strv_length((char **)list));
+        } else {
+            g_key_file_set_string(file, group, option->name, option_string(values, option->name));
+        }
+    }
+}
+
+static bool load_network(GKeyFile *file, MachineConfig *config, const char *group, GError **error)
+{
+    g_autofree char *type = g_key_file_get_string(file, group, "Type", error);
+    NetdevConfig *netdev =
+        type ? config_add_netdev(config, type, group + strlen(GROUP_NETWORK), error) : NULL;
+
+    if (!netdev) {
+        g_prefix_error(error, "[%s]: ", group);
+        return false;
+    }
+    return load_values(file, group, "Type", net_backend_class_find(type)->options, netdev->values,
+                       error);
+}
+
 static bool load_device(GKeyFile *file, MachineConfig *config, const char *group, GError **error)
 {
     g_autofree char *driver = g_key_file_get_string(file, group, "Driver", error);
-    g_auto(GStrv) keys = g_key_file_get_keys(file, group, NULL, NULL);
 
     if (!driver)
         return false;
@@ -172,12 +231,7 @@ static bool load_device(GKeyFile *file, MachineConfig *config, const char *group
     device->id = g_strdup(group + strlen(GROUP_DEVICE));
     device->values = option_values_new(device_class->options);
     g_ptr_array_add(config->devices, device);
-    for (char **key = keys; *key; key++) {
-        g_autofree char *value = g_key_file_get_string(file, group, *key, NULL);
-        if (!g_str_equal(*key, "Driver") && !option_values_set(device->values, *key, value, error))
-            return false;
-    }
-    return true;
+    return load_values(file, group, "Driver", device_class->options, device->values, error);
 }
 
 MachineConfig *config_load(const char *path, GError **error)
@@ -195,6 +249,8 @@ MachineConfig *config_load(const char *path, GError **error)
             done = load_drive(file, config, *group, error);
         } else if (g_str_has_prefix(*group, GROUP_DEVICE)) {
             done = load_device(file, config, *group, error);
+        } else if (g_str_has_prefix(*group, GROUP_NETWORK)) {
+            done = load_network(file, config, *group, error);
         } else {
             g_set_error(error, option_error_quark(), 0, "There is no section [%s].", *group);
             done = false;
@@ -255,11 +311,14 @@ bool config_save(const MachineConfig *config, const char *path, GError **error)
         g_autofree char *group = device->id ? g_strconcat(GROUP_DEVICE, device->id, NULL)
                                             : g_strdup_printf(GROUP_DEVICE "%u", i);
         g_key_file_set_string(file, group, "Driver", device->driver);
-        for (const OptionInfo *option = device_class ? device_class->options : NULL;
-             option && option->name; option++)
-            if (option_is_set(device->values, option->name))
-                g_key_file_set_string(file, group, option->name,
-                                      option_string(device->values, option->name));
+        save_values(file, group, NULL, device_class ? device_class->options : NULL, device->values);
+    }
+    for (guint i = 0; i < config->netdevs->len; i++) {
+        const NetdevConfig *netdev = config->netdevs->pdata[i];
+        g_autofree char *group = g_strconcat(GROUP_NETWORK, netdev->id, NULL);
+        g_key_file_set_string(file, group, "Type", netdev->type);
+        save_values(file, group, "id", net_backend_class_find(netdev->type)->options,
+                    netdev->values);
     }
     /* Written beside, synced, renamed: a crash leaves the old file or the new one. */
     g_autofree char *text = g_key_file_to_data(file, NULL, NULL);

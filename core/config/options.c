@@ -9,6 +9,7 @@ G_DEFINE_QUARK(apiary - option - error, option_error)
 struct OptionValues {
     const OptionInfo *table;
     char **values; /* one an option, NULL: not given */
+    GStrv *lists;  /* of OPTION_LIST options */
     size_t count;
 };
 
@@ -28,6 +29,7 @@ OptionValues *option_values_new(const OptionInfo *table)
     values->table = table;
     values->count = table_length(table);
     values->values = g_new0(char *, values->count + 1);
+    values->lists = g_new0(GStrv, values->count + 1);
     return values;
 }
 
@@ -35,10 +37,24 @@ void option_values_free(OptionValues *values)
 {
     if (!values)
         return;
-    for (size_t i = 0; i < values->count; i++)
+    for (size_t i = 0; i < values->count; i++) {
         g_free(values->values[i]);
+        g_strfreev(values->lists[i]);
+    }
     g_free(values->values);
+    g_free(values->lists);
     g_free(values);
+}
+
+OptionValues *option_values_copy(const OptionValues *from)
+{
+    OptionValues *to = option_values_new(from->table);
+
+    for (size_t i = 0; i < from->count; i++) {
+        to->values[i] = g_strdup(from->values[i]);
+        to->lists[i] = g_strdupv(from->lists[i]);
+    }
+    return to;
 }
 
 static ssize_t find(const OptionValues *values, const char *key)
@@ -144,9 +160,19 @@ static bool check(const OptionInfo *info, const char *text, GError **error)
         return false;
     }
     case OPTION_STRING:
+    case OPTION_LIST:
     case OPTION_REF: break;
     }
     return true;
+}
+
+static void append(GStrv *list, const char *value)
+{
+    guint n = *list ? g_strv_length(*list) : 0;
+
+    *list = g_renew(char *, *list, n + 2);
+    (*list)[n] = g_strdup(value);
+    (*list)[n + 1] = NULL;
 }
 
 bool option_values_set(OptionValues *values, const char *key, const char *value, GError **error)
@@ -164,13 +190,26 @@ bool option_values_set(OptionValues *values, const char *key, const char *value,
     }
     if (!check(&values->table[i], value, error))
         return false;
+    if (values->table[i].type == OPTION_LIST) {
+        append(&values->lists[i], value);
+        return true;
+    }
     g_free(values->values[i]);
     values->values[i] = g_strdup(value);
     return true;
 }
 
-/* The next "key=value" of *TEXT, with ",," made a comma. Advances *TEXT; NULL at the end. */
-static char *next_part(const char **text)
+void option_values_unset(OptionValues *values, const char *key)
+{
+    ssize_t i = find(values, key);
+
+    if (i < 0)
+        return;
+    g_clear_pointer(&values->values[i], g_free);
+    g_clear_pointer(&values->lists[i], g_strfreev);
+}
+
+char *option_next_part(const char **text)
 {
     g_autoptr(GString) part = g_string_new(NULL);
     const char *c = *text;
@@ -194,7 +233,7 @@ bool option_values_parse(OptionValues *values, const char *text, const char *fir
     bool first = true;
 
     for (;;) {
-        g_autofree char *part = next_part(&text);
+        g_autofree char *part = option_next_part(&text);
         if (!part)
             return true;
         char *equals = strchr(part, '=');
@@ -217,7 +256,7 @@ bool option_is_set(const OptionValues *values, const char *key)
 {
     ssize_t i = find(values, key);
 
-    return i >= 0 && values->values[i];
+    return i >= 0 && (values->values[i] || values->lists[i]);
 }
 
 const char *option_string(const OptionValues *values, const char *key)
@@ -252,16 +291,31 @@ uint64_t option_uint(const OptionValues *values, const char *key)
     return number;
 }
 
+const char *const *option_list(const OptionValues *values, const char *key)
+{
+    static const char *const empty[] = {NULL};
+    ssize_t i = find(values, key);
+
+    return i >= 0 && values->lists[i] ? (const char *const *)values->lists[i] : empty;
+}
+
+static void format(GString *out, const char *name, const char *value)
+{
+    g_auto(GStrv) pieces = g_strsplit(value, ",", -1);
+    g_autofree char *escaped = g_strjoinv(",,", pieces);
+
+    g_string_append_printf(out, "%s%s=%s", out->len ? "," : "", name, escaped);
+}
+
 char *option_values_format(const OptionValues *values)
 {
     GString *out = g_string_new(NULL);
 
     for (size_t i = 0; i < values->count; i++) {
-        if (!values->values[i])
-            continue;
-        g_auto(GStrv) pieces = g_strsplit(values->values[i], ",", -1);
-        g_autofree char *escaped = g_strjoinv(",,", pieces);
-        g_string_append_printf(out, "%s%s=%s", out->len ? "," : "", values->table[i].name, escaped);
+        if (values->values[i])
+            format(out, values->table[i].name, values->values[i]);
+        for (char **item = values->lists[i]; item && *item; item++)
+            format(out, values->table[i].name, *item);
     }
     return g_string_free(out, FALSE);
 }

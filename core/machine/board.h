@@ -20,6 +20,7 @@ typedef struct BlockImage BlockImage; /* core/block/block.h */
 typedef struct Chardev Chardev;       /* core/chardev/chardev.h */
 typedef struct Display Display;       /* core/machine/display.h */
 typedef struct InputHub InputHub;     /* core/machine/input.h */
+typedef struct NetBackend NetBackend; /* core/net/net.h */
 
 struct Board {
     GMutex lock;           /* the board lock */
@@ -45,6 +46,7 @@ struct Board {
     /* A message for the person at the window: a device's back end failed (disk full...). */
     void (*report_error)(Board *board, const char *source, const char *message);
     Chardev *(*find_chardev)(Board *board, const char *id); /* NULL when there is none */
+    NetBackend *(*find_netdev)(Board *board, const char *id);  /* NULL when there is none */
 };
 
 static inline void board_lock(Board *board)

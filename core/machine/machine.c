@@ -4,6 +4,7 @@
 
 #include "core/machine/input.h"
 #include "core/machine/monitor.h"
+#include "core/machine/pc_network.h"
 #include "core/machine/pc.h"
 #include "core/machine/query.h"
 
@@ -327,6 +328,9 @@ static gboolean send_statistics(gpointer data)
             s->disk_write_bytes += block.write_bytes;
         }
     }
+    NetStatistics net = pc_network_statistics(machine->pc);
+    s->net_rx_bytes = net.rx_bytes;
+    s->net_tx_bytes = net.tx_bytes;
     board_unlock(board);
     emit(machine, &event);
     return G_SOURCE_CONTINUE;

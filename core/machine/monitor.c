@@ -7,6 +7,7 @@
 #include "core/cpu/mmu.h"
 #include "core/machine/input.h"
 #include "core/machine/keynames.h"
+#include "core/machine/monitor_network.h"
 #include "core/machine/pc_private.h"
 
 #include <inttypes.h>
@@ -158,6 +159,16 @@ static void info_version(Line *line)
     g_string_append(line->out, "Apiary\n");
 }
 
+static void info_network(Line *line)
+{
+    monitor_info_network(line->pc, line->out);
+}
+
+static void info_usernet(Line *line)
+{
+    monitor_info_usernet(line->pc, line->out);
+}
+
 static void info_jit(Line *line)
 {
     if (!line->pc->jit) {
@@ -236,10 +247,12 @@ static const struct {
     {"mem", info_mem, "mapped linear ranges"},
     {"mtree", info_mtree, "the physical address map"},
     {"name", info_name, "the machine's name"},
+    {"network", info_network, "networks and their cards"},
     {"pci", info_pci, "PCI functions"},
     {"pic", info_pic, "interrupt controllers"},
     {"registers", info_registers, "CPU registers; -a for all CPUs"},
     {"status", info_status, "running or paused"},
+    {"usernet", info_usernet, "connections of user-mode networks"},
     {"version", info_version, "the program"},
 };
 
@@ -486,6 +499,21 @@ static void do_pmemsave(Line *line)
     save_memory(line, true);
 }
 
+static void do_hostfwd_add(Line *line)
+{
+    monitor_hostfwd_add(line->pc, line->words, line->out);
+}
+
+static void do_hostfwd_remove(Line *line)
+{
+    monitor_hostfwd_remove(line->pc, line->words, line->out);
+}
+
+static void do_set_link(Line *line)
+{
+    monitor_set_link(line->pc, line->words, line->out);
+}
+
 static void do_help(Line *line);
 
 static const struct {
@@ -498,6 +526,8 @@ static const struct {
     {"cont", do_cont, "go on"},
     {"eject", do_eject, "[-f] DRIVE: take the medium out"},
     {"help", do_help, "this list"},
+    {"hostfwd_add", do_hostfwd_add, "[NETWORK] tcp|udp:[ADDR]:PORT-[GUEST]:PORT: open a host port"},
+    {"hostfwd_remove", do_hostfwd_remove, "[NETWORK] tcp|udp:[ADDR]:PORT: close it"},
     {"info", do_info, "SUBJECT: what there is to see"},
     {"memsave", do_memsave, "ADDRESS SIZE FILE: linear memory of CPU 0 to a file"},
     {"nmi", do_nmi, "send an NMI to the CPUs"},
@@ -506,6 +536,7 @@ static const struct {
     {"quit", do_quit, "end the machine"},
     {"screendump", do_screendump, "FILE [-f png|ppm]: the picture to a file"},
     {"sendkey", do_sendkey, "KEYS [MS]: press keys, like ctrl-alt-delete"},
+    {"set_link", do_set_link, "NAME on|off: plug or pull a network cable"},
     {"stop", do_stop, "pause"},
     {"system_powerdown", do_powerdown, "press the power button"},
     {"system_reset", do_reset, "reset"},

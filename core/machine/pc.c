@@ -30,6 +30,7 @@
 #include "core/devices/vga.h"
 #include "core/machine/display.h"
 #include "core/machine/input.h"
+#include "core/machine/pc_network.h"
 #include "core/machine/pc_private.h"
 
 #include <string.h>
@@ -530,6 +531,8 @@ static bool make_devices(Pc *pc, GError **error)
         if (!pc->vga)
             return false;
     }
+    if (!pc_make_networks(pc, error))
+        return false;
     for (guint i = 0; i < pc->config->devices->len; i++) {
         const DeviceConfig *config = pc->config->devices->pdata[i];
         const DeviceClass *device_class = device_class_find(config->driver);
@@ -631,6 +634,7 @@ Pc *pc_new(const MachineConfig *config, GMainContext *context, Display *display,
     pc->config = config_copy(config);
     pc->chardevs = g_ptr_array_new();
     pc->devices = g_ptr_array_new();
+    pc->netdevs = g_ptr_array_new();
     g_mutex_init(&board->lock);
     board->context = context;
     board->clock = clock_new(context, &board->lock);
@@ -645,6 +649,7 @@ Pc *pc_new(const MachineConfig *config, GMainContext *context, Display *display,
     board->set_a20 = set_a20;
     board->report_error = report_error;
     board->find_chardev = find_chardev;
+    board->find_netdev = pc_find_netdev;
 
     pc->cpuid = cpuid_model_new(config->cpu_model, config->cpus, error);
     board_lock(board);
@@ -686,6 +691,7 @@ void pc_free(Pc *pc)
         g_free(device);
     }
     g_ptr_array_unref(pc->devices);
+    pc_free_networks(pc);
     vga_free(pc->vga);
     debugcon_free(pc->debugcon);
     for (int i = 0; i < PC_SERIALS; i++)

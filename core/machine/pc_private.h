@@ -53,6 +53,7 @@ struct Pc {
     Serial *serials[PC_SERIALS];
     Debugcon *debugcon;
     GPtrArray *chardevs; /* Chardev* */
+    GPtrArray *netdevs;  /* NetBackend*, of -netdev */
     GPtrArray *devices;  /* Device*, of -device */
 
     CpuidModel *cpuid;
