@@ -5,6 +5,7 @@
 #include "core/net/slirp.h"
 
 #include "core/chardev/chardev.h"
+#include "core/net/reassembly.h"
 #include "core/net/slirp_poll.h"
 
 #include <arpa/inet.h>
@@ -38,6 +39,7 @@ struct NetUser {
     NetBackend backend;
     Slirp *slirp;
     SlirpPoll *poll;
+    Reassembly *reassembly;
     NetPlan plan;
     bool restricted;
     GArray *forwards;          /* NetForward */
@@ -408,6 +410,7 @@ static bool create(NetBackend *backend, const OptionValues *values, GError **err
 
     user->forwards = g_array_new(FALSE, FALSE, sizeof(NetForward));
     user->guest_forwards = g_ptr_array_new_with_free_func(g_free);
+    user->reassembly = reassembly_new();
     if (!net_plan_parse(option_string(values, "net"), option_string(values, "host"),
                         option_string(values, "dns"), option_string(values, "dhcpstart"),
                         &user->plan, error))
@@ -465,6 +468,7 @@ static void destroy(NetBackend *backend)
         }
         slirp_cleanup(user->slirp);
     }
+    reassembly_free(user->reassembly);
     g_ptr_array_unref(user->guest_forwards);
     g_array_unref(user->forwards);
 }
@@ -473,6 +477,11 @@ static void send_frame(NetBackend *backend, const uint8_t *frame, size_t length)
 {
     NetUser *user = (NetUser *)backend;
 
+    if (reassembly_is_fragment(frame, length)) {
+        frame = reassembly_take(user->reassembly, clock_ns(user), frame, length, &length);
+        if (!frame)
+            return;
+    }
     slirp_input(user->slirp, frame, length);
     slirp_poll_kick(user->poll);
 }
