@@ -455,7 +455,7 @@ static void destroy(NetBackend *backend)
 {
     NetUser *user = (NetUser *)backend;
 
-    slirp_poll_free(user->poll);
+    g_clear_pointer(&user->poll, slirp_poll_free);
     if (!user->forwards) /* create() was not reached */
         return;
     for (guint i = 0; i < user->guest_forwards->len; i++)
