@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 #include "core/block/info.h"
-#include "core/block/qcow2_internal.h"
+#include "core/block/qcow2-internal.h"
 
 #include <sys/stat.h>
 

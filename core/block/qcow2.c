@@ -5,7 +5,7 @@
 #define G_LOG_DOMAIN "apiary-block"
 
 #include "core/block/check.h"
-#include "core/block/qcow2_internal.h"
+#include "core/block/qcow2-internal.h"
 
 #include <errno.h>
 #include <string.h>

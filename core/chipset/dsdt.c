@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "core/chipset/acpi_tables.h"
+#include "core/chipset/acpi-tables.h"
 
 #include "core/chipset/piix3.h"
-#include "core/chipset/piix4_pm.h"
+#include "core/chipset/piix4-pm.h"
 #include "core/chipset/pm.h"
 
 /* The differentiated system description: what stands on the board and cannot be probed. */

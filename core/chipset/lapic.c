@@ -2,7 +2,7 @@
 
 #define G_LOG_DOMAIN "apiary-lapic"
 
-#include "core/chipset/lapic_private.h"
+#include "core/chipset/lapic-private.h"
 
 enum { WINDOW_SIZE = 0x100000 };
 

@@ -3,7 +3,7 @@
 
 #include "core/chipset/linuxboot.h"
 
-#include "core/chipset/boot_plan.h"
+#include "core/chipset/boot-plan.h"
 
 #include <errno.h>
 #include <gio/gio.h>
@@ -62,7 +62,7 @@ enum { LOADED_HIGH = 1 << 0, CAN_USE_HEAP = 1 << 7 };
 #define PNP_LENGTH         32
 #define PNP_CHECKSUM       9
 
-/* linuxboot_rom.S */
+/* linuxboot-rom.S */
 extern const uint8_t linuxboot_rom[], linuxboot_rom_plan[];
 
 /* Where the pieces of a Linux kernel go. */

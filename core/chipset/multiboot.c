@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #define G_LOG_DOMAIN "multiboot"
 
-#include "core/chipset/boot_plan.h"
+#include "core/chipset/boot-plan.h"
 
 #include <elf.h>
 #include <gio/gio.h>

@@ -2,7 +2,7 @@
 
 #include "core/cpu/hostexec.h"
 
-#include "core/cpu/interp_memory.h"
+#include "core/cpu/interp-memory.h"
 
 #include <signal.h>
 #include <string.h>

@@ -11,8 +11,8 @@
 
 #include "core/cpu/cpuid.h"
 #include "core/cpu/hostexec.h"
-#include "core/cpu/interp_memory.h"
-#include "core/cpu/interp_private.h"
+#include "core/cpu/interp-memory.h"
+#include "core/cpu/interp-private.h"
 
 #include <string.h>
 

@@ -2,7 +2,7 @@
 
 /*
  * Intel 82540EM gigabit Ethernet, "e1000" in QEMU: the PCI function, its two BARs and its ROM. The
- * parts are in e1000_*.c.
+ * parts are in e1000-*.c.
  *
  *   BAR0  128 KiB of registers in memory
  *   BAR1  64 ports: IOADDR and IODATA, a window to the same registers (SDM 13.2.2.3)
@@ -14,7 +14,7 @@
 
 #include "core/chipset/firmware.h"
 #include "core/config/options.h"
-#include "core/devices/e1000_internal.h"
+#include "core/devices/e1000-internal.h"
 
 #include <string.h>
 

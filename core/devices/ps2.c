@@ -2,7 +2,7 @@
 
 #include "core/devices/ps2.h"
 
-#include "core/devices/ps2_keys.h"
+#include "core/devices/ps2-keys.h"
 #include "core/machine/input.h"
 
 #include <string.h>

@@ -4,7 +4,7 @@
 
 #define G_LOG_DOMAIN "vga"
 
-#include "core/devices/vga_core.h"
+#include "core/devices/vga-core.h"
 
 #define PORT_CRTC_INDEX_MONO        0x3b4
 #define PORT_STATUS_1_MONO          0x3ba

@@ -4,7 +4,7 @@
 
 #include "core/machine/input.h"
 #include "core/machine/monitor.h"
-#include "core/machine/pc_network.h"
+#include "core/machine/pc-network.h"
 #include "core/machine/pc.h"
 #include "core/machine/query.h"
 

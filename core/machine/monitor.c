@@ -7,8 +7,8 @@
 #include "core/cpu/mmu.h"
 #include "core/machine/input.h"
 #include "core/machine/keynames.h"
-#include "core/machine/monitor_network.h"
-#include "core/machine/pc_private.h"
+#include "core/machine/monitor-network.h"
+#include "core/machine/pc-private.h"
 
 #include <inttypes.h>
 #include <string.h>

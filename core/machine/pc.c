@@ -3,8 +3,8 @@
 #include "core/machine/pc.h"
 
 #include "core/chardev/spec.h"
-#include "core/chipset/acpi_tables.h"
-#include "core/chipset/boot_items.h"
+#include "core/chipset/acpi-tables.h"
+#include "core/chipset/boot-items.h"
 #include "core/chipset/firmware.h"
 #include "core/chipset/fw_cfg.h"
 #include "core/chipset/hpet.h"
@@ -15,7 +15,7 @@
 #include "core/chipset/linuxboot.h"
 #include "core/chipset/mc146818.h"
 #include "core/chipset/piix3.h"
-#include "core/chipset/piix4_pm.h"
+#include "core/chipset/piix4-pm.h"
 #include "core/chipset/pm.h"
 #include "core/chipset/ports.h"
 #include "core/chipset/smbios.h"
@@ -30,8 +30,8 @@
 #include "core/devices/vga.h"
 #include "core/machine/display.h"
 #include "core/machine/input.h"
-#include "core/machine/pc_network.h"
-#include "core/machine/pc_private.h"
+#include "core/machine/pc-network.h"
+#include "core/machine/pc-private.h"
 
 #include <string.h>
 #include <x86intrin.h>

@@ -6,7 +6,7 @@
 
 #include "core/chardev/chardev.h"
 #include "core/net/reassembly.h"
-#include "core/net/slirp_poll.h"
+#include "core/net/slirp-poll.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -3,7 +3,7 @@
 #include "core/remote/qmp.h"
 
 #include "core/chardev/spec.h"
-#include "core/remote/qmp_commands.h"
+#include "core/remote/qmp-commands.h"
 
 #include <gio/gio.h>
 #include <gio/gunixinputstream.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The ACPI tables as firmware links them and as iasl reads them. */
-#include "core/chipset/acpi_tables.h"
-#include "core/chipset/piix4_pm.h"
+#include "core/chipset/acpi-tables.h"
+#include "core/chipset/piix4-pm.h"
 #include "tests/core/chipset/chipset-fixture.h"
 
 #include <glib/gstdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What firmware is told: sizes, boot order, SMBIOS, and kernels given on the command line. */
-#include "core/chipset/boot_items.h"
-#include "core/chipset/boot_plan.h"
+#include "core/chipset/boot-items.h"
+#include "core/chipset/boot-plan.h"
 #include "core/chipset/smbios.h"
 #include "tests/core/chipset/chipset-fixture.h"
 

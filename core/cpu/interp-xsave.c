@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* FXSAVE, FXRSTOR and the XSAVE family (SDM 1, 10.5 and chapter 13). */
+
+#include "core/cpu/hostexec.h"
+#include "core/cpu/interp-memory.h"
+#include "core/cpu/interp-private.h"
+
+#include <string.h>
+
+enum { COMPONENT_X87 = 1, COMPONENT_SSE = 2, COMPONENT_AVX = 4 };
+enum {
+    AREA_FOP = 6,
+    AREA_FIP = 8,
+    AREA_FDP = 16,
+    AREA_MXCSR = 24,
+    AREA_MXCSR_MASK = 28,
+    AREA_ST = 32,
+    AREA_XMM = 160,
+    AREA_HEADER = 512,
+    AREA_YMM = 576,
+    AREA_SIZE = 832,
+};
+
+/* --- pieces ----------------------------------------------------------------------------------- */
+
+/* Bits that the processor does not have are #GP(0). */
+void interp_check_mxcsr(Cpu *cpu, uint32_t value)
+{
+    uint32_t mask = host_load(cpu->vectors.legacy + AREA_MXCSR_MASK, 4);
+    if (value & ~(mask ? mask : 0xffbf))
+        cpu_raise_error(cpu, EXC_GP, 0);
+}
+
+static unsigned xmm_bytes(const Cpu *cpu)
+{
+    return cpu_is_64bit(cpu) ? 256 : 128;
+}
+
+/* The x87 part, with the pointers in the form the operand size asks for. */
+static void put_x87(const Cpu *cpu, uint8_t *area, bool wide)
+{
+    memcpy(area, cpu->vectors.legacy, AREA_FOP);
+    area[5] = 0;
+    host_store(area + AREA_FOP, cpu->x87_fop & 0x7ff, 2);
+    if (wide) {
+        host_store(area + AREA_FIP, cpu->x87_fip, 8);
+        host_store(area + AREA_FDP, cpu->x87_fdp, 8);
+    } else {
+        host_store(area + AREA_FIP, (uint32_t)cpu->x87_fip | (uint64_t)cpu->x87_fcs << 32, 8);
+        host_store(area + AREA_FDP, (uint32_t)cpu->x87_fdp | (uint64_t)cpu->x87_fds << 32, 8);
+    }
+    memcpy(area + AREA_ST, cpu->vectors.legacy + AREA_ST, 128);
+}
+
+static void take_x87(Cpu *cpu, const uint8_t *area, bool wide)
+{
+    memcpy(cpu->vectors.legacy, area, AREA_FOP);
+    cpu->vectors.legacy[0] = (cpu->vectors.legacy[0] & 0x7f) | 0x40; /* FCW's fixed bits */
+    cpu->vectors.legacy[1] &= 0x1f;
+    cpu->x87_fop = host_load(area + AREA_FOP, 2) & 0x7ff;
+    cpu->x87_fip = host_load(area + AREA_FIP, wide ? 8 : 4);
+    cpu->x87_fdp = host_load(area + AREA_FDP, wide ? 8 : 4);
+    cpu->x87_fcs = wide ? 0 : host_load(area + AREA_FIP + 4, 2);
+    cpu->x87_fds = wide ? 0 : host_load(area + AREA_FDP + 4, 2);
+    for (unsigned i = 0; i < 8; i++)
+        memcpy(cpu->vectors.legacy + AREA_ST + i * 16, area + AREA_ST + i * 16, 10);
+    interp_x87_update_summary(cpu);
+}
+
+static void initialise_x87(Cpu *cpu)
+{
+    static const uint8_t initial[AREA_FOP] = {0x7f, 0x03};
+    memcpy(cpu->vectors.legacy, initial, sizeof initial);
+    memset(cpu->vectors.legacy + AREA_ST, 0, 128);
+    cpu->x87_fip = cpu->x87_fdp = 0;
+    cpu->x87_fop = cpu->x87_fcs = cpu->x87_fds = 0;
+}
+
+static bool is_zero(const uint8_t *bytes, unsigned length)
+{
+    for (unsigned i = 0; i < length; i++)
+        if (bytes[i])
+            return false;
+    return true;
+}
+
+/* XINUSE: which components differ from their initial configuration. */
+static uint32_t in_use(const Cpu *cpu)
+{
+    static const uint8_t initial[5] = {0x7f, 0x03};
+    const uint8_t *legacy = cpu->vectors.legacy;
+    uint32_t result = 0;
+    if (memcmp(legacy, initial, sizeof initial) || !is_zero(legacy + AREA_ST, 128) ||
+        cpu->x87_fop || cpu->x87_fip || cpu->x87_fdp || cpu->x87_fcs || cpu->x87_fds)
+        result |= COMPONENT_X87;
+    if (!is_zero(legacy + AREA_XMM, xmm_bytes(cpu)))
+        result |= COMPONENT_SSE;
+    if (!is_zero(cpu->vectors.ymm_high, xmm_bytes(cpu)))
+        result |= COMPONENT_AVX;
+    return result;
+}
+
+static uint64_t area_linear(Cpu *cpu, const Insn *insn, unsigned size, unsigned alignment,
+                            bool write)
+{
+    insn_require_alignment(cpu, insn, alignment);
+    return insn_linear(cpu, insn, size, write);
+}
+
+static bool is_wide(const Cpu *cpu, const Insn *insn)
+{
+    return cpu_is_64bit(cpu) && (insn->rex & 8);
+}
+
+/* --- FXSAVE, FXRSTOR -------------------------------------------------------------------------- */
+
+static void check_fx(Cpu *cpu)
+{
+    if (cpu->cr0 & (CR0_EM | CR0_TS))
+        cpu_raise(cpu, EXC_NM);
+}
+
+/* Bytes from the last register on are left alone. */
+static void insn_fxsave(Cpu *cpu, const Insn *insn)
+{
+    uint8_t area[AREA_HEADER];
+    unsigned length = AREA_XMM + xmm_bytes(cpu);
+    check_fx(cpu);
+    /* Here, unlike elsewhere, the address counts before its alignment. */
+    uint64_t linear = insn_linear(cpu, insn, AREA_HEADER, true);
+    insn_require_alignment(cpu, insn, 16);
+    put_x87(cpu, area, is_wide(cpu, insn));
+    memcpy(area + AREA_MXCSR, cpu->vectors.legacy + AREA_MXCSR, 8);
+    memcpy(area + AREA_XMM, cpu->vectors.legacy + AREA_XMM, xmm_bytes(cpu));
+    mmu_probe(cpu, linear, AREA_HEADER, ACCESS_WRITE);
+    mmu_store_bytes(cpu, linear, area, length);
+}
+
+static void insn_fxrstor(Cpu *cpu, const Insn *insn)
+{
+    uint8_t area[AREA_HEADER];
+    check_fx(cpu);
+    uint64_t linear = area_linear(cpu, insn, AREA_HEADER, 16, false);
+    mmu_load_bytes(cpu, linear, area, sizeof area);
+    interp_check_mxcsr(cpu, host_load(area + AREA_MXCSR, 4));
+    take_x87(cpu, area, is_wide(cpu, insn));
+    memcpy(cpu->vectors.legacy + AREA_MXCSR, area + AREA_MXCSR, 4);
+    memcpy(cpu->vectors.legacy + AREA_XMM, area + AREA_XMM, xmm_bytes(cpu));
+}
+
+/* --- XSAVE, XSAVEOPT, XRSTOR ------------------------------------------------------------------ */
+
+static uint32_t check_xsave(Cpu *cpu)
+{
+    if (!(cpu->cr4 & CR4_OSXSAVE))
+        cpu_raise(cpu, EXC_UD);
+    if (cpu->cr0 & CR0_TS)
+        cpu_raise(cpu, EXC_NM);
+    return cpu->xcr0 & (uint32_t)cpu->gpr[RAX];
+}
+
+static void store_piece(Cpu *cpu, uint64_t linear, const uint8_t *area, unsigned from,
+                        unsigned length)
+{
+    mmu_store_bytes(cpu, linear + from, area + from, length);
+}
+
+/* XSAVEOPT leaves components in their initial configuration unwritten. */
+static void insn_xsave(Cpu *cpu, const Insn *insn)
+{
+    bool optimise =
+        insn->mnemonic == ZYDIS_MNEMONIC_XSAVEOPT || insn->mnemonic == ZYDIS_MNEMONIC_XSAVEOPT64;
+    uint32_t requested = check_xsave(cpu), used = in_use(cpu);
+    uint32_t write = optimise ? requested & used : requested;
+    unsigned size = requested & COMPONENT_AVX ? AREA_SIZE : AREA_YMM;
+    uint8_t area[AREA_SIZE];
+    uint64_t linear = area_linear(cpu, insn, size, 64, true);
+
+    mmu_probe(cpu, linear, size, ACCESS_WRITE);
+    uint64_t header = mmu_load(cpu, linear + AREA_HEADER, 8);
+    put_x87(cpu, area, is_wide(cpu, insn));
+    if (write & COMPONENT_X87) {
+        store_piece(cpu, linear, area, 0, AREA_MXCSR);
+        store_piece(cpu, linear, area, AREA_ST, 128);
+    }
+    memcpy(area + AREA_MXCSR, cpu->vectors.legacy + AREA_MXCSR, 8);
+    if (requested & (COMPONENT_SSE | COMPONENT_AVX))
+        store_piece(cpu, linear, area, AREA_MXCSR, 8);
+    memcpy(area + AREA_XMM, cpu->vectors.legacy + AREA_XMM, 256);
+    if (write & COMPONENT_SSE)
+        store_piece(cpu, linear, area, AREA_XMM, xmm_bytes(cpu));
+    memcpy(area + AREA_YMM, cpu->vectors.ymm_high, 256);
+    if (write & COMPONENT_AVX)
+        store_piece(cpu, linear, area, AREA_YMM, xmm_bytes(cpu));
+    mmu_store(cpu, linear + AREA_HEADER, (header & ~(uint64_t)requested) | (used & requested), 8);
+}
+
+/* The standard form; the compacted one needs XSAVEC, which we do not show (SDM 1, 13.8.1). */
+static void insn_xrstor(Cpu *cpu, const Insn *insn)
+{
+    uint32_t requested = check_xsave(cpu);
+    unsigned size = requested & COMPONENT_AVX ? AREA_SIZE : AREA_YMM;
+    uint8_t area[AREA_SIZE];
+    uint64_t linear = area_linear(cpu, insn, size, 64, false);
+
+    mmu_load_bytes(cpu, linear, area, size);
+    uint64_t present = host_load(area + AREA_HEADER, 8);
+    if ((present & ~cpu->xcr0) || !is_zero(area + AREA_HEADER + 8, 16))
+        cpu_raise_error(cpu, EXC_GP, 0);
+    if (requested & (COMPONENT_SSE | COMPONENT_AVX))
+        interp_check_mxcsr(cpu, host_load(area + AREA_MXCSR, 4));
+
+    if (requested & present & COMPONENT_X87)
+        take_x87(cpu, area, is_wide(cpu, insn));
+    else if (requested & COMPONENT_X87)
+        initialise_x87(cpu);
+    if (requested & (COMPONENT_SSE | COMPONENT_AVX))
+        memcpy(cpu->vectors.legacy + AREA_MXCSR, area + AREA_MXCSR, 4);
+    if (requested & present & COMPONENT_SSE)
+        memcpy(cpu->vectors.legacy + AREA_XMM, area + AREA_XMM, xmm_bytes(cpu));
+    else if (requested & COMPONENT_SSE)
+        memset(cpu->vectors.legacy + AREA_XMM, 0, xmm_bytes(cpu));
+    if (requested & present & COMPONENT_AVX)
+        memcpy(cpu->vectors.ymm_high, area + AREA_YMM, xmm_bytes(cpu));
+    else if (requested & COMPONENT_AVX)
+        memset(cpu->vectors.ymm_high, 0, xmm_bytes(cpu));
+}
+
+/* --- table ------------------------------------------------------------------------------------ */
+
+/* XSAVEC: CPUID does not show it. */
+static void insn_xsavec(Cpu *cpu, const Insn *insn)
+{
+    cpu_raise(cpu, EXC_UD);
+}
+
+InterpHandler interp_xsave_handler(const Insn *insn)
+{
+    switch (insn->mnemonic) {
+    case ZYDIS_MNEMONIC_FXSAVE:
+    case ZYDIS_MNEMONIC_FXSAVE64: return insn_fxsave;
+    case ZYDIS_MNEMONIC_FXRSTOR:
+    case ZYDIS_MNEMONIC_FXRSTOR64: return insn_fxrstor;
+    case ZYDIS_MNEMONIC_XSAVE:
+    case ZYDIS_MNEMONIC_XSAVE64:
+    case ZYDIS_MNEMONIC_XSAVEOPT:
+    case ZYDIS_MNEMONIC_XSAVEOPT64: return insn_xsave;
+    case ZYDIS_MNEMONIC_XRSTOR:
+    case ZYDIS_MNEMONIC_XRSTOR64: return insn_xrstor;
+    case ZYDIS_MNEMONIC_XSAVEC:
+    case ZYDIS_MNEMONIC_XSAVEC64: return insn_xsavec;
+    default: return NULL;
+    }
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Interrupt causes, mask and throttling (SDM 13.4.16-13.4.21), and the timers that delay receive
+ * and transmit interrupts (RDTR 13.4.30, RADV 13.4.31, TIDV and TADV).
+ *
+ * The throttle is a minimum distance between two rising edges of INTA; a cause that comes earlier
+ * waits for its end. The packet timers start again with each packet, the absolute ones do not.
+ */
+
+#include "core/devices/e1000-internal.h"
+
+#define ITR_UNIT_NS   256
+#define DELAY_UNIT_NS 1024
+
+static int64_t now(E1000 *e1000)
+{
+    return clock_now(e1000->pci.device.board->clock);
+}
+
+void e1000_update_interrupt(E1000 *e1000)
+{
+    bool wanted = e1000->icr & e1000->ims;
+
+    if (wanted == e1000->line)
+        return;
+    if (wanted) {
+        uint32_t interval = *e1000_reg(e1000, ITR);
+        /* Without throttling the clock need not be asked. */
+        if (interval || e1000->throttle_until) {
+            int64_t time = now(e1000);
+            if (time < e1000->throttle_until) {
+                if (!clock_timer_is_set(e1000->throttle_timer))
+                    clock_timer_set(e1000->throttle_timer, e1000->throttle_until);
+                return;
+            }
+            e1000->throttle_until = interval ? time + (int64_t)interval * ITR_UNIT_NS : 0;
+        }
+    }
+    e1000->line = wanted;
+    pci_set_intx(&e1000->pci, wanted);
+}
+
+static void throttle_ended(void *opaque)
+{
+    E1000 *e1000 = opaque;
+
+    e1000->throttle_until = 0;
+    e1000_update_interrupt(e1000);
+}
+
+void e1000_raise(E1000 *e1000, uint32_t causes)
+{
+    e1000->icr |= causes;
+    e1000_update_interrupt(e1000);
+}
+
+uint32_t e1000_read_icr(E1000 *e1000)
+{
+    uint32_t value = e1000->icr;
+
+    e1000->icr = 0;
+    e1000_update_interrupt(e1000);
+    return value;
+}
+
+/* --- delays ----------------------------------------------------------------------------------- */
+
+/* Starts or prolongs a packet timer of PACKET units that ends no later than ABSOLUTE units after it
+ * began (0: no such limit). The host's timer is left alone while it is set for earlier: what it
+ * finds then is that there is more to wait. */
+static void delay(E1000 *e1000, ClockTimer *timer, int64_t *deadline, int64_t *limit,
+                  uint32_t packet, uint32_t absolute)
+{
+    int64_t time = now(e1000);
+
+    if (!*deadline)
+        *limit = absolute ? time + (int64_t)absolute * DELAY_UNIT_NS : INT64_MAX;
+    *deadline = MIN(time + (int64_t)packet * DELAY_UNIT_NS, *limit);
+    if (!clock_timer_is_set(timer))
+        clock_timer_set(timer, *deadline);
+}
+
+static bool delay_is_over(E1000 *e1000, ClockTimer *timer, int64_t *deadline)
+{
+    if (!*deadline)
+        return false;
+    if (now(e1000) < *deadline) {
+        clock_timer_set(timer, *deadline);
+        return false;
+    }
+    *deadline = 0;
+    return true;
+}
+
+static void rx_timer_fired(void *opaque)
+{
+    E1000 *e1000 = opaque;
+
+    if (delay_is_over(e1000, e1000->rx_timer, &e1000->rx_deadline))
+        e1000_raise(e1000, INT_RXT0);
+}
+
+static void tx_timer_fired(void *opaque)
+{
+    E1000 *e1000 = opaque;
+
+    if (delay_is_over(e1000, e1000->tx_timer, &e1000->tx_deadline))
+        e1000_raise(e1000, INT_TXDW);
+}
+
+void e1000_received(E1000 *e1000, size_t length)
+{
+    uint32_t packet = *e1000_reg(e1000, RDTR) & 0xffff;
+    uint32_t small = *e1000_reg(e1000, RSRPD) & 0xfff;
+
+    if (small && length <= small)
+        e1000_raise(e1000, INT_SRPD);
+    if (packet)
+        delay(e1000, e1000->rx_timer, &e1000->rx_deadline, &e1000->rx_absolute, packet,
+              *e1000_reg(e1000, RADV) & 0xffff);
+    else
+        e1000_raise(e1000, INT_RXT0);
+}
+
+void e1000_flush_rx_delay(E1000 *e1000)
+{
+    if (!e1000->rx_deadline)
+        return;
+    e1000->rx_deadline = 0;
+    clock_timer_cancel(e1000->rx_timer);
+    e1000_raise(e1000, INT_RXT0);
+}
+
+void e1000_written_back(E1000 *e1000, bool delayed)
+{
+    uint32_t packet = *e1000_reg(e1000, TIDV) & 0xffff;
+
+    if (delayed && packet) {
+        delay(e1000, e1000->tx_timer, &e1000->tx_deadline, &e1000->tx_absolute, packet,
+              *e1000_reg(e1000, TADV) & 0xffff);
+        return;
+    }
+    e1000->tx_deadline = 0;
+    clock_timer_cancel(e1000->tx_timer);
+    e1000_raise(e1000, INT_TXDW);
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+void e1000_init_interrupt(E1000 *e1000)
+{
+    Clock *clock = e1000->pci.device.board->clock;
+
+    e1000->throttle_timer = clock_timer_new(clock, throttle_ended, e1000);
+    e1000->rx_timer = clock_timer_new(clock, rx_timer_fired, e1000);
+    e1000->tx_timer = clock_timer_new(clock, tx_timer_fired, e1000);
+}
+
+void e1000_reset_interrupt(E1000 *e1000)
+{
+    e1000->icr = e1000->ims = 0;
+    e1000->throttle_until = e1000->rx_deadline = e1000->tx_deadline = 0;
+    clock_timer_cancel(e1000->throttle_timer);
+    clock_timer_cancel(e1000->rx_timer);
+    clock_timer_cancel(e1000->tx_timer);
+    e1000_update_interrupt(e1000);
+}
+
+void e1000_destroy_interrupt(E1000 *e1000)
+{
+    clock_timer_free(e1000->throttle_timer);
+    clock_timer_free(e1000->rx_timer);
+    clock_timer_free(e1000->tx_timer);
+}
