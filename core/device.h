@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * One device, one declaration. A DeviceClass gives a device's name (QEMU's), a title for people, its
- * table of options and its operations. The command line, the machine file, the settings window and
- * the documentation are made from that one table (core/config/options.h).
+ * One device, one declaration. A DeviceClass gives a device's name (QEMU's), a title for people,
+ * its table of options and its operations. The command line, the machine file, the settings window
+ * and the documentation are made from that one table (core/config/options.h).
  *
  * All operations run on the board thread or a vCPU thread with the board lock held.
  */
@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct Board Board;   /* core/machine/board.h */
+typedef struct Board Board; /* core/machine/board.h */
 typedef struct Device Device;
 typedef struct OptionValues OptionValues; /* core/config/options.h */
 
@@ -36,7 +36,7 @@ typedef struct {
     uint64_t min, max;         /* for UINT and SIZE; max 0: unlimited */
     const char *choices;       /* for ENUM */
     const char *help;          /* one line */
-} OptionInfo; /* tables end with a NULL name */
+} OptionInfo;                  /* tables end with a NULL name */
 
 typedef enum { BUS_NONE, BUS_ISA, BUS_PCI, BUS_IDE, BUS_USB } DeviceBus;
 

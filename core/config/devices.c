@@ -9,11 +9,7 @@
 
 /* The table of device classes that -device knows; devices of the board itself are not in it. */
 const DeviceClass *const device_classes[] = {
-    &vga_class,
-    &e1000_class,
-    &isa_debug_exit_class,
-    &isa_debugcon_class,
-    NULL,
+    &vga_class, &e1000_class, &isa_debug_exit_class, &isa_debugcon_class, NULL,
 };
 
 const DeviceClass *device_class_find(const char *name)

@@ -14,8 +14,8 @@
  * Translated code runs with host RSP == the Cpu's address, so that [rsp+disp] reaches the state and
  * a plain CALL to a C helper grows into the helper stack below it.
  *
- * Threads: a Cpu belongs to its vCPU thread; others touch only `requests` (through cpu_request()) and
- * the fields read by cpu_is_halted(). Public functions say when the thread must be stopped.
+ * Threads: a Cpu belongs to its vCPU thread; others touch only `requests` (through cpu_request())
+ * and the fields read by cpu_is_halted(). Public functions say when the thread must be stopped.
  */
 
 #include "core/memory/memory.h"
@@ -24,31 +24,42 @@
 #include <stdatomic.h>
 
 /* Register numbers as encoded. */
-enum {
-    RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, N_GPR
-};
+enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, N_GPR };
 enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, N_SEG };
 
 enum {
-    RFLAGS_CF = 1 << 0, RFLAGS_1 = 1 << 1, RFLAGS_PF = 1 << 2, RFLAGS_AF = 1 << 4,
-    RFLAGS_ZF = 1 << 6, RFLAGS_SF = 1 << 7, RFLAGS_TF = 1 << 8, RFLAGS_IF = 1 << 9,
-    RFLAGS_DF = 1 << 10, RFLAGS_OF = 1 << 11, RFLAGS_IOPL = 3 << 12, RFLAGS_NT = 1 << 14,
-    RFLAGS_RF = 1 << 16, RFLAGS_VM = 1 << 17, RFLAGS_AC = 1 << 18, RFLAGS_VIF = 1 << 19,
-    RFLAGS_VIP = 1 << 20, RFLAGS_ID = 1 << 21,
+    RFLAGS_CF = 1 << 0,
+    RFLAGS_1 = 1 << 1,
+    RFLAGS_PF = 1 << 2,
+    RFLAGS_AF = 1 << 4,
+    RFLAGS_ZF = 1 << 6,
+    RFLAGS_SF = 1 << 7,
+    RFLAGS_TF = 1 << 8,
+    RFLAGS_IF = 1 << 9,
+    RFLAGS_DF = 1 << 10,
+    RFLAGS_OF = 1 << 11,
+    RFLAGS_IOPL = 3 << 12,
+    RFLAGS_NT = 1 << 14,
+    RFLAGS_RF = 1 << 16,
+    RFLAGS_VM = 1 << 17,
+    RFLAGS_AC = 1 << 18,
+    RFLAGS_VIF = 1 << 19,
+    RFLAGS_VIP = 1 << 20,
+    RFLAGS_ID = 1 << 21,
     RFLAGS_ARITH = RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF,
 };
 
-#define CR0_PE (1ull << 0)
-#define CR0_MP (1ull << 1)
-#define CR0_EM (1ull << 2)
-#define CR0_TS (1ull << 3)
-#define CR0_ET (1ull << 4)
-#define CR0_NE (1ull << 5)
-#define CR0_WP (1ull << 16)
-#define CR0_AM (1ull << 18)
-#define CR0_NW (1ull << 29)
-#define CR0_CD (1ull << 30)
-#define CR0_PG (1ull << 31)
+#define CR0_PE         (1ull << 0)
+#define CR0_MP         (1ull << 1)
+#define CR0_EM         (1ull << 2)
+#define CR0_TS         (1ull << 3)
+#define CR0_ET         (1ull << 4)
+#define CR0_NE         (1ull << 5)
+#define CR0_WP         (1ull << 16)
+#define CR0_AM         (1ull << 18)
+#define CR0_NW         (1ull << 29)
+#define CR0_CD         (1ull << 30)
+#define CR0_PG         (1ull << 31)
 
 #define CR4_VME        (1ull << 0)
 #define CR4_PVI        (1ull << 1)
@@ -68,16 +79,33 @@ enum {
 #define CR4_SMEP       (1ull << 20)
 #define CR4_SMAP       (1ull << 21)
 
-#define EFER_SCE (1ull << 0)
-#define EFER_LME (1ull << 8)
-#define EFER_LMA (1ull << 10)
-#define EFER_NXE (1ull << 11)
-#define EFER_AIBRSE (1ull << 21)
+#define EFER_SCE       (1ull << 0)
+#define EFER_LME       (1ull << 8)
+#define EFER_LMA       (1ull << 10)
+#define EFER_NXE       (1ull << 11)
+#define EFER_AIBRSE    (1ull << 21)
 
 /* Exception vectors, SDM table 6-1. */
 enum {
-    EXC_DE, EXC_DB, EXC_NMI, EXC_BP, EXC_OF, EXC_BR, EXC_UD, EXC_NM, EXC_DF, EXC_CSO, EXC_TS,
-    EXC_NP, EXC_SS, EXC_GP, EXC_PF, EXC_MF = 16, EXC_AC, EXC_MC, EXC_XM,
+    EXC_DE,
+    EXC_DB,
+    EXC_NMI,
+    EXC_BP,
+    EXC_OF,
+    EXC_BR,
+    EXC_UD,
+    EXC_NM,
+    EXC_DF,
+    EXC_CSO,
+    EXC_TS,
+    EXC_NP,
+    EXC_SS,
+    EXC_GP,
+    EXC_PF,
+    EXC_MF = 16,
+    EXC_AC,
+    EXC_MC,
+    EXC_XM,
 };
 
 /* A segment register with its hidden part. ATTRIBUTES is the descriptor's second doubleword bits
@@ -89,29 +117,45 @@ typedef struct {
     uint16_t attributes;
 } CpuSegment;
 enum {
-    ATTR_TYPE = 0xf, ATTR_S = 1 << 4, ATTR_DPL_SHIFT = 5, ATTR_DPL = 3 << 5, ATTR_P = 1 << 7,
-    ATTR_AVL = 1 << 12, ATTR_L = 1 << 13, ATTR_DB = 1 << 14, ATTR_G = 1 << 15,
+    ATTR_TYPE = 0xf,
+    ATTR_S = 1 << 4,
+    ATTR_DPL_SHIFT = 5,
+    ATTR_DPL = 3 << 5,
+    ATTR_P = 1 << 7,
+    ATTR_AVL = 1 << 12,
+    ATTR_L = 1 << 13,
+    ATTR_DB = 1 << 14,
+    ATTR_G = 1 << 15,
     /* in TYPE of code/data */
-    ATTR_ACCESSED = 1, ATTR_WRITABLE = 2, ATTR_READABLE = 2, ATTR_EXPAND_DOWN = 4,
-    ATTR_CONFORMING = 4, ATTR_CODE = 8,
+    ATTR_ACCESSED = 1,
+    ATTR_WRITABLE = 2,
+    ATTR_READABLE = 2,
+    ATTR_EXPAND_DOWN = 4,
+    ATTR_CONFORMING = 4,
+    ATTR_CODE = 8,
 };
 
 /* The facts that decide how bytes decode and which checks apply: the interpreter's decode key and
  * part of the JIT's block key. Kept by cpu_update_mode(), which everything that changes CR0, CR4,
  * EFER, RFLAGS.VM/AC/TF, CPL or a segment register calls. */
 enum {
-    MODE_CS64 = 1 << 0,  /* 64-bit code */
-    MODE_CS32 = 1 << 1,  /* CS.D */
-    MODE_SS32 = 1 << 2,  /* SS.B (or 64-bit) */
+    MODE_CS64 = 1 << 0, /* 64-bit code */
+    MODE_CS32 = 1 << 1, /* CS.D */
+    MODE_SS32 = 1 << 2, /* SS.B (or 64-bit) */
     MODE_PE = 1 << 3,
     MODE_VM86 = 1 << 4,
     MODE_LMA = 1 << 5,
     MODE_PAGING = 1 << 6,
-    MODE_CPL_SHIFT = 7, MODE_CPL = 3 << 7,
-    MODE_MMU_SHIFT = 9, MODE_MMU = 3 << 9, /* index of the TLB set for data */
+    MODE_CPL_SHIFT = 7,
+    MODE_CPL = 3 << 7,
+    MODE_MMU_SHIFT = 9,
+    MODE_MMU = 3 << 9, /* index of the TLB set for data */
     /* Segment base 0 and limit 4 GiB, writable where it matters: offsets are linear addresses. In
      * 64-bit mode CS, DS, ES, SS always are. */
-    MODE_FLAT_CS = 1 << 11, MODE_FLAT_DS = 1 << 12, MODE_FLAT_ES = 1 << 13, MODE_FLAT_SS = 1 << 14,
+    MODE_FLAT_CS = 1 << 11,
+    MODE_FLAT_DS = 1 << 12,
+    MODE_FLAT_ES = 1 << 13,
+    MODE_FLAT_SS = 1 << 14,
     MODE_X87_TRAP = 1 << 15, /* CR0.EM or CR0.TS: x87 raises #NM */
     MODE_SSE_UD = 1 << 16,   /* CR0.EM or not CR4.OSFXSR: SSE raises #UD */
     MODE_SSE_NM = 1 << 17,   /* CR0.TS: SSE and AVX raise #NM */
@@ -128,8 +172,8 @@ enum {
  *   hit when: address - tag[i] <= 4096 - size (unsigned), i = (address >> 12) & 1023
  *   host pointer: host[i] + (address - tag[i])
  * An empty entry i holds TLB_EMPTY(i), which no address with index i can match. */
-#define TLB_BITS    10
-#define TLB_ENTRIES (1u << TLB_BITS)
+#define TLB_BITS     10
+#define TLB_ENTRIES  (1u << TLB_BITS)
 #define TLB_EMPTY(i) ((uint64_t)((i) ^ 1u) << GUEST_PAGE_SHIFT)
 enum {
     MMU_SUPERVISOR,      /* CPL 0-2; with SMAP on and AC clear: no user pages */
@@ -144,9 +188,9 @@ typedef struct {
 } TlbSet;
 /* Instruction fetch: one for supervisor, one for user. */
 typedef struct {
-    uint64_t tag[TLB_ENTRIES];   /* as load_tag */
+    uint64_t tag[TLB_ENTRIES]; /* as load_tag */
     uint64_t host[TLB_ENTRIES];
-    uint64_t ram[TLB_ENTRIES];   /* RamBlock id_base + page offset: the JIT's block key */
+    uint64_t ram[TLB_ENTRIES]; /* RamBlock id_base + page offset: the JIT's block key */
 } FetchTlb;
 /* Which entries of a set are filled, and which of them are global or part of a large page: what a
  * flush must visit. */
@@ -165,18 +209,18 @@ enum {
     REQUEST_FLUSH_TLB = 1 << 4, /* the memory map changed */
     REQUEST_PAUSE = 1 << 5,     /* stop at the next instruction boundary and report it */
     REQUEST_QUIT = 1 << 6,
-    REQUEST_FLUSH_CODE = 1 << 7,/* the JIT wants this vCPU out of translated code */
-    REQUEST_CALL = 1 << 8,      /* run queued functions (cpu_call_on) */
-    REQUEST_LEAVE = 1 << 9,     /* the vCPU to itself: the run loop must look (HLT, TF, DR7 ...) */
+    REQUEST_FLUSH_CODE = 1 << 7, /* the JIT wants this vCPU out of translated code */
+    REQUEST_CALL = 1 << 8,       /* run queued functions (cpu_call_on) */
+    REQUEST_LEAVE = 1 << 9,      /* the vCPU to itself: the run loop must look (HLT, TF, DR7 ...) */
 };
 
 typedef struct Cpu Cpu;
-typedef struct Jit Jit;                 /* jit/jit.h: shared by a machine's vCPUs */
-typedef struct CpuidModel CpuidModel;   /* cpuid.h */
+typedef struct Jit Jit;               /* jit/jit.h: shared by a machine's vCPUs */
+typedef struct CpuidModel CpuidModel; /* cpuid.h */
 
 /* What a vCPU asks of the machine. OPAQUE is Cpu.board_opaque. */
 typedef struct {
-    void (*lock)(void *opaque);   /* the board lock, taken by the CPU around the calls below */
+    void (*lock)(void *opaque); /* the board lock, taken by the CPU around the calls below */
     void (*unlock)(void *opaque);
     /* Interrupt acknowledge: the vector of the highest deliverable interrupt, -1 if gone. */
     int (*acknowledge)(void *opaque);
@@ -185,7 +229,7 @@ typedef struct {
     /* IA32_APIC_BASE, x2APIC 800h-8FFh, TSC_DEADLINE 6E0h. False: #GP. */
     bool (*read_msr)(void *opaque, uint32_t msr, uint64_t *value);
     bool (*write_msr)(void *opaque, uint32_t msr, uint64_t value);
-    void (*triple_fault)(void *opaque); /* shutdown: the machine resets or stops */
+    void (*triple_fault)(void *opaque);     /* shutdown: the machine resets or stops */
     void (*ferr)(void *opaque, bool level); /* IRQ 13 when CR0.NE is clear */
     void (*init_received)(void *opaque);    /* the local APIC resets itself on INIT */
 } CpuBoardOps;
@@ -207,15 +251,18 @@ struct Cpu {
     uint64_t rflags;           /* complete while in C */
     _Atomic uint32_t requests; /* REQUEST_*; tested by translated code on back edges */
     uint32_t mode;             /* MODE_* */
-    uint32_t vectors_live;     /* 1: x87/SSE/AVX state is in the host's registers, not in `vectors` */
+    uint32_t vectors_live; /* 1: x87/SSE/AVX state is in the host's registers, not in `vectors` */
     uint32_t interrupt_shadow; /* SHADOW_*: STI or MOV SS just executed */
     uint64_t jit[32];          /* the JIT's own hot slots */
 
     CpuSegment seg[N_SEG];
-    struct { uint64_t base; uint32_t limit; } gdtr, idtr;
+    struct {
+        uint64_t base;
+        uint32_t limit;
+    } gdtr, idtr;
     uint64_t cr0, cr2, cr3, cr4, xcr0;
     uint64_t dr[8];
-    uint64_t pdpte[4];         /* PAE paging: loaded by MOV CR3 (SDM 4.4.1) */
+    uint64_t pdpte[4]; /* PAE paging: loaded by MOV CR3 (SDM 4.4.1) */
 
     /* MSRs that are plain state. */
     uint64_t efer, star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
@@ -223,33 +270,33 @@ struct Cpu {
     uint64_t pat, misc_enable, mtrr_def_type, mtrr_fixed[11], mtrr_phys[16], mcg_status, mcg_ctl;
     uint64_t mc_banks[4 * 10];
     uint32_t spec_ctrl;
-    int64_t tsc_offset;        /* guest TSC = host TSC + tsc_offset; the same on all vCPUs */
-    int64_t tsc_adjust;        /* IA32_TSC_ADJUST, added on top */
+    int64_t tsc_offset; /* guest TSC = host TSC + tsc_offset; the same on all vCPUs */
+    int64_t tsc_adjust; /* IA32_TSC_ADJUST, added on top */
 
     CpuVectors vectors;
     uint64_t x87_fip, x87_fdp; /* last non-control x87 instruction: guest addresses */
     uint16_t x87_fcs, x87_fds, x87_fop;
 
-    uint64_t next_rip;         /* the interpreter's: address after the current instruction */
+    uint64_t next_rip; /* the interpreter's: address after the current instruction */
     uint8_t cpl;
-    bool a20_mask_off;         /* true: A20 line enabled (no masking) */
-    bool nmi_blocked;          /* until IRET */
-    uint8_t halt_state;        /* CPU_RUNNING ... */
+    bool a20_mask_off;  /* true: A20 line enabled (no masking) */
+    bool nmi_blocked;   /* until IRET */
+    uint8_t halt_state; /* CPU_RUNNING ... */
     _Atomic uint8_t sipi_vector;
-    bool delivering;           /* an exception is being delivered (for #DF, SDM 6.15) */
+    bool delivering; /* an exception is being delivered (for #DF, SDM 6.15) */
     int delivering_vector;
     /* Set by cpu_raise() for the run loop. */
     int raised_vector;
     uint32_t raised_error;
     bool raised_has_error;
-    uint8_t event_ext;         /* EXT bit of error codes: 1 while a non-software event is delivered */
-    bool step_suppressed;      /* this instruction takes no single-step trap (INT n, SYSCALL) */
-    bool page_1g;              /* the model has 1 GiB pages */
-    uint32_t debug_hits;       /* DR6 bits 0-3, BT: traps collected by the current instruction */
-    _Atomic uint32_t lines;    /* level of REQUEST_INTERRUPT, also while IF masks it */
-    sigjmp_buf escape;         /* cpu_raise() unwinds to the run loop */
+    uint8_t event_ext;      /* EXT bit of error codes: 1 while a non-software event is delivered */
+    bool step_suppressed;   /* this instruction takes no single-step trap (INT n, SYSCALL) */
+    bool page_1g;           /* the model has 1 GiB pages */
+    uint32_t debug_hits;    /* DR6 bits 0-3, BT: traps collected by the current instruction */
+    _Atomic uint32_t lines; /* level of REQUEST_INTERRUPT, also while IF masks it */
+    sigjmp_buf escape;      /* cpu_raise() unwinds to the run loop */
 
-    unsigned index;            /* 0 is the boot processor */
+    unsigned index; /* 0 is the boot processor */
     unsigned apic_id;
     MemoryMap *memory;
     const CpuBoardOps *board;
@@ -258,14 +305,14 @@ struct Cpu {
     CpuAccel accel;
     Jit *jit_shared;
     struct InterpCache *interp_cache; /* decoded instructions, by bytes */
-    struct CpuThread *thread;  /* run loop bookkeeping: vcpu.c */
+    struct CpuThread *thread;         /* run loop bookkeeping: vcpu.c */
 
     /* Statistics, read racily by the board once a second. */
-    uint64_t instructions;     /* interpreted; the JIT adds its own */
+    uint64_t instructions; /* interpreted; the JIT adds its own */
     uint64_t count_exits, count_mmio, count_interrupts, count_tlb_misses;
 
-    /* Guest-physical RAM pages lately walked through: (page number & 255). Forgotten when the memory
-     * map changes, not by TLB flushes. `page` is 1 when empty. */
+    /* Guest-physical RAM pages lately walked through: (page number & 255). Forgotten when the
+     * memory map changes, not by TLB flushes. `page` is 1 when empty. */
     struct {
         uint64_t page, block_offset;
         RamBlock *block;
@@ -280,13 +327,14 @@ struct Cpu {
         bool global, non_global;
     } fetch_seen[2];
     TlbSet tlb[N_MMU];
-    FetchTlb fetch[2];         /* 0 supervisor, 1 user */
+    FetchTlb fetch[2]; /* 0 supervisor, 1 user */
 };
 
 enum { SHADOW_STI = 1, SHADOW_MOV_SS = 2 };
 enum { CPU_RUNNING, CPU_HALTED, CPU_WAIT_FOR_SIPI, CPU_SHUTDOWN };
 
-/* --- life (vcpu.c) ------------------------------------------------------------------------------ */
+/* --- life (vcpu.c) ------------------------------------------------------------------------------
+ */
 typedef struct {
     unsigned index, apic_id;
     CpuAccel accel;
@@ -294,18 +342,18 @@ typedef struct {
     const CpuidModel *model;
     const CpuBoardOps *board;
     void *board_opaque;
-    Jit *jit;                  /* NULL for the interpreter */
+    Jit *jit; /* NULL for the interpreter */
 } CpuConfig;
 
 /* Makes a vCPU in its reset state, its thread not started. */
 Cpu *cpu_new(const CpuConfig *config, GError **error);
-void cpu_start(Cpu *cpu);      /* starts the thread; paused until cpu_resume() */
-void cpu_free(Cpu *cpu);       /* quits and joins the thread */
+void cpu_start(Cpu *cpu); /* starts the thread; paused until cpu_resume() */
+void cpu_free(Cpu *cpu);  /* quits and joins the thread */
 /* Architectural reset (SDM table 9-1): thread paused or not started. AP: waits for SIPI. */
 void cpu_reset(Cpu *cpu);
 /* The INIT signal, on the vCPU's thread (the run loop does this for REQUEST_INIT). */
 void cpu_init_signal(Cpu *cpu);
-void cpu_request(Cpu *cpu, uint32_t bits);  /* any thread: sets bits, wakes from HLT */
+void cpu_request(Cpu *cpu, uint32_t bits); /* any thread: sets bits, wakes from HLT */
 void cpu_clear_request(Cpu *cpu, uint32_t bits);
 /* Asks for a stop at an instruction boundary; cpu_wait_paused() returns when it has happened. Never
  * call the latter with the board lock held. */
@@ -325,14 +373,16 @@ Cpu *cpu_current(void);
  * interrupts and exceptions: for tests, lockstep and the fuzzer. Thread not started. */
 void cpu_step(Cpu *cpu, uint64_t count);
 
-/* --- exceptions (exceptions.c) -------------------------------------------------------------------- */
+/* --- exceptions (exceptions.c)
+ * -------------------------------------------------------------------- */
 /* Abandons the current instruction (nothing of it is committed) and delivers the exception. Must be
  * called between cpu_run's setjmp and its end, with the board lock not held. */
 _Noreturn void cpu_raise(Cpu *cpu, int vector);
 _Noreturn void cpu_raise_error(Cpu *cpu, int vector, uint32_t error_code);
 _Noreturn void cpu_raise_pf(Cpu *cpu, uint64_t address, uint32_t error_code); /* sets CR2 */
 
-/* --- mode (cpu.c) ------------------------------------------------------------------------------------ */
+/* --- mode (cpu.c)
+ * ------------------------------------------------------------------------------------ */
 void cpu_update_mode(Cpu *cpu);
 /* Replaces the bits of MASK and updates mode if needed. Everything that may set IF comes here. */
 void cpu_set_rflags(Cpu *cpu, uint64_t value, uint64_t mask);

@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * What CPUID says: a model is a set of features, a topology and the host's TSC frequency, made from a
+ * What CPUID says: a model is a set of features, a topology and the host's TSC frequency, made from
+ * a
  * `-cpu` string. One model serves all vCPUs of a machine and outlives them; it never changes.
  */
 
@@ -21,33 +22,92 @@ enum { CPUID_PHYSICAL_BITS = 40, CPUID_LINEAR_BITS = 48 };
 /* In the order of the table in cpuid.c. */
 typedef enum {
     /* 1:EDX */
-    CPUID_FPU, CPUID_VME, CPUID_DE, CPUID_PSE, CPUID_TSC, CPUID_MSR, CPUID_PAE, CPUID_MCE,
-    CPUID_CX8, CPUID_APIC, CPUID_SEP, CPUID_MTRR, CPUID_PGE, CPUID_MCA, CPUID_CMOV, CPUID_PAT,
-    CPUID_PSE36, CPUID_CLFLUSH, CPUID_MMX, CPUID_FXSR, CPUID_SSE, CPUID_SSE2,
+    CPUID_FPU,
+    CPUID_VME,
+    CPUID_DE,
+    CPUID_PSE,
+    CPUID_TSC,
+    CPUID_MSR,
+    CPUID_PAE,
+    CPUID_MCE,
+    CPUID_CX8,
+    CPUID_APIC,
+    CPUID_SEP,
+    CPUID_MTRR,
+    CPUID_PGE,
+    CPUID_MCA,
+    CPUID_CMOV,
+    CPUID_PAT,
+    CPUID_PSE36,
+    CPUID_CLFLUSH,
+    CPUID_MMX,
+    CPUID_FXSR,
+    CPUID_SSE,
+    CPUID_SSE2,
     /* 1:ECX */
-    CPUID_SSE3, CPUID_PCLMULQDQ, CPUID_SSSE3, CPUID_FMA, CPUID_CX16, CPUID_PCID, CPUID_SSE4_1,
-    CPUID_SSE4_2, CPUID_X2APIC, CPUID_MOVBE, CPUID_POPCNT, CPUID_TSC_DEADLINE, CPUID_AES,
-    CPUID_XSAVE, CPUID_AVX, CPUID_F16C, CPUID_RDRAND, CPUID_HYPERVISOR,
+    CPUID_SSE3,
+    CPUID_PCLMULQDQ,
+    CPUID_SSSE3,
+    CPUID_FMA,
+    CPUID_CX16,
+    CPUID_PCID,
+    CPUID_SSE4_1,
+    CPUID_SSE4_2,
+    CPUID_X2APIC,
+    CPUID_MOVBE,
+    CPUID_POPCNT,
+    CPUID_TSC_DEADLINE,
+    CPUID_AES,
+    CPUID_XSAVE,
+    CPUID_AVX,
+    CPUID_F16C,
+    CPUID_RDRAND,
+    CPUID_HYPERVISOR,
     /* 7.0:EBX, ECX, EDX */
-    CPUID_FSGSBASE, CPUID_TSC_ADJUST, CPUID_BMI1, CPUID_AVX2, CPUID_SMEP, CPUID_BMI2, CPUID_ERMS,
-    CPUID_INVPCID, CPUID_RDSEED, CPUID_ADX, CPUID_SMAP, CPUID_CLFLUSHOPT, CPUID_CLWB, CPUID_SHA,
-    CPUID_UMIP, CPUID_RDPID, CPUID_FSRM, CPUID_SPEC_CTRL,
+    CPUID_FSGSBASE,
+    CPUID_TSC_ADJUST,
+    CPUID_BMI1,
+    CPUID_AVX2,
+    CPUID_SMEP,
+    CPUID_BMI2,
+    CPUID_ERMS,
+    CPUID_INVPCID,
+    CPUID_RDSEED,
+    CPUID_ADX,
+    CPUID_SMAP,
+    CPUID_CLFLUSHOPT,
+    CPUID_CLWB,
+    CPUID_SHA,
+    CPUID_UMIP,
+    CPUID_RDPID,
+    CPUID_FSRM,
+    CPUID_SPEC_CTRL,
     CPUID_ARCH_CAPABILITIES,
     /* 0Dh.1:EAX */
-    CPUID_XSAVEOPT, CPUID_XGETBV1,
+    CPUID_XSAVEOPT,
+    CPUID_XGETBV1,
     /* 80000001h:EDX, ECX */
-    CPUID_SYSCALL, CPUID_NX, CPUID_PDPE1GB, CPUID_RDTSCP, CPUID_LM, CPUID_LAHF_LM,
-    CPUID_CR8_LEGACY, CPUID_ABM, CPUID_PREFETCHW,
+    CPUID_SYSCALL,
+    CPUID_NX,
+    CPUID_PDPE1GB,
+    CPUID_RDTSCP,
+    CPUID_LM,
+    CPUID_LAHF_LM,
+    CPUID_CR8_LEGACY,
+    CPUID_ABM,
+    CPUID_PREFETCHW,
     /* 80000021h:EAX (AMD) */
-    CPUID_LFENCE_RDTSC, CPUID_NULL_SEL_CLR_BASE, CPUID_AUTO_IBRS,
+    CPUID_LFENCE_RDTSC,
+    CPUID_NULL_SEL_CLR_BASE,
+    CPUID_AUTO_IBRS,
     /* 80000007h:EDX */
     CPUID_INVTSC,
     N_CPUID_FEATURES,
 } CpuidFeature;
 
 /* SPEC is NAME[,+feature][,-feature][,feature=on|off]...; NAME is max, host, qemu64, x86-64-v1 to
- * -v3. NULL means max. N_CPUS is the number of vCPUs, 1 to 255. Fails for names it does not know and
- * for features that the host or this program lacks. */
+ * -v3. NULL means max. N_CPUS is the number of vCPUs, 1 to 255. Fails for names it does not know
+ * and for features that the host or this program lacks. */
 CpuidModel *cpuid_model_new(const char *spec, unsigned n_cpus, GError **error);
 void cpuid_model_free(CpuidModel *model);
 

@@ -11,9 +11,20 @@
 
 typedef enum { OPERAND_NONE, OPERAND_REG, OPERAND_MEM, OPERAND_IMM, OPERAND_FAR } OperandKind;
 typedef enum {
-    REG_CLASS_NONE, REG_CLASS_GPR8, REG_CLASS_GPR8_HIGH /* AH CH DH BH: index 0-3 */,
-    REG_CLASS_GPR16, REG_CLASS_GPR32, REG_CLASS_GPR64, REG_CLASS_SEG, REG_CLASS_CR, REG_CLASS_DR,
-    REG_CLASS_X87, REG_CLASS_MMX, REG_CLASS_XMM, REG_CLASS_YMM, REG_CLASS_OTHER,
+    REG_CLASS_NONE,
+    REG_CLASS_GPR8,
+    REG_CLASS_GPR8_HIGH /* AH CH DH BH: index 0-3 */,
+    REG_CLASS_GPR16,
+    REG_CLASS_GPR32,
+    REG_CLASS_GPR64,
+    REG_CLASS_SEG,
+    REG_CLASS_CR,
+    REG_CLASS_DR,
+    REG_CLASS_X87,
+    REG_CLASS_MMX,
+    REG_CLASS_XMM,
+    REG_CLASS_YMM,
+    REG_CLASS_OTHER,
 } RegClass;
 
 typedef struct {
@@ -27,25 +38,25 @@ typedef struct {
 } InsnOperand;
 
 typedef struct {
-    uint16_t mnemonic;   /* ZydisMnemonic */
-    uint16_t isa_set;    /* ZydisISASet */
+    uint16_t mnemonic; /* ZydisMnemonic */
+    uint16_t isa_set;  /* ZydisISASet */
     uint8_t length;
-    uint8_t opsize;      /* operand width in bytes: 1, 2, 4, 8 */
-    uint8_t address_size;/* 2, 4, 8 */
-    uint8_t n_operands;  /* visible and hidden */
+    uint8_t opsize;       /* operand width in bytes: 1, 2, 4, 8 */
+    uint8_t address_size; /* 2, 4, 8 */
+    uint8_t n_operands;   /* visible and hidden */
     uint8_t n_visible;
-    uint8_t encoding;    /* ZydisInstructionEncoding: legacy, VEX ... */
+    uint8_t encoding;       /* ZydisInstructionEncoding: legacy, VEX ... */
     uint8_t category_flags; /* INSN_* below */
     bool lock;
-    bool rep, repne;     /* string instructions only: the F3 or F2 that counts */
-    /* The one memory operand, if any. String instructions: MEM_SEG is the segment of rSI (of rDI for
-     * STOS, SCAS, INS). XLAT and MASKMOV: the implied operand. */
-    uint8_t mem_seg;     /* SEG_* after overrides and defaults */
-    uint8_t mem_base;    /* 0-15, INSN_REG_RIP or INSN_REG_NONE */
+    bool rep, repne; /* string instructions only: the F3 or F2 that counts */
+    /* The one memory operand, if any. String instructions: MEM_SEG is the segment of rSI (of rDI
+     * for STOS, SCAS, INS). XLAT and MASKMOV: the implied operand. */
+    uint8_t mem_seg;  /* SEG_* after overrides and defaults */
+    uint8_t mem_base; /* 0-15, INSN_REG_RIP or INSN_REG_NONE */
     uint8_t mem_index;
-    uint8_t mem_scale;   /* 1, 2, 4, 8 */
-    uint8_t mem_size;    /* bytes; 0 for LEA and areas over 255 bytes */
-    uint8_t mem_align;   /* vector instructions: alignment whose lack is #GP(0); 0: any */
+    uint8_t mem_scale; /* 1, 2, 4, 8 */
+    uint8_t mem_size;  /* bytes; 0 for LEA and areas over 255 bytes */
+    uint8_t mem_align; /* vector instructions: alignment whose lack is #GP(0); 0: any */
     int64_t displacement;
     uint64_t immediate;  /* sign-extended as the instruction does */
     uint64_t immediate2; /* ENTER level, EXTRQ; far selector */
@@ -66,11 +77,11 @@ typedef struct {
 #define INSN_REG_RIP  0xfe
 enum {
     INSN_IS_STRING = 1,
-    INSN_IS_BRANCH = 2,  /* changes RIP other than by falling through (incl. far, INT, SYSCALL) */
+    INSN_IS_BRANCH = 2, /* changes RIP other than by falling through (incl. far, INT, SYSCALL) */
     INSN_IS_X87 = 4,
-    INSN_IS_VECTOR = 8,  /* MMX, SSE, AVX: touches or may touch vector state */
-    INSN_IS_SYSTEM = 16, /* may change mode, or needs CPL checks */
-    INSN_HAS_MEMORY = 32,/* accesses memory through a ModRM operand (not LEA/NOP, not moffs) */
+    INSN_IS_VECTOR = 8,   /* MMX, SSE, AVX: touches or may touch vector state */
+    INSN_IS_SYSTEM = 16,  /* may change mode, or needs CPL checks */
+    INSN_HAS_MEMORY = 32, /* accesses memory through a ModRM operand (not LEA/NOP, not moffs) */
 };
 
 typedef enum { DECODE_OK, DECODE_NEED_MORE, DECODE_INVALID, DECODE_TOO_LONG } DecodeResult;
@@ -79,8 +90,8 @@ typedef enum { DECODE_OK, DECODE_NEED_MORE, DECODE_INVALID, DECODE_TOO_LONG } De
  *
  * DECODE_INVALID is #UD. Extensions that no CPUID model of ours shows (AVX-512, XOP, AMX, VMX ...)
  * are invalid; those that are hints on processors without them (MPX, CET's ENDBR, CLDEMOTE) decode
- * as the NOPs they are there. Whether an instruction exists in real and virtual-8086 mode is left to
- * its execution.
+ * as the NOPs they are there. Whether an instruction exists in real and virtual-8086 mode is left
+ * to its execution.
  *
  * A 66h prefix on a near branch in 64-bit code is ignored by Intel processors and honoured by AMD's
  * (APM 3, "operand-size prefix"); the guest's processor is of the host's make, so OPSIZE follows

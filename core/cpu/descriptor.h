@@ -8,9 +8,18 @@
 
 /* System descriptor types (SDM table 3-2). In IA-32e mode TSS32 and GATE32 types mean 64 bits. */
 enum {
-    TYPE_TSS16 = 1, TYPE_LDT = 2, TYPE_TSS16_BUSY = 3, TYPE_CALL16 = 4, TYPE_TASK_GATE = 5,
-    TYPE_INT16 = 6, TYPE_TRAP16 = 7, TYPE_TSS32 = 9, TYPE_TSS32_BUSY = 11, TYPE_CALL32 = 12,
-    TYPE_INT32 = 14, TYPE_TRAP32 = 15,
+    TYPE_TSS16 = 1,
+    TYPE_LDT = 2,
+    TYPE_TSS16_BUSY = 3,
+    TYPE_CALL16 = 4,
+    TYPE_TASK_GATE = 5,
+    TYPE_INT16 = 6,
+    TYPE_TRAP16 = 7,
+    TYPE_TSS32 = 9,
+    TYPE_TSS32_BUSY = 11,
+    TYPE_CALL32 = 12,
+    TYPE_INT32 = 14,
+    TYPE_TRAP32 = 15,
 };
 
 typedef struct {
@@ -127,7 +136,7 @@ void segments_drop_privileged(Cpu *cpu);
 /* A stack that may be another level's, used before anything is committed. */
 typedef struct {
     uint64_t sp;
-    uint64_t mask;  /* of the stack pointer's width */
+    uint64_t mask; /* of the stack pointer's width */
     uint64_t base;
     uint32_t limit;
     uint16_t attributes;

@@ -25,7 +25,8 @@ void mmu_store(Cpu *cpu, uint64_t linear, uint64_t value, unsigned size);
 /* As supervisor whatever the CPL: descriptor tables, TSS, implicit accesses (SDM 4.6.1). */
 uint64_t mmu_load_system(Cpu *cpu, uint64_t linear, unsigned size);
 void mmu_store_system(Cpu *cpu, uint64_t linear, uint64_t value, unsigned size);
-/* Sets and clears bits of one byte as one locked operation: accessed and busy bits of descriptors. */
+/* Sets and clears bits of one byte as one locked operation: accessed and busy bits of descriptors.
+ */
 void mmu_change_system_byte(Cpu *cpu, uint64_t linear, uint8_t set, uint8_t clear);
 /* The same with the rights of set SET (MMU_*): stacks of another privilege level. */
 uint64_t mmu_load_as(Cpu *cpu, unsigned set, uint64_t linear, unsigned size);
@@ -36,31 +37,32 @@ unsigned mmu_set_for_cpl(const Cpu *cpu, unsigned cpl);
 /* Any length up to 4096. Stores probe the whole range first. */
 void mmu_load_bytes(Cpu *cpu, uint64_t linear, void *buffer, unsigned length);
 void mmu_store_bytes(Cpu *cpu, uint64_t linear, const void *buffer, unsigned length);
-/* Faults now if a store (or load) of the range would; fills TLB entries. For read-modify-write and for
- * instructions with several stores. */
+/* Faults now if a store (or load) of the range would; fills TLB entries. For read-modify-write and
+ * for instructions with several stores. */
 void mmu_probe(Cpu *cpu, uint64_t linear, unsigned length, MmuAccess access);
-/* Host pointer for a direct load/store of SIZE bytes at LINEAR (translating, faulting), or NULL when it
- * is MMIO, crosses a page or the page's stores must be seen (code). For locked operations and
- * REP strings. */
+/* Host pointer for a direct load/store of SIZE bytes at LINEAR (translating, faulting), or NULL
+ * when it is MMIO, crosses a page or the page's stores must be seen (code). For locked operations
+ * and REP strings. */
 void *mmu_host_pointer(Cpu *cpu, uint64_t linear, unsigned size, MmuAccess access);
 /* For a locked read-modify-write: as mmu_host_pointer() for ACCESS_WRITE, but also gives pages with
  * translated code; after the store call mmu_locked_done() with the same range. */
 void *mmu_locked_pointer(Cpu *cpu, uint64_t linear, unsigned size);
 void mmu_locked_done(Cpu *cpu, uint64_t linear, unsigned size);
-/* Fills the TLB entry for an access of set SET without raising: MMU_FILLED (look again: the entry may
- * still be empty where only the slow path may go), or MMU_FAULT with the #PF error code in *ERROR. */
+/* Fills the TLB entry for an access of set SET without raising: MMU_FILLED (look again: the entry
+ * may still be empty where only the slow path may go), or MMU_FAULT with the #PF error code in
+ * *ERROR. */
 typedef enum { MMU_FILLED, MMU_FAULT } MmuFill;
 MmuFill mmu_fill(Cpu *cpu, unsigned set, uint64_t linear, MmuAccess access, uint32_t *error);
-/* Up to 15 bytes of instruction at LINEAR into BUFFER. Returns how many could be had before a page that
- * faults (at least 1, else raises). NEEDED bytes that fault raise. */
+/* Up to 15 bytes of instruction at LINEAR into BUFFER. Returns how many could be had before a page
+ * that faults (at least 1, else raises). NEEDED bytes that fault raise. */
 unsigned mmu_fetch(Cpu *cpu, uint64_t linear, uint8_t *buffer, unsigned needed);
-/* Finds the code page of LINEAR: raises #PF or fills a FetchTlb entry and returns its index; -1 when
- * the page is not RAM/ROM (the interpreter then reads byte by byte). */
+/* Finds the code page of LINEAR: raises #PF or fills a FetchTlb entry and returns its index; -1
+ * when the page is not RAM/ROM (the interpreter then reads byte by byte). */
 int mmu_fetch_entry(Cpu *cpu, uint64_t linear);
 
 /* The memory map changed: forgets everything about it. */
 void mmu_forget_map(Cpu *cpu);
-void mmu_flush_all(Cpu *cpu);          /* incl. global */
+void mmu_flush_all(Cpu *cpu); /* incl. global */
 void mmu_flush_non_global(Cpu *cpu);
 void mmu_flush_page(Cpu *cpu, uint64_t linear);
 /* Makes stores to this RAM page take the slow path on this vCPU (its page got code or is clean). */
@@ -73,8 +75,8 @@ bool mmu_translate_debug(Cpu *cpu, uint64_t linear, uint64_t *physical);
 /* Called on the store slow path when a page with translated code was written by this vCPU: set by
  * the JIT (NULL: nobody). */
 extern void (*mmu_code_store_hook)(Cpu *cpu, RamBlock *block, uint64_t offset, unsigned length);
-/* Called when instruction-fetch translations were dropped, with a bit for each FetchTlb that lost some
- * (1 supervisor, 2 user): set by the JIT (NULL: nobody). Vectors may be live. */
+/* Called when instruction-fetch translations were dropped, with a bit for each FetchTlb that lost
+ * some (1 supervisor, 2 user): set by the JIT (NULL: nobody). Vectors may be live. */
 extern void (*mmu_fetch_flush_hook)(Cpu *cpu, unsigned sets);
 
 /* Port I/O after permission checks. Take the board lock themselves. */

@@ -35,10 +35,18 @@ void system_sysexit(Cpu *cpu, unsigned opsize);
 
 /* tasks.c */
 typedef enum { TASK_JUMP, TASK_CALL, TASK_IRET, TASK_GATE } TaskSwitchCause;
-void task_switch(Cpu *cpu, uint16_t selector, TaskSwitchCause cause, bool has_error, uint32_t error);
+void task_switch(Cpu *cpu, uint16_t selector, TaskSwitchCause cause, bool has_error,
+                 uint32_t error);
 
 /* exceptions.c: INT n, INT3, INTO, INT1 and hardware interrupts. */
-typedef enum { INT_HARDWARE, INT_SOFTWARE, INT_BREAKPOINT, INT_OVERFLOW, INT_ICEBP, INT_EXCEPTION } IntKind;
+typedef enum {
+    INT_HARDWARE,
+    INT_SOFTWARE,
+    INT_BREAKPOINT,
+    INT_OVERFLOW,
+    INT_ICEBP,
+    INT_EXCEPTION
+} IntKind;
 void interrupt_deliver(Cpu *cpu, int vector, IntKind kind, bool has_error, uint32_t error);
 
 /* control.c: privileged state. All check CPL. */
@@ -57,7 +65,7 @@ void system_wbinvd(Cpu *cpu);
 void system_swapgs(Cpu *cpu);
 void system_xsetbv(Cpu *cpu, uint32_t index, uint64_t value);
 uint64_t system_xgetbv(Cpu *cpu, uint32_t index);
-void system_cpuid(Cpu *cpu);  /* EAX/ECX in, EAX..EDX out */
+void system_cpuid(Cpu *cpu); /* EAX/ECX in, EAX..EDX out */
 void system_rdmsr(Cpu *cpu);
 void system_wrmsr(Cpu *cpu);
 uint64_t system_rdtsc(Cpu *cpu); /* checks CR4.TSD */
@@ -66,6 +74,6 @@ void system_rdpmc(Cpu *cpu);
 void system_check_io(Cpu *cpu, uint16_t port, unsigned size);
 void system_cli(Cpu *cpu);
 void system_sti(Cpu *cpu);
-uint64_t system_pushf(Cpu *cpu);                     /* value pushed; checks v8086 IOPL */
+uint64_t system_pushf(Cpu *cpu); /* value pushed; checks v8086 IOPL */
 void system_popf(Cpu *cpu, uint64_t value, unsigned opsize);
 void system_umip_check(Cpu *cpu); /* SGDT/SIDT/SLDT/STR/SMSW: #GP(0) if CR4.UMIP and CPL > 0 */

@@ -2,8 +2,8 @@
 
 #include "core/devices/i8042.h"
 
-#include "core/devices/ps2.h"
 #include "core/devices/ps2-keys.h"
+#include "core/devices/ps2.h"
 
 enum { PORT_DATA = 0x60, PORT_STATUS_COMMAND = 0x64 };
 

@@ -13,8 +13,8 @@
 #include "core/chipset/firmware.h"
 #include "core/chipset/pci.h"
 #include "core/config/options.h"
-#include "core/devices/vga.h"
 #include "core/devices/vga-core.h"
+#include "core/devices/vga.h"
 
 #include <gio/gio.h>
 

@@ -45,8 +45,8 @@ struct Board {
     void (*set_a20)(Board *board, bool enabled);
     /* A message for the person at the window: a device's back end failed (disk full...). */
     void (*report_error)(Board *board, const char *source, const char *message);
-    Chardev *(*find_chardev)(Board *board, const char *id); /* NULL when there is none */
-    NetBackend *(*find_netdev)(Board *board, const char *id);  /* NULL when there is none */
+    Chardev *(*find_chardev)(Board *board, const char *id);   /* NULL when there is none */
+    NetBackend *(*find_netdev)(Board *board, const char *id); /* NULL when there is none */
 };
 
 static inline void board_lock(Board *board)

@@ -146,9 +146,9 @@ typedef struct {
  * one until removed. Board lock. */
 void port_register(MemoryMap *map, uint16_t first, uint32_t count, const PortOps *ops,
                    void *opaque);
-/* REP INS and REP OUTS in one call, for a data port that moves blocks. BUFFER holds COUNT elements of
- * SIZE bytes. Both return how many were moved, as single accesses would have moved them; 0 leaves the
- * next element to PortOps. */
+/* REP INS and REP OUTS in one call, for a data port that moves blocks. BUFFER holds COUNT elements
+ * of SIZE bytes. Both return how many were moved, as single accesses would have moved them; 0
+ * leaves the next element to PortOps. */
 typedef struct {
     size_t (*read)(void *opaque, uint16_t port, void *buffer, size_t count, unsigned size);
     size_t (*write)(void *opaque, uint16_t port, const void *buffer, size_t count, unsigned size);
@@ -160,8 +160,7 @@ uint32_t port_read(MemoryMap *map, uint16_t port, unsigned size);
 void port_write(MemoryMap *map, uint16_t port, uint32_t value, unsigned size);
 /* COUNT accesses to the same port, from or to an array of elements of SIZE bytes. */
 void port_read_run(MemoryMap *map, uint16_t port, void *buffer, size_t count, unsigned size);
-void port_write_run(MemoryMap *map, uint16_t port, const void *buffer, size_t count,
-                    unsigned size);
+void port_write_run(MemoryMap *map, uint16_t port, const void *buffer, size_t count, unsigned size);
 
 /* For `info mtree`: one line a flat range, appended to OUT. */
 void memory_map_describe(MemoryMap *map, GString *out);

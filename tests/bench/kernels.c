@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* Small CPU-bound programs in plain C: each prints its name, seconds and a checksum, so that the same binary
- * can be compared native, in QEMU and in Apiary. Usage: kernels [NAME...] */
+/* Small CPU-bound programs in plain C: each prints its name, seconds and a checksum, so that the
+ * same binary can be compared native, in QEMU and in Apiary. Usage: kernels [NAME...] */
 
 #include <math.h>
 #include <stdint.h>
@@ -282,10 +282,11 @@ static const struct {
     const char *name;
     uint64_t (*run)(void);
 } kernels[] = {
-    {"qsort", run_qsort}, {"sieve", run_sieve}, {"fib", run_fib}, {"hash", run_hash},
-    {"crc", run_crc}, {"sha", run_sha}, {"queens", run_queens}, {"interp", run_interp},
-    {"strings", run_strings}, {"matmul", run_matmul}, {"mandel", run_mandel},
-    {"nbody", run_nbody}, {"x87", run_x87},
+    {"qsort", run_qsort},   {"sieve", run_sieve},   {"fib", run_fib},
+    {"hash", run_hash},     {"crc", run_crc},       {"sha", run_sha},
+    {"queens", run_queens}, {"interp", run_interp}, {"strings", run_strings},
+    {"matmul", run_matmul}, {"mandel", run_mandel}, {"nbody", run_nbody},
+    {"x87", run_x87},
 };
 
 int main(int argc, char **argv)

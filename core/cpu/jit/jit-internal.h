@@ -4,9 +4,9 @@
 /*
  * What the parts of the JIT share.
  *
- * Host registers in generated code: RSP is the Cpu. Guest registers live in the host registers of the
- * same number, except guest RSP in r15 and guest r10, r11, r15 in Cpu.gpr[]; host r10 and r11 are
- * temporaries. Arithmetic flags are in host EFLAGS or, after a check had to clobber them, in
+ * Host registers in generated code: RSP is the Cpu. Guest registers live in the host registers of
+ * the same number, except guest RSP in r15 and guest r10, r11, r15 in Cpu.gpr[]; host r10 and r11
+ * are temporaries. Arithmetic flags are in host EFLAGS or, after a check had to clobber them, in
  * SLOT_FLAGS; the other flags are in Cpu.rflags.
  *
  * Blocks are position independent: SLOT_PAGE holds the guest RIP of the first byte of the current
@@ -21,24 +21,24 @@
 
 /* Cpu.jit[] */
 enum {
-    SLOT_PAGE,      /* guest RIP of the code page's first byte (of a 16-bit IP maybe below 0) */
-    SLOT_TARGETS,   /* the current context's table of indirect targets */
-    SLOT_FLAGS,     /* AH: SF ZF AF PF CF as LAHF gives, AL: OF */
-    SLOT_HOST_RSP,  /* the C stack */
-    SLOT_SITE,      /* where generated code left */
-    SLOT_TEMP,      /* value between two accesses of one instruction */
+    SLOT_PAGE,     /* guest RIP of the code page's first byte (of a 16-bit IP maybe below 0) */
+    SLOT_TARGETS,  /* the current context's table of indirect targets */
+    SLOT_FLAGS,    /* AH: SF ZF AF PF CF as LAHF gives, AL: OF */
+    SLOT_HOST_RSP, /* the C stack */
+    SLOT_SITE,     /* where generated code left */
+    SLOT_TEMP,     /* value between two accesses of one instruction */
     SLOT_SCRATCH,
-    SLOT_TRAP,      /* host address of an instruction that trapped */
-    SLOT_STATE,     /* JitCpu */
+    SLOT_TRAP,        /* host address of an instruction that trapped */
+    SLOT_STATE,       /* JitCpu */
     SLOT_LIMITS = 12, /* [segment * 2 + store]: last accessible offset or -1 */
     N_SLOTS = SLOT_LIMITS + 12,
 };
 
-#define OFFSET_GPR(n)   ((int32_t)(offsetof(Cpu, gpr) + 8 * (n)))
-#define OFFSET_SLOT(n)  ((int32_t)(offsetof(Cpu, jit) + 8 * (n)))
-#define OFFSET_RIP      ((int32_t)offsetof(Cpu, rip))
-#define OFFSET_RFLAGS   ((int32_t)offsetof(Cpu, rflags))
-#define OFFSET_REQUESTS ((int32_t)offsetof(Cpu, requests))
+#define OFFSET_GPR(n)       ((int32_t)(offsetof(Cpu, gpr) + 8 * (n)))
+#define OFFSET_SLOT(n)      ((int32_t)(offsetof(Cpu, jit) + 8 * (n)))
+#define OFFSET_RIP          ((int32_t)offsetof(Cpu, rip))
+#define OFFSET_RFLAGS       ((int32_t)offsetof(Cpu, rflags))
+#define OFFSET_REQUESTS     ((int32_t)offsetof(Cpu, requests))
 #define OFFSET_VECTORS_LIVE ((int32_t)offsetof(Cpu, vectors_live))
 
 /* Why generated code came back. */
@@ -51,7 +51,8 @@ typedef enum {
     LEFT_TRAP,     /* SLOT_TRAP */
 } JitLeft;
 
-/* Where in the guest's code something stands: behind the CALL of a slow path, in the table of traps. */
+/* Where in the guest's code something stands: behind the CALL of a slow path, in the table of
+ * traps. */
 typedef struct {
     uint16_t offset;     /* of the instruction in its page */
     uint8_t size;        /* of the access; of the instruction */
@@ -68,7 +69,7 @@ enum {
 enum { NO_X87 = 0xffff, X87_HAS_MEMORY = 0x8000 };
 
 typedef struct {
-    uint64_t ram;      /* RAM address of the first instruction */
+    uint64_t ram; /* RAM address of the first instruction */
     uint32_t mode;
     uint32_t eip_base; /* 0 where EIP is the linear address; else SLOT_PAGE */
     uint32_t limit;    /* of CS; ~0 where not checked */
@@ -86,10 +87,10 @@ struct JitBlock {
     uint8_t *entry;          /* writable address; flags in EFLAGS */
     uint8_t *indirect_entry; /* from the target table: r10 is RIP, flags in SLOT_FLAGS */
     uint32_t code_size;
-    uint32_t granules;       /* 128-byte pieces of the page it depends on */
+    uint32_t granules; /* 128-byte pieces of the page it depends on */
     bool valid;
     uint16_t n_traps;
-    uint32_t first_trap;     /* in JitCpu.traps */
+    uint32_t first_trap; /* in JitCpu.traps */
     JitPage *page;
     JitBlock *next_in_page;
     JitBlock *next_in_bucket;
@@ -100,17 +101,17 @@ struct JitPage {
     uint64_t ram;
     RamBlock *ram_block;
     uint64_t ram_offset;
-    uint32_t granules;     /* of all its blocks */
-    uint32_t invalidations;/* recently */
-    uint32_t interpret;    /* instructions still to be interpreted: the page changes too often */
+    uint32_t granules;      /* of all its blocks */
+    uint32_t invalidations; /* recently */
+    uint32_t interpret;     /* instructions still to be interpreted: the page changes too often */
     JitBlock *blocks;
     JitPage *next_in_bucket;
 };
 
 typedef struct {
     JitBlock *block;
-    uint8_t *site;   /* rel32 to patch */
-    int32_t target;  /* offset in the page */
+    uint8_t *site;  /* rel32 to patch */
+    int32_t target; /* offset in the page */
 } JitExit;
 
 typedef struct {
@@ -154,7 +155,7 @@ typedef struct {
     JitContext contexts[N_CONTEXTS];
     unsigned next_context;
     JitContext *context; /* of the running block */
-    bool leave; /* something changed under the running block */
+    bool leave;          /* something changed under the running block */
 
     GMutex stale_lock;
     GArray *stale; /* JitStale from other threads */
@@ -166,9 +167,9 @@ typedef struct {
 struct Jit {
     JitOptions options;
     GMutex lock;
-    bool no_cache;         /* the host refused memory for one */
-    GPtrArray *cpus;       /* JitCpu */
-    GHashTable *code_pages;/* RAM page -> how many vCPUs have code in it */
+    bool no_cache;          /* the host refused memory for one */
+    GPtrArray *cpus;        /* JitCpu */
+    GHashTable *code_pages; /* RAM page -> how many vCPUs have code in it */
 };
 
 static inline bool jit_key_equal(const JitKey *a, const JitKey *b)

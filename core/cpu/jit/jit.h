@@ -10,16 +10,16 @@
 #include "core/cpu/cpu.h"
 
 typedef struct {
-    unsigned max_insns;  /* of a block; 1: each instruction alone */
-    size_t cache_bytes;  /* of a vCPU's code cache */
-    bool exact_flags;    /* flags are exact also where the program cannot see them before it
-                            overwrites them (at faults and interrupts) */
-    bool no_links;       /* every block returns to the dispatcher */
-    bool slow_accesses;  /* memory accesses never find their page in the soft TLB */
+    unsigned max_insns; /* of a block; 1: each instruction alone */
+    size_t cache_bytes; /* of a vCPU's code cache */
+    bool exact_flags;   /* flags are exact also where the program cannot see them before it
+                           overwrites them (at faults and interrupts) */
+    bool no_links;      /* every block returns to the dispatcher */
+    bool slow_accesses; /* memory accesses never find their page in the soft TLB */
 } JitOptions;
 
 typedef struct {
-    uint64_t blocks, instructions;  /* translated */
+    uint64_t blocks, instructions; /* translated */
     uint64_t code_bytes, cache_bytes;
     uint64_t flushes, invalidated, exits, links, interpreted, traps;
 } JitStatistics;
@@ -32,8 +32,8 @@ Jit *jit_new_with_options(const JitOptions *options, GError **error);
 void jit_free(Jit *jit);
 
 /* On the vCPU's thread at an instruction boundary, within the run loop's setjmp. Runs the guest
- * until cpu->requests is not zero, the processor is halted or an interrupt shadow begins; returns with
- * all state in CPU and vectors spilled. Exceptions leave through cpu_raise(). */
+ * until cpu->requests is not zero, the processor is halted or an interrupt shadow begins; returns
+ * with all state in CPU and vectors spilled. Exceptions leave through cpu_raise(). */
 void jit_run(Cpu *cpu);
 
 /* Bytes of RAM were written by other than a vCPU's store (the memory map's CodeWrittenFunc).
