@@ -117,6 +117,8 @@ static void empty_tlbs(Cpu *cpu)
             cpu->tlb[set].load_tag[i] = cpu->tlb[set].store_tag[i] = TLB_EMPTY(i);
         cpu->fetch[0].tag[i] = cpu->fetch[1].tag[i] = TLB_EMPTY(i);
     }
+    for (unsigned set = 0; set < N_MMU; set++)
+        cpu->stack_page[set].tag = STACK_PAGE_NONE;
 }
 
 Cpu *cpu_new(const CpuConfig *config, GError **error)

@@ -28,18 +28,22 @@ enum {
     SLOT_SITE,     /* where generated code left */
     SLOT_TEMP,     /* value between two accesses of one instruction */
     SLOT_SCRATCH,
-    SLOT_TRAP,        /* host address of an instruction that trapped */
-    SLOT_STATE,       /* JitCpu */
-    SLOT_LIMITS = 12, /* [segment * 2 + store]: last accessible offset or -1 */
-    N_SLOTS = SLOT_LIMITS + 12,
+    SLOT_TRAP,                      /* host address of an instruction that trapped */
+    SLOT_STATE,                     /* JitCpu */
+    SLOT_LIMITS = 12,               /* [segment * 2 + store]: last accessible offset or -1 */
+    SLOT_GROUPS = SLOT_LIMITS + 12, /* from guest to host address, of a block's access groups */
+    N_SLOTS = SLOT_GROUPS + 8,
 };
 
-#define OFFSET_GPR(n)       ((int32_t)(offsetof(Cpu, gpr) + 8 * (n)))
-#define OFFSET_SLOT(n)      ((int32_t)(offsetof(Cpu, jit) + 8 * (n)))
-#define OFFSET_RIP          ((int32_t)offsetof(Cpu, rip))
-#define OFFSET_RFLAGS       ((int32_t)offsetof(Cpu, rflags))
-#define OFFSET_REQUESTS     ((int32_t)offsetof(Cpu, requests))
-#define OFFSET_VECTORS_LIVE ((int32_t)offsetof(Cpu, vectors_live))
+#define OFFSET_GPR(n)   ((int32_t)(offsetof(Cpu, gpr) + 8 * (n)))
+#define OFFSET_SLOT(n)  ((int32_t)(offsetof(Cpu, jit) + 8 * (n)))
+#define OFFSET_RIP      ((int32_t)offsetof(Cpu, rip))
+#define OFFSET_RFLAGS   ((int32_t)offsetof(Cpu, rflags))
+#define OFFSET_REQUESTS ((int32_t)offsetof(Cpu, requests))
+#define OFFSET_STACK_TAG(set)                                                                      \
+    ((int32_t)(offsetof(Cpu, stack_page) + (set) * sizeof(((Cpu *)0)->stack_page[0])))
+#define OFFSET_STACK_DELTA(set) (OFFSET_STACK_TAG(set) + 8)
+#define OFFSET_VECTORS_LIVE     ((int32_t)offsetof(Cpu, vectors_live))
 
 /* Why generated code came back. */
 typedef enum {
@@ -68,9 +72,10 @@ enum {
 };
 enum { NO_X87 = 0xffff, X87_HAS_MEMORY = 0x8000 };
 
+enum { KEY_UNGROUPED = 1u << 31 }; /* in JitKey.mode: each access is checked alone */
 typedef struct {
-    uint64_t ram; /* RAM address of the first instruction */
-    uint32_t mode;
+    uint64_t ram;      /* RAM address of the first instruction */
+    uint32_t mode;     /* MODE_*, KEY_UNGROUPED */
     uint32_t eip_base; /* 0 where EIP is the linear address; else SLOT_PAGE */
     uint32_t limit;    /* of CS; ~0 where not checked */
 } JitKey;
@@ -112,6 +117,7 @@ typedef struct {
     JitBlock *block;
     uint8_t *site;  /* rel32 to patch */
     int32_t target; /* offset in the page */
+    bool ungrouped; /* leads to a block with KEY_UNGROUPED */
 } JitExit;
 
 typedef struct {
@@ -145,7 +151,7 @@ typedef struct {
     /* shared pieces of generated code */
     const uint8_t *stub_enter, *stub_leave, *stub_trap; /* enter, trap: executable addresses */
     uint8_t *stub_slow, *stub_interp, *stub_link, *stub_request, *stub_indirect, *stub_dead,
-        *stub_vectors;
+        *stub_vectors, *stub_stack[N_MMU];
 
     GArray *blocks_by_address; /* JitBlock*, ascending entry: since the last flush */
     GArray *exits;             /* JitExit */
@@ -172,25 +178,34 @@ struct Jit {
     GHashTable *code_pages; /* RAM page -> how many vCPUs have code in it */
 };
 
-static inline bool jit_key_equal(const JitKey *a, const JitKey *b)
+JIT_VECTOR_SAFE static inline bool jit_key_equal(const JitKey *a, const JitKey *b)
 {
     return a->ram == b->ram && a->mode == b->mode && a->eip_base == b->eip_base &&
            a->limit == b->limit;
 }
 
-static inline uint8_t *jit_rw(const JitCpu *jc, const void *rx)
+JIT_VECTOR_SAFE static inline uint8_t *jit_rw(const JitCpu *jc, const void *rx)
 {
     return jc->rw + ((const uint8_t *)rx - jc->rx);
 }
 
-static inline const uint8_t *jit_rx(const JitCpu *jc, const void *rw)
+JIT_VECTOR_SAFE static inline const uint8_t *jit_rx(const JitCpu *jc, const void *rw)
 {
     return jc->rx + ((const uint8_t *)rw - jc->rw);
 }
 
-static inline JitCpu *jit_state(const Cpu *cpu)
+JIT_VECTOR_SAFE static inline JitCpu *jit_state(const Cpu *cpu)
 {
     return (JitCpu *)cpu->jit[SLOT_STATE];
+}
+
+/* r11 = where the soft TLB would have the page of r10. Changes EFLAGS. */
+static inline void emit_tlb_index(Emit *e)
+{
+    emit_rr(e, false, 0x89, H_R10, H_R11);
+    emit_rr(e, false, 0xc1, 5, H_R11); /* shr r11d, 12 */
+    emit8(e, GUEST_PAGE_SHIFT);
+    emit_alu_imm(e, false, 4, H_R11, TLB_ENTRIES - 1);
 }
 
 /* cache.c */
@@ -205,7 +220,7 @@ JitBlock *jit_cache_block_at(JitCpu *jc, const uint8_t *rw);
 JitContext *jit_cache_context(JitCpu *jc, uint32_t mode, uint32_t base, uint32_t limit);
 /* SETS: 1 for levels 0 to 2, 2 for level 3. */
 void jit_cache_forget_targets(JitCpu *jc, unsigned sets);
-static inline unsigned jit_target_index(uint64_t rip)
+JIT_VECTOR_SAFE static inline unsigned jit_target_index(uint64_t rip)
 {
     return ((uint32_t)rip ^ (uint32_t)rip >> 12) & (N_TARGETS - 1);
 }

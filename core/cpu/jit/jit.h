@@ -15,6 +15,7 @@ typedef struct {
     bool exact_flags;   /* flags are exact also where the program cannot see them before it
                            overwrites them (at faults and interrupts) */
     bool no_links;      /* every block returns to the dispatcher */
+    bool no_groups;     /* every memory access is checked by itself */
     bool slow_accesses; /* memory accesses never find their page in the soft TLB */
 } JitOptions;
 

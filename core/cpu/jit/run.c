@@ -144,7 +144,7 @@ static JitBlock *translate(JitCpu *jc, const JitKey *key, const uint8_t *host_pa
 
 /* The block at CS:RIP; NULL when the instruction there must be interpreted. Raises what fetching
  * it raises. */
-JIT_VECTOR_SAFE static JitBlock *find_block(JitCpu *jc, JitKey *key)
+JIT_VECTOR_SAFE static JitBlock *find_block(JitCpu *jc, JitKey *key, bool ungrouped)
 {
     Cpu *cpu = jc->cpu;
     uint64_t linear = cpu->rip;
@@ -164,7 +164,7 @@ JIT_VECTOR_SAFE static JitBlock *find_block(JitCpu *jc, JitKey *key)
         return NULL;
     const FetchTlb *fetch = &cpu->fetch[cpu->cpl == 3];
     key->ram = fetch->ram[i] + (linear & 0xfff);
-    key->mode = cpu->mode;
+    key->mode = cpu->mode | (ungrouped ? KEY_UNGROUPED : 0);
     uint64_t page = cpu->rip - (linear & 0xfff);
     if (cpu->mode & (MODE_CS64 | MODE_FLAT_CS)) {
         key->eip_base = 0;
@@ -210,6 +210,7 @@ JIT_VECTOR_SAFE static void put_segment_limits(Cpu *cpu)
 /* What the next block shall be connected to. */
 typedef struct {
     uint32_t exit;       /* number + 1 */
+    bool ungrouped;      /* the next block is one with KEY_UNGROUPED */
     bool target;         /* an indirect branch wants RIP in its table */
     JitBlock *dead;      /* was entered and should lead on */
     uint64_t generation; /* of the cache when this was noted */
@@ -248,6 +249,7 @@ JIT_VECTOR_SAFE static void come_back(JitCpu *jc, JitLeft reason, Connection *co
 
     connection->exit = 0;
     connection->target = false;
+    connection->ungrouped = false;
     connection->dead = NULL;
     connection->generation = jc->generation;
     switch (reason) {
@@ -256,6 +258,7 @@ JIT_VECTOR_SAFE static void come_back(JitCpu *jc, JitLeft reason, Connection *co
         const JitExit *exit = (const JitExit *)jc->exits->data + number;
         take_flags(cpu, cpu->jit[SLOT_FLAGS]);
         set_rip(cpu, exit->target);
+        connection->ungrouped = exit->ungrouped;
         if (!jc->jit->options.no_links)
             connection->exit = number + 1;
         break;
@@ -273,6 +276,7 @@ JIT_VECTOR_SAFE static void come_back(JitCpu *jc, JitLeft reason, Connection *co
         take_flags(cpu, cpu->jit[SLOT_FLAGS]);
         set_rip(cpu, (int64_t)(block->key.ram & 0xfff));
         connection->dead = block;
+        connection->ungrouped = block->key.mode & KEY_UNGROUPED;
         break;
     }
     case LEFT_TRAP: handle_trap(jc); break;
@@ -361,14 +365,14 @@ JIT_VECTOR_SAFE void jit_run(Cpu *cpu)
             jit_smc_take_stale(jc);
         }
         JitKey key;
-        JitBlock *block = find_block(jc, &key);
+        JitBlock *block = find_block(jc, &key, connection.ungrouped);
         if (UNLIKELY(!block)) {
             connection = (Connection){0};
             interpret(cpu);
             continue;
         }
         jc->context = jit_cache_context(
-            jc, key.mode, key.limit == UINT32_MAX ? 0 : cpu->seg[SEG_CS].base, key.limit);
+            jc, cpu->mode, key.limit == UINT32_MAX ? 0 : cpu->seg[SEG_CS].base, key.limit);
         cpu->jit[SLOT_TARGETS] = (uintptr_t)jc->context->targets;
         connect(jc, &connection, block);
         if (!(cpu->mode & MODE_CS64))
@@ -377,7 +381,8 @@ JIT_VECTOR_SAFE void jit_run(Cpu *cpu)
         jc->statistics.exits++;
         JitLeft reason = enter(cpu, jit_rx(jc, block->entry));
         come_back(jc, reason, &connection);
-    } while (!must_return(cpu));
+        /* A block that could not begin for its groups has not got ahead. */
+    } while (connection.ungrouped || !must_return(cpu));
     cpu_spill_vectors(cpu);
 }
 

@@ -252,6 +252,8 @@ static bool had_store_entry(Cpu *cpu, const void *host_page)
 {
     for (unsigned set = 0; set < N_MMU; set++) {
         const TlbSet *tlb = &cpu->tlb[set];
+        if (cpu->stack_page[set].tag + cpu->stack_page[set].delta == (uintptr_t)host_page)
+            return true;
         for (unsigned i = 0; i < TLB_ENTRIES; i++)
             if (tlb->host[i] == (uintptr_t)host_page && tlb->store_tag[i] == tlb->load_tag[i])
                 return true;

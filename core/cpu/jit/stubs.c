@@ -122,6 +122,27 @@ static uint8_t *emit_exit_stub(JitCpu *jc, Emit *e, JitLeft reason, bool flags_i
     return stub;
 }
 
+/* CALLed with an address in r10: its page becomes the stack's page if it may be stored to. Changes
+ * r10, r11 and EFLAGS. */
+static uint8_t *emit_stack_stub(Emit *e, unsigned set)
+{
+    int32_t tlb = 8 + (int32_t)(offsetof(Cpu, tlb) + set * sizeof(TlbSet));
+    uint8_t *stub = e->p;
+
+    emit_tlb_index(e);
+    emit_rmx(e, true, 0x2b, H_R10, H_RSP, H_R11, 8, tlb + (int32_t)offsetof(TlbSet, store_tag));
+    emit_alu_imm(e, true, 7, H_R10, GUEST_PAGE_SIZE - 1);
+    uint8_t *out = emit_jcc(e, CC_A, e->p);
+    emit_rmx(e, true, 0x8b, H_R10, H_RSP, H_R11, 8, tlb + (int32_t)offsetof(TlbSet, store_tag));
+    emit_rmx(e, true, 0x8b, H_R11, H_RSP, H_R11, 8, tlb + (int32_t)offsetof(TlbSet, host));
+    emit_rr(e, true, 0x29, H_R10, H_R11); /* sub r11, r10 */
+    emit_rm(e, true, 0x89, H_R10, H_RSP, 8 + OFFSET_STACK_TAG(set));
+    emit_rm(e, true, 0x89, H_R11, H_RSP, 8 + OFFSET_STACK_DELTA(set));
+    emit_patch(out, e->p);
+    emit8(e, 0xc3);
+    return stub;
+}
+
 void jit_emit_stubs(JitCpu *jc, Emit *e)
 {
     emit_enter(jc, e);
@@ -147,6 +168,9 @@ void jit_emit_stubs(JitCpu *jc, Emit *e)
     emit_rr(e, false, 0x0f90, 0, H_RAX);
     emit_rm(e, true, 0x89, H_RAX, H_RSP, OFFSET_SLOT(SLOT_SCRATCH));
     emit_leave(e, jc, LEFT_TRAP);
+
+    for (unsigned set = 0; set < N_MMU; set++)
+        jc->stub_stack[set] = emit_stack_stub(e, set);
 
     /* CALLed: loads the guest's vectors. Flags are dead or saved. */
     jc->stub_vectors = e->p;

@@ -50,7 +50,7 @@ void t_load_rip(Translator *t, unsigned to, int32_t offset)
 /* A rel32 field that leads out at offset TARGET until it is linked. */
 static void link_site(Translator *t, uint8_t *site, int32_t target)
 {
-    JitExit exit = {t->block, site, target};
+    JitExit exit = {t->block, site, target, false};
     uint32_t number = t->jc->exits->len;
 
     g_array_append_val(t->jc->exits, exit);
@@ -88,6 +88,26 @@ void t_exit_direct(Translator *t, int32_t target, uint32_t live)
     emit8(&t->hot, 0xe9);
     t->hot.p += 4;
     link_site(t, t->hot.p - 4, target);
+}
+
+void t_exit_ungrouped(Translator *t)
+{
+    const Item *x87 = t->x87;
+    bool saved = t->flags_saved;
+    Emit hot = t->hot;
+
+    t->hot = t->cold;
+    t_note_x87(t);
+    if (saved && t->item->live_before)
+        t_restore_flags(t);
+    emit8(&t->hot, 0xe9);
+    t->hot.p += 4;
+    t->cold = t->hot;
+    t->hot = hot;
+    t->flags_saved = saved;
+    t->x87 = x87;
+    link_site(t, t->cold.p - 4, t->item->offset);
+    g_array_index(t->jc->exits, JitExit, t->jc->exits->len - 1).ungrouped = true;
 }
 
 void t_exit_indirect(Translator *t)
@@ -208,6 +228,7 @@ static void emit_loop(Translator *t)
 /* r10 = value of SIZE bytes at [r10], zero-extended. */
 static void load_target(Translator *t, unsigned size)
 {
+    t_mark_trap(t);
     if (size == 2)
         emit_rm(&t->hot, false, 0x0fb7, H_R10, H_R10, 0);
     else

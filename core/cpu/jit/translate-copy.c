@@ -33,10 +33,19 @@ void t_store_guest(Translator *t, unsigned guest, unsigned from, unsigned size)
     emit_rm(e, size == 8, op, from, H_RSP, OFFSET_GPR(guest));
 }
 
+void t_mark_trap(Translator *t)
+{
+    JitTrap trap = {(uint16_t)(t->hot.p - t->block->entry), t_site(t, t->item->insn.length, 0)};
+
+    g_array_append_val(t->jc->traps, trap);
+    t->block->n_traps++;
+}
+
 void t_move(Translator *t, bool store, unsigned size, unsigned reg, unsigned base)
 {
     unsigned op = (store ? 0x88 : 0x8a) | (size > 1);
 
+    t_mark_trap(t);
     if (size == 2)
         emit8(&t->hot, 0x66);
     emit_rm(&t->hot, size == 8, op, reg, base, 0);
@@ -185,15 +194,6 @@ static void encode_vex(Emit *e, const Insn *insn, const Fields *fields, bool lon
 
 /* --- around a copy ---------------------------------------------------------------------------- */
 
-/* Here stands an instruction of the guest's, which may raise what it would raise there. */
-static void mark_trap(Translator *t)
-{
-    JitTrap trap = {(uint16_t)(t->hot.p - t->block->entry), t_site(t, t->item->insn.length, 0)};
-
-    g_array_append_val(t->jc->traps, trap);
-    t->block->n_traps++;
-}
-
 static void want_vectors(Translator *t)
 {
     if (t->vectors_checked)
@@ -327,7 +327,7 @@ void t_emit_copy(Translator *t)
             t_load_guest(t, temporaries[i].host, temporaries[i].guest);
     if (high != KEEP && fields.memory)
         exchange_halves(t, high);
-    mark_trap(t);
+    t_mark_trap(t);
     if (insn->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
         encode_vex(&t->hot, insn, &fields, t_64bit(t));
     else

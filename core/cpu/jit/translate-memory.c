@@ -104,6 +104,11 @@ static void site(Translator *t, uint8_t *stub, unsigned size, unsigned flags)
     emit_bytes(&t->cold, &data, sizeof data);
 }
 
+void t_slow_site(Translator *t, unsigned size, unsigned flags)
+{
+    site(t, t->jc->stub_slow, size, flags);
+}
+
 /* The segment's limit and base, for r10. Anything odd: the interpreter does the instruction. */
 static void segment_check(Translator *t, unsigned seg, unsigned size, bool store)
 {
@@ -141,10 +146,7 @@ void t_access(Translator *t, unsigned seg, unsigned size, bool store)
         segment_check(t, seg, size, store);
     }
 
-    emit_rr(e, false, 0x89, H_R10, H_R11);
-    emit_rr(e, false, 0xc1, 5, H_R11); /* shr r11d, 12 */
-    emit8(e, GUEST_PAGE_SHIFT);
-    emit_alu_imm(e, false, 4, H_R11, TLB_ENTRIES - 1);
+    emit_tlb_index(e);
     emit_rmx(e, true, 0x2b, H_R10, H_RSP, H_R11, 8, tag);
     emit_alu_imm(e, true, 7, H_R10,
                  t->jc->jit->options.slow_accesses ? -1 : (int32_t)(GUEST_PAGE_SIZE - size));
@@ -155,19 +157,25 @@ void t_access(Translator *t, unsigned seg, unsigned size, bool store)
     emit_rmx(e, true, 0x03, H_R10, H_RSP, H_R11, 8, tlb + (int32_t)offsetof(TlbSet, host));
 
     emit_rmx(&t->cold, true, 0x03, H_R10, H_RSP, H_R11, 8, tag);
-    site(t, t->jc->stub_slow, size, store ? SITE_STORE : 0);
+    t_slow_site(t, size, store ? SITE_STORE : 0);
     emit_jmp(&t->cold, e->p);
 }
 
 void t_memory_operand(Translator *t, unsigned size, bool store)
 {
     const Insn *insn = &t->item->insn;
+    bool noted = t_is_noted_x87(insn), grouped = t->item->operand_group != NO_GROUP;
 
-    t_free_flags(t);
-    t_effective_address(t, insn, H_R10, insn->address_size);
-    if (t_is_noted_x87(insn))
+    if (!grouped)
+        t_free_flags(t);
+    if (!grouped || noted)
+        t_effective_address(t, insn, H_R10, insn->address_size);
+    if (noted)
         emit_rm(&t->hot, true, 0x89, H_R10, H_RSP, OFFSET_SLOT(SLOT_TEMP));
-    t_access(t, insn->mem_seg, size, store);
+    if (grouped)
+        t_group_access(t, t->item->operand_group, t_group_displacement(t), size, store);
+    else
+        t_access(t, insn->mem_seg, size, store);
 }
 
 /* --- the stack -------------------------------------------------------------------------------- */
@@ -179,6 +187,8 @@ unsigned t_stack_width(const Translator *t)
 
 void t_stack_access(Translator *t, int32_t disp, unsigned size, bool store)
 {
+    if (t_group_access(t, t->item->stack_group, disp, size, store))
+        return;
     t_free_flags(t);
     emit_rm(&t->hot, t_64bit(t), 0x8d, H_R10, H_R15, disp);
     if (t_stack_width(t) == 2)
@@ -214,6 +224,7 @@ void t_emit_push(Translator *t)
         emit_rm(&t->hot, true, 0x8b, H_R11, H_RSP, OFFSET_SLOT(SLOT_TEMP));
         t_move(t, true, size, H_R11, H_R10);
     } else if (operand->kind == OPERAND_IMM) {
+        t_mark_trap(t);
         if (size == 2)
             emit8(&t->hot, 0x66);
         emit_rm(&t->hot, size == 8, 0xc7, 0, H_R10, 0);
@@ -264,11 +275,13 @@ void t_emit_leave(Translator *t)
 {
     unsigned size = t->item->insn.opsize, width = t_stack_width(t);
 
-    t_free_flags(t);
-    emit_rm(&t->hot, width == 8, 0x8d, H_R10, H_RBP, 0);
-    if (width == 2)
-        emit_rr(&t->hot, false, 0x0fb7, H_R10, H_R10);
-    t_access(t, SEG_SS, size, false);
+    if (!t_group_access(t, t->item->stack_group, 0, size, false)) {
+        t_free_flags(t);
+        emit_rm(&t->hot, width == 8, 0x8d, H_R10, H_RBP, 0);
+        if (width == 2)
+            emit_rr(&t->hot, false, 0x0fb7, H_R10, H_R10);
+        t_access(t, SEG_SS, size, false);
+    }
     t_move(t, false, size, H_R11, H_R10);
     if (width == 2) {
         emit_rm(&t->hot, false, 0x8d, H_R10, H_RBP, (int32_t)size);

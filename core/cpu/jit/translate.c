@@ -613,13 +613,20 @@ JitBlock *jit_translate(JitCpu *jc, const JitKey *key, const uint8_t *host_page)
         return NULL;
 
     JitBlock *block = g_new0(JitBlock, 1);
-    Translator t = {.jc = jc, .block = block, .mode = key->mode, .page = host_page};
+    Translator t = {
+        .jc = jc,
+        .block = block,
+        .mode = key->mode & ~KEY_UNGROUPED,
+        .ungrouped = key->mode & KEY_UNGROUPED,
+        .page = host_page,
+    };
     t.hot.p = jc->hot;
     t.cold.p = jc->cold;
     block->key = *key;
     block->first_trap = jc->traps->len;
     decode_block(&t);
     find_live_flags(&t);
+    t_plan_groups(&t);
     emit_block(&t);
     block->granules = t.granules;
     jc->hot = t.hot.p;

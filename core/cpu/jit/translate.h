@@ -31,7 +31,7 @@ typedef enum {
     KIND_LOOP,
 } InsnKind;
 
-enum { MAX_INSNS = 64, ALL_FLAGS = RFLAGS_ARITH };
+enum { MAX_INSNS = 64, ALL_FLAGS = RFLAGS_ARITH, MAX_GROUPS = 8, NO_GROUP = -1 };
 
 typedef struct {
     Insn insn;
@@ -39,14 +39,25 @@ typedef struct {
     uint16_t offset; /* in the page */
     uint32_t tested, killed;
     uint32_t live_before, live_after;
-    uint32_t live_target; /* at the target of a branch */
-    int32_t target;       /* of a direct branch, in the page */
+    uint32_t live_target;              /* at the target of a branch */
+    int32_t target;                    /* of a direct branch, in the page */
+    int8_t operand_group, stack_group; /* of its accesses, or NO_GROUP */
 } Item;
+
+/* Accesses at constant distances from one value of a base register: translate-groups.c. */
+typedef struct {
+    uint8_t base; /* register */
+    bool store;   /* needs a page that can be written */
+    bool checked; /* the code of the check is behind us */
+    uint8_t members;
+    int32_t low, high; /* bytes from BASE as it is at the first access */
+} AccessGroup;
 
 typedef struct {
     JitCpu *jc;
     JitBlock *block;
     uint32_t mode;
+    bool ungrouped;      /* KEY_UNGROUPED */
     const uint8_t *page; /* the guest's bytes */
     Emit hot, cold;
     Item items[MAX_INSNS];
@@ -57,6 +68,8 @@ typedef struct {
     const Item *x87;      /* the last x87 instruction whose address is yet to be noted */
     bool check_requests;  /* forward exits look at the requests too */
     uint32_t granules;
+    AccessGroup groups[MAX_GROUPS];
+    unsigned n_groups;
 } Translator;
 
 static inline bool t_64bit(const Translator *t)
@@ -111,6 +124,18 @@ void t_emit_leave(Translator *t);
 void t_emit_lea(Translator *t);
 void t_emit_moffs(Translator *t);
 
+/* In cold code: a call of the slow path for r10; r10 is a host pointer behind it. */
+void t_slow_site(Translator *t, unsigned size, unsigned flags);
+
+/* translate-groups.c */
+/* Sets the items' groups. */
+void t_plan_groups(Translator *t);
+/* The current instruction's displacement from its memory operand's base, as groups count. */
+int32_t t_group_displacement(const Translator *t);
+/* An access of the current instruction at [base of group NUMBER + DISP]: r10 is a host pointer good
+ * for SIZE bytes. Clobbers r11, and EFLAGS if it is the group's first. False for NO_GROUP. */
+bool t_group_access(Translator *t, int8_t number, int32_t disp, unsigned size, bool store);
+
 /* translate-copy.c */
 /* How many homeless registers the instruction names. */
 unsigned t_count_homeless(const Insn *insn);
@@ -125,6 +150,9 @@ void t_emit_bit_test(Translator *t);
  * with REX. */
 void t_load_guest(Translator *t, unsigned to, unsigned guest);
 void t_store_guest(Translator *t, unsigned guest, unsigned from, unsigned size);
+/* The host instruction that comes next may raise what the current instruction would raise: an
+ * access through the stack's page without one, an odd vector operand, a division. */
+void t_mark_trap(Translator *t);
 /* MOV r/m,r (0x89) or r,r/m (0x8b) with [BASE] of SIZE 1, 2, 4 or 8. */
 void t_move(Translator *t, bool store, unsigned size, unsigned reg, unsigned base);
 
@@ -136,6 +164,9 @@ void t_emit_branch(Translator *t); /* KIND_JCC and later */
 void t_emit_flag_control(Translator *t);
 /* Leaves for offset TARGET of the page, straight. */
 void t_exit_direct(Translator *t, int32_t target, uint32_t live);
+/* In cold code: leaves for the current instruction, of which nothing has been done, in a block
+ * without access groups. */
+void t_exit_ungrouped(Translator *t);
 /* RIP of offset OFFSET of the page into host register TO; leaves flags alone. */
 void t_load_rip(Translator *t, unsigned to, int32_t offset);
 /* r10 is the offset in CS: RIP. */
