@@ -332,6 +332,7 @@ struct Cpu {
      * (page number & 4095), `large` one for each (GiB & 63) with code in a large page. */
     struct {
         uint64_t pages[64], large;
+        uint8_t halves; /* bit 63 of the addresses: 0 seen, 1 seen */
         bool global, non_global;
     } fetch_seen[2];
     TlbSet tlb[N_MMU];

@@ -115,6 +115,7 @@ static bool forget_fetched(Cpu *cpu, unsigned set, bool keep_global)
     if (global || non_global) {
         cpu->fetch_seen[set].global = false;
         cpu->fetch_seen[set].large = 0;
+        cpu->fetch_seen[set].halves = 0;
         for (unsigned w = 0; w < 64; w++)
             cpu->fetch_seen[set].pages[w] = 0;
     }
@@ -125,6 +126,8 @@ static bool was_fetched(const Cpu *cpu, unsigned set, uint64_t linear)
 {
     unsigned page = (linear >> GUEST_PAGE_SHIFT) & 4095;
 
+    if (!(cpu->fetch_seen[set].halves >> (linear >> 63) & 1))
+        return false;
     return ((cpu->fetch_seen[set].large >> (linear >> 30 & 63)) |
             (cpu->fetch_seen[set].pages[page / 64] >> (page & 63))) &
            1;
@@ -664,6 +667,7 @@ static void note_fetched(Cpu *cpu, unsigned set, uint64_t linear, const PageWalk
         cpu->fetch_seen[set].global = true;
     else
         cpu->fetch_seen[set].non_global = true;
+    cpu->fetch_seen[set].halves |= 1u << (linear >> 63);
     if (walk->large)
         cpu->fetch_seen[set].large |= 1ull << (linear >> 30 & 63);
 }

@@ -176,13 +176,14 @@ static void info_jit(Line *line)
         return;
     }
     JitStatistics s = jit_statistics(line->pc->jit);
-    g_string_append_printf(line->out,
-                           "blocks %" PRIu64 ", instructions translated %" PRIu64 "\ncode %" PRIu64
-                           " of %" PRIu64 " bytes\nflushes %" PRIu64 ", invalidated blocks %" PRIu64
-                           "\nexits %" PRIu64 ", links %" PRIu64 ", interpreted %" PRIu64
-                           ", traps %" PRIu64 "\n",
-                           s.blocks, s.instructions, s.code_bytes, s.cache_bytes, s.flushes,
-                           s.invalidated, s.exits, s.links, s.interpreted, s.traps);
+    g_string_append_printf(
+        line->out,
+        "blocks %" PRIu64 ", instructions translated %" PRIu64 "\ncode %" PRIu64 " of %" PRIu64
+        " bytes\nflushes %" PRIu64 ", invalidated blocks %" PRIu64 "\nexits %" PRIu64
+        " (direct branches %" PRIu64 ", indirect %" PRIu64 ", requests %" PRIu64 ")\nlinks %" PRIu64
+        ", interpreted %" PRIu64 ", traps %" PRIu64 "\n",
+        s.blocks, s.instructions, s.code_bytes, s.cache_bytes, s.flushes, s.invalidated, s.exits,
+        s.exits_direct, s.exits_indirect, s.exits_requested, s.links, s.interpreted, s.traps);
 }
 
 /* Ranges of linear addresses mapped alike, as QEMU prints them (present pages only). */

@@ -20,9 +20,13 @@
 
 JIT_VECTOR_SAFE static void clear_targets(JitContext *context)
 {
-    for (unsigned i = 0; i < N_TARGETS; i++)
-        context->targets[i].rip = NO_RIP;
-    context->dirty = false;
+    if (context->n_filled <= G_N_ELEMENTS(context->filled))
+        for (unsigned i = 0; i < context->n_filled; i++)
+            context->targets[context->filled[i]].rip = NO_RIP;
+    else
+        for (unsigned i = 0; i < N_TARGETS; i++)
+            context->targets[i].rip = NO_RIP;
+    context->n_filled = 0;
 }
 
 /* --- memory ----------------------------------------------------------------------------------- */
@@ -67,13 +71,14 @@ JitCpu *jit_cpu_new(Jit *jit, Cpu *cpu)
         g_free(jc);
         return NULL;
     }
-    jc->blocks_by_address = g_array_new(FALSE, FALSE, sizeof(JitBlock *));
+    jc->lines = g_aligned_alloc0(1u << LINE_BITS, sizeof(JitLine), sizeof(JitLine));
     jc->exits = g_array_new(FALSE, FALSE, sizeof(JitExit));
     jc->traps = g_array_new(FALSE, FALSE, sizeof(JitTrap));
     jc->stale = g_array_new(FALSE, FALSE, sizeof(JitStale));
     g_mutex_init(&jc->stale_lock);
     for (unsigned i = 0; i < N_CONTEXTS; i++) {
         jc->contexts[i].targets = g_new(JitTarget, N_TARGETS);
+        jc->contexts[i].n_filled = UINT_MAX;
         clear_targets(&jc->contexts[i]);
     }
 
@@ -92,7 +97,9 @@ void jit_cpu_free(JitCpu *jc)
     jit_cache_flush(jc);
     for (unsigned i = 0; i < N_CONTEXTS; i++)
         g_free(jc->contexts[i].targets);
-    g_array_unref(jc->blocks_by_address);
+    for (unsigned i = 0; i < MAX_CHUNKS; i++)
+        g_free(jc->chunks[i]);
+    g_aligned_free(jc->lines);
     g_array_unref(jc->exits);
     g_array_unref(jc->traps);
     g_array_unref(jc->stale);
@@ -105,12 +112,10 @@ void jit_cpu_free(JitCpu *jc)
 void jit_cache_flush(JitCpu *jc)
 {
     jit_smc_forget_all(jc);
-    for (guint i = 0; i < jc->blocks_by_address->len; i++)
-        g_free(g_array_index(jc->blocks_by_address, JitBlock *, i));
-    g_array_set_size(jc->blocks_by_address, 0);
+    jc->n_blocks = 0;
     g_array_set_size(jc->exits, 0);
     g_array_set_size(jc->traps, 0);
-    memset(jc->buckets, 0, sizeof jc->buckets);
+    memset(jc->lines, 0, sizeof(JitLine) << LINE_BITS);
     jit_cache_forget_targets(jc, 3);
     jc->hot = jc->stubs_end;
     jc->cold = jc->rw + jc->size / 2;
@@ -120,41 +125,82 @@ void jit_cache_flush(JitCpu *jc)
 
 /* --- blocks ----------------------------------------------------------------------------------- */
 
-JIT_VECTOR_SAFE static unsigned bucket_of(const JitKey *key)
+enum {
+    HOT_MARGIN = 64 * 512, /* more than any block takes */
+    COLD_MARGIN = 64 * 512,
+};
+
+/* RAM of a slot whose block is gone: no block begins there. */
+#define NO_RAM UINT64_MAX
+
+JIT_VECTOR_SAFE static unsigned line_of(const JitKey *key)
 {
     uint64_t hash = (key->ram ^ (uint64_t)key->mode << 20 ^ key->eip_base) * 0x9e3779b97f4a7c15ull;
 
-    return hash >> (64 - 17);
+    return hash >> (64 - LINE_BITS);
+}
+
+JIT_VECTOR_SAFE static JitBlock *block_number(JitCpu *jc, unsigned number)
+{
+    return &jc->chunks[number / CHUNK][number % CHUNK];
+}
+
+/* The slot for KEY: its block's, or NULL. */
+JIT_VECTOR_SAFE static JitSlot *find_slot(JitCpu *jc, const JitKey *key)
+{
+    for (unsigned line = line_of(key);; line = (line + 1) & ((1u << LINE_BITS) - 1)) {
+        for (unsigned i = 0; i < SLOTS_IN_LINE; i++) {
+            JitSlot *slot = &jc->lines[line].slots[i];
+            if (!slot->number)
+                return NULL;
+            if (slot->ram == key->ram && slot->mode == key->mode &&
+                jit_key_equal(&block_number(jc, slot->number - 1)->key, key))
+                return slot;
+        }
+    }
 }
 
 JIT_VECTOR_SAFE JitBlock *jit_cache_find(JitCpu *jc, const JitKey *key)
 {
-    for (JitBlock *block = jc->buckets[bucket_of(key)]; block; block = block->next_in_bucket)
-        if (jit_key_equal(&block->key, key))
-            return block;
-    return NULL;
+    const JitSlot *slot = find_slot(jc, key);
+
+    return slot ? block_number(jc, slot->number - 1) : NULL;
+}
+
+JitBlock *jit_cache_new_block(JitCpu *jc)
+{
+    if (jc->hot + HOT_MARGIN > jc->rw + jc->size / 2 ||
+        jc->cold + COLD_MARGIN > jc->rw + jc->size || jc->n_blocks == MAX_CHUNKS * CHUNK)
+        jit_cache_flush(jc);
+    JitBlock **chunk = &jc->chunks[jc->n_blocks / CHUNK];
+    if (!*chunk)
+        *chunk = g_new(JitBlock, CHUNK);
+    JitBlock *block = &(*chunk)[jc->n_blocks % CHUNK];
+    memset(block, 0, sizeof *block);
+    return block;
 }
 
 void jit_cache_insert(JitCpu *jc, JitBlock *block)
 {
-    JitBlock **bucket = &jc->buckets[bucket_of(&block->key)];
+    unsigned at = line_of(&block->key) * SLOTS_IN_LINE;
+    JitSlot *slot;
 
-    block->next_in_bucket = *bucket;
-    *bucket = block;
+    do
+        slot = &jc->lines[at / SLOTS_IN_LINE].slots[at % SLOTS_IN_LINE];
+    while (slot->number && slot->ram != NO_RAM &&
+           (at = (at + 1) & ((SLOTS_IN_LINE << LINE_BITS) - 1), true));
+    *slot = (JitSlot){block->key.ram, block->key.mode, ++jc->n_blocks};
     block->valid = true;
-    g_array_append_val(jc->blocks_by_address, block);
 }
 
 /* Takes BLOCK out of every way in. Its code stays until the next flush; entering it leads out
  * again. */
 void jit_cache_remove(JitCpu *jc, JitBlock *block)
 {
-    for (JitBlock **at = &jc->buckets[bucket_of(&block->key)]; *at; at = &(*at)->next_in_bucket) {
-        if (*at == block) {
-            *at = block->next_in_bucket;
-            break;
-        }
-    }
+    JitSlot *slot = find_slot(jc, &block->key);
+
+    if (slot && block_number(jc, slot->number - 1) == block)
+        slot->ram = NO_RAM;
     Emit e = {block->entry};
     emit_call(&e, jc->stub_dead);
     block->valid = false;
@@ -165,12 +211,11 @@ void jit_cache_remove(JitCpu *jc, JitBlock *block)
 /* The block whose hot code holds RW. */
 JIT_VECTOR_SAFE JitBlock *jit_cache_block_at(JitCpu *jc, const uint8_t *rw)
 {
-    JitBlock **blocks = (JitBlock **)jc->blocks_by_address->data;
-    unsigned low = 0, high = jc->blocks_by_address->len;
+    unsigned low = 0, high = jc->n_blocks;
 
     while (low < high) {
         unsigned middle = (low + high) / 2;
-        JitBlock *block = blocks[middle];
+        JitBlock *block = block_number(jc, middle);
         if (rw < block->entry)
             high = middle;
         else if (rw >= block->entry + block->code_size)
@@ -196,7 +241,7 @@ JIT_VECTOR_SAFE JitContext *jit_cache_context(JitCpu *jc, uint32_t mode, uint32_
             return context;
     }
     context = &jc->contexts[jc->next_context++ % N_CONTEXTS];
-    if (context->dirty)
+    if (context->n_filled)
         clear_targets(context);
     context->in_use = true;
     context->mode = mode;
@@ -205,12 +250,23 @@ JIT_VECTOR_SAFE JitContext *jit_cache_context(JitCpu *jc, uint32_t mode, uint32_
     return context;
 }
 
+JIT_VECTOR_SAFE void jit_cache_put_target(JitCpu *jc, uint64_t rip, const JitBlock *block)
+{
+    JitContext *context = jc->context;
+    unsigned i = jit_target_index(rip);
+
+    if (context->n_filled < G_N_ELEMENTS(context->filled))
+        context->filled[context->n_filled] = (uint16_t)i;
+    context->n_filled++;
+    context->targets[i] = (JitTarget){rip, jit_rx(jc, block->indirect_entry)};
+}
+
 JIT_VECTOR_SAFE void jit_cache_forget_targets(JitCpu *jc, unsigned sets)
 {
     for (unsigned i = 0; i < N_CONTEXTS; i++) {
         JitContext *context = &jc->contexts[i];
         unsigned set = (context->mode & MODE_CPL) == MODE_CPL ? 2 : 1;
-        if ((sets & set) && context->in_use && context->dirty)
+        if ((sets & set) && context->in_use && context->n_filled)
             clear_targets(context);
     }
 }

@@ -98,8 +98,18 @@ struct JitBlock {
     uint32_t first_trap; /* in JitCpu.traps */
     JitPage *page;
     JitBlock *next_in_page;
-    JitBlock *next_in_bucket;
 };
+
+/* Where a block is looked up by its key: four to a cache line. */
+typedef struct {
+    uint64_t ram;
+    uint32_t mode;
+    uint32_t number; /* of the block + 1; 0: never used */
+} JitSlot;
+enum { SLOTS_IN_LINE = 4 };
+typedef struct {
+    JitSlot slots[SLOTS_IN_LINE];
+} __attribute__((aligned(64))) JitLine;
 
 /* A guest page with translations. */
 struct JitPage {
@@ -124,13 +134,23 @@ typedef struct {
     uint64_t rip;
     const void *code; /* executable address */
 } JitTarget;
-enum { N_TARGETS = 4096, N_CONTEXTS = 8, N_BUCKETS = 1 << 17, N_PAGE_BUCKETS = 1 << 12 };
+enum {
+    N_TARGETS = 16384,
+    N_CONTEXTS = 8,
+    LINE_BITS = 16,
+    N_PAGE_BUCKETS = 1 << 12,
+    CHUNK = 4096,    /* blocks that are allocated together */
+    MAX_CHUNKS = 48, /* three quarters of the slots */
+};
 
 /* RIP to code for indirect branches within one mode. */
 typedef struct {
     uint32_t mode, base, limit;
-    bool in_use, dirty;
+    bool in_use;
     JitTarget *targets;
+    /* Which were filled since they were cleared, while there is room to remember. */
+    uint16_t filled[1024];
+    unsigned n_filled;
 } JitContext;
 
 typedef struct {
@@ -153,10 +173,11 @@ typedef struct {
     uint8_t *stub_slow, *stub_interp, *stub_link, *stub_request, *stub_indirect, *stub_dead,
         *stub_vectors, *stub_stack[N_MMU];
 
-    GArray *blocks_by_address; /* JitBlock*, ascending entry: since the last flush */
-    GArray *exits;             /* JitExit */
-    GArray *traps;             /* JitTrap */
-    JitBlock *buckets[N_BUCKETS];
+    JitBlock *chunks[MAX_CHUNKS]; /* blocks since the last flush, ascending entry */
+    unsigned n_blocks;
+    GArray *exits; /* JitExit */
+    GArray *traps; /* JitTrap */
+    JitLine *lines;
     JitPage *page_buckets[N_PAGE_BUCKETS];
     JitContext contexts[N_CONTEXTS];
     unsigned next_context;
@@ -214,10 +235,15 @@ JitCpu *jit_cpu_new(Jit *jit, Cpu *cpu);
 void jit_cpu_free(JitCpu *jc);
 void jit_cache_flush(JitCpu *jc);
 JitBlock *jit_cache_find(JitCpu *jc, const JitKey *key);
+/* An empty block, to be filled and inserted; flushes when there is no room for it or its code. */
+JitBlock *jit_cache_new_block(JitCpu *jc);
+/* The newest block, with entry, code and key. */
 void jit_cache_insert(JitCpu *jc, JitBlock *block);
 void jit_cache_remove(JitCpu *jc, JitBlock *block);
 JitBlock *jit_cache_block_at(JitCpu *jc, const uint8_t *rw);
 JitContext *jit_cache_context(JitCpu *jc, uint32_t mode, uint32_t base, uint32_t limit);
+/* Lets indirect branches to RIP in the current context find BLOCK. */
+void jit_cache_put_target(JitCpu *jc, uint64_t rip, const JitBlock *block);
 /* SETS: 1 for levels 0 to 2, 2 for level 3. */
 void jit_cache_forget_targets(JitCpu *jc, unsigned sets);
 JIT_VECTOR_SAFE static inline unsigned jit_target_index(uint64_t rip)
@@ -232,6 +258,9 @@ void jit_emit_stubs(JitCpu *jc, Emit *e);
 JitBlock *jit_translate(JitCpu *jc, const JitKey *key, const uint8_t *host_page);
 
 /* run.c: called by generated code */
+/* The way into the block for an indirect branch to RIP, flags in SLOT_FLAGS; NULL to leave for it.
+ */
+const void *jit_helper_target(Cpu *cpu, uint64_t rip);
 void *jit_helper_slow(Cpu *cpu, uint64_t linear, const JitSite *site);
 uint64_t jit_helper_interp(Cpu *cpu, uint64_t unused, const JitSite *site);
 void jit_helper_vectors(Cpu *cpu);

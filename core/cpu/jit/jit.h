@@ -22,7 +22,10 @@ typedef struct {
 typedef struct {
     uint64_t blocks, instructions; /* translated */
     uint64_t code_bytes, cache_bytes;
-    uint64_t flushes, invalidated, exits, links, interpreted, traps;
+    uint64_t flushes, invalidated, links, interpreted, traps;
+    /* Returns to the dispatcher: in all, from direct and indirect branches that knew no block yet,
+     * for requests. The others are instructions that are interpreted and end their block. */
+    uint64_t exits, exits_direct, exits_indirect, exits_requested;
 } JitStatistics;
 
 #define JIT_OPTIONS_DEFAULT ((JitOptions){.max_insns = 32, .cache_bytes = 32u << 20})

@@ -181,6 +181,24 @@ JIT_VECTOR_SAFE static JitBlock *find_block(JitCpu *jc, JitKey *key, bool ungrou
     return translate(jc, key, (const uint8_t *)fetch->host[i]);
 }
 
+/* Without a look at anything that may fault or must be made first: those come by the dispatcher. */
+JIT_VECTOR_SAFE const void *jit_helper_target(Cpu *cpu, uint64_t rip)
+{
+    JitCpu *jc = jit_state(cpu);
+    const FetchTlb *fetch = &cpu->fetch[cpu->cpl == 3];
+    unsigned i = rip >> GUEST_PAGE_SHIFT & (TLB_ENTRIES - 1);
+
+    if (atomic_load_explicit(&cpu->requests, memory_order_relaxed) || !(cpu->mode & MODE_CS64) ||
+        jc->jit->options.no_links || rip - fetch->tag[i] >= GUEST_PAGE_SIZE)
+        return NULL;
+    JitKey key = {fetch->ram[i] + (rip & 0xfff), cpu->mode, 0, UINT32_MAX};
+    JitBlock *block = jit_cache_find(jc, &key);
+    if (!block)
+        return NULL;
+    jit_cache_put_target(jc, rip, block);
+    return jit_rx(jc, block->indirect_entry);
+}
+
 /* Last offset that may be read and written through each segment without a look at its type. */
 JIT_VECTOR_SAFE static void put_segment_limits(Cpu *cpu)
 {
@@ -256,6 +274,7 @@ JIT_VECTOR_SAFE static void come_back(JitCpu *jc, JitLeft reason, Connection *co
     case LEFT_LINK: {
         uint32_t number = *(const uint32_t *)site;
         const JitExit *exit = (const JitExit *)jc->exits->data + number;
+        jc->statistics.exits_direct++;
         take_flags(cpu, cpu->jit[SLOT_FLAGS]);
         set_rip(cpu, exit->target);
         connection->ungrouped = exit->ungrouped;
@@ -264,10 +283,12 @@ JIT_VECTOR_SAFE static void come_back(JitCpu *jc, JitLeft reason, Connection *co
         break;
     }
     case LEFT_INDIRECT:
+        jc->statistics.exits_indirect++;
         take_flags(cpu, cpu->jit[SLOT_FLAGS]);
         connection->target = !jc->jit->options.no_links;
         break;
     case LEFT_REQUEST:
+        jc->statistics.exits_requested++;
         take_flags(cpu, cpu->jit[SLOT_FLAGS]);
         set_rip(cpu, *(const int32_t *)site);
         break;
@@ -299,10 +320,7 @@ JIT_VECTOR_SAFE static void connect(JitCpu *jc, const Connection *connection, Ji
     } else if (connection->target) {
         /* The branch was left in the mode that it is found in: only helpers change the mode, and
          * they leave in another way. */
-        JitTarget *target = &jc->context->targets[jit_target_index(cpu->rip)];
-        target->rip = cpu->rip;
-        target->code = jit_rx(jc, block->indirect_entry);
-        jc->context->dirty = true;
+        jit_cache_put_target(jc, cpu->rip, block);
     } else if (connection->dead && connection->dead != block &&
                jit_key_equal(&connection->dead->key, &block->key)) {
         Emit e = {connection->dead->entry};

@@ -158,7 +158,17 @@ void jit_emit_stubs(JitCpu *jc, Emit *e)
     jc->stub_indirect = e->p;
     emit_store_registers(e, 0);
     emit_rm(e, true, 0x89, H_R10, H_RSP, OFFSET_RIP);
+    emit_mov_rr(e, H_RDI, H_RSP);
+    emit_mov_rr(e, H_RSI, H_R10);
+    emit_call_c(e, jit_helper_target);
+    emit_rr(e, true, 0x85, H_RAX, H_RAX);
+    uint8_t *found = emit_jcc(e, CC_NE, e->p);
     emit_leave(e, jc, LEFT_INDIRECT);
+    emit_patch(found, e->p);
+    emit_mov_rr(e, H_R11, H_RAX);
+    emit_load_registers(e, 0);
+    emit_rm(e, true, 0x8b, H_R10, H_RSP, OFFSET_RIP);
+    emit_rr(e, false, 0xff, 4, H_R11);
 
     /* The signal handler puts the thread here; the trapped instruction has changed nothing. EFLAGS
      * go to SLOT_SCRATCH: whether they or SLOT_FLAGS count, the block's table says. */

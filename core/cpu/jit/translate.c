@@ -10,9 +10,7 @@
 
 enum {
     MAX_SIDE_EXITS = 6,
-    LOOK_AHEAD = 8,        /* instructions behind an exit */
-    HOT_MARGIN = 64 * 512, /* more than any block takes */
-    COLD_MARGIN = 64 * 512,
+    LOOK_AHEAD = 8, /* instructions behind an exit */
 };
 
 /* --- what is done how ------------------------------------------------------------------------- */
@@ -606,13 +604,11 @@ static void emit_block(Translator *t)
 
 JitBlock *jit_translate(JitCpu *jc, const JitKey *key, const uint8_t *host_page)
 {
-    if (jc->hot + HOT_MARGIN > jc->rw + jc->size / 2 || jc->cold + COLD_MARGIN > jc->rw + jc->size)
-        jit_cache_flush(jc);
+    JitBlock *block = jit_cache_new_block(jc);
     JitPage *page = jit_smc_page(jc, key->ram & GUEST_PAGE_MASK);
     if (!page)
         return NULL;
 
-    JitBlock *block = g_new0(JitBlock, 1);
     Translator t = {
         .jc = jc,
         .block = block,
