@@ -73,6 +73,7 @@ JitCpu *jit_cpu_new(Jit *jit, Cpu *cpu)
     }
     jc->lines = g_aligned_alloc0(1u << LINE_BITS, sizeof(JitLine), sizeof(JitLine));
     jc->exits = g_array_new(FALSE, FALSE, sizeof(JitExit));
+    jc->far_links = g_array_new(FALSE, FALSE, sizeof(JitFarLink));
     jc->traps = g_array_new(FALSE, FALSE, sizeof(JitTrap));
     jc->stale = g_array_new(FALSE, FALSE, sizeof(JitStale));
     g_mutex_init(&jc->stale_lock);
@@ -101,6 +102,7 @@ void jit_cpu_free(JitCpu *jc)
         g_free(jc->chunks[i]);
     g_aligned_free(jc->lines);
     g_array_unref(jc->exits);
+    g_array_unref(jc->far_links);
     g_array_unref(jc->traps);
     g_array_unref(jc->stale);
     g_mutex_clear(&jc->stale_lock);
@@ -114,11 +116,13 @@ void jit_cache_flush(JitCpu *jc)
     jit_smc_forget_all(jc);
     jc->n_blocks = 0;
     g_array_set_size(jc->exits, 0);
+    g_array_set_size(jc->far_links, 0);
     g_array_set_size(jc->traps, 0);
     memset(jc->lines, 0, sizeof(JitLine) << LINE_BITS);
     jit_cache_forget_targets(jc, 3);
     jc->hot = jc->stubs_end;
     jc->cold = jc->rw + jc->size / 2;
+    jc->flush_first = false;
     jc->generation++;
     jc->statistics.flushes++;
 }
@@ -167,10 +171,15 @@ JIT_VECTOR_SAFE JitBlock *jit_cache_find(JitCpu *jc, const JitKey *key)
     return slot ? block_number(jc, slot->number - 1) : NULL;
 }
 
+bool jit_cache_has_room(const JitCpu *jc)
+{
+    return jc->hot + HOT_MARGIN <= jc->rw + jc->size / 2 &&
+           jc->cold + COLD_MARGIN <= jc->rw + jc->size && jc->n_blocks < MAX_CHUNKS * CHUNK;
+}
+
 JitBlock *jit_cache_new_block(JitCpu *jc)
 {
-    if (jc->hot + HOT_MARGIN > jc->rw + jc->size / 2 ||
-        jc->cold + COLD_MARGIN > jc->rw + jc->size || jc->n_blocks == MAX_CHUNKS * CHUNK)
+    if (!jit_cache_has_room(jc))
         jit_cache_flush(jc);
     JitBlock **chunk = &jc->chunks[jc->n_blocks / CHUNK];
     if (!*chunk)
@@ -201,6 +210,7 @@ void jit_cache_remove(JitCpu *jc, JitBlock *block)
 
     if (slot && block_number(jc, slot->number - 1) == block)
         slot->ram = NO_RAM;
+    jit_unlink_far(jc, block);
     Emit e = {block->entry};
     emit_call(&e, jc->stub_dead);
     block->valid = false;

@@ -28,9 +28,12 @@ enum {
     SLOT_SITE,     /* where generated code left */
     SLOT_TEMP,     /* value between two accesses of one instruction */
     SLOT_SCRATCH,
-    SLOT_TRAP,                      /* host address of an instruction that trapped */
-    SLOT_STATE,                     /* JitCpu */
-    SLOT_LIMITS = 12,               /* [segment * 2 + store]: last accessible offset or -1 */
+    SLOT_TRAP,        /* host address of an instruction that trapped */
+    SLOT_STATE,       /* JitCpu */
+    SLOT_LIMITS = 12, /* [segment * 2 + store]: last accessible offset or -1 */
+    /* Counts the flushes of supervisor and user code pages: what a link to another page was made
+       under. */
+    SLOT_EPOCH = SLOT_STATE + 1,    /* two, 0 to INT32_MAX */
     SLOT_GROUPS = SLOT_LIMITS + 12, /* from guest to host address, of a block's access groups */
     N_SLOTS = SLOT_GROUPS + 8,
 };
@@ -94,8 +97,10 @@ struct JitBlock {
     uint32_t code_size;
     uint32_t granules; /* 128-byte pieces of the page it depends on */
     bool valid;
+    uint8_t live_in; /* whether it needs the arithmetic flags it is entered with */
     uint16_t n_traps;
     uint32_t first_trap; /* in JitCpu.traps */
+    uint32_t far_links;  /* number + 1 in JitCpu.far_links: who leads here from other pages */
     JitPage *page;
     JitBlock *next_in_page;
 };
@@ -125,10 +130,22 @@ struct JitPage {
 
 typedef struct {
     JitBlock *block;
-    uint8_t *site;  /* rel32 to patch */
-    int32_t target; /* offset in the page */
-    bool ungrouped; /* leads to a block with KEY_UNGROUPED */
+    uint8_t *site;    /* rel32 to patch */
+    int32_t target;   /* offset in the page */
+    bool ungrouped;   /* leads to a block with KEY_UNGROUPED */
+    bool far;         /* leads to another page */
+    bool flags_saved; /* in SLOT_FLAGS, of a far one; else in EFLAGS */
+    uint8_t relinks;
+    const uint8_t *unlinked; /* of a far one: code that comes back for a link */
+    uint8_t *epoch;          /* imm32 of the present link */
+    JitBlock *linked;        /* where that leads */
 } JitExit;
+
+/* An exit of a block that once was linked to a block of another page. */
+typedef struct {
+    uint32_t exit;
+    uint32_t next; /* number + 1 */
+} JitFarLink;
 
 typedef struct {
     uint64_t rip;
@@ -175,13 +192,15 @@ typedef struct {
 
     JitBlock *chunks[MAX_CHUNKS]; /* blocks since the last flush, ascending entry */
     unsigned n_blocks;
-    GArray *exits; /* JitExit */
-    GArray *traps; /* JitTrap */
+    GArray *exits;     /* JitExit */
+    GArray *far_links; /* JitFarLink */
+    GArray *traps;     /* JitTrap */
     JitLine *lines;
     JitPage *page_buckets[N_PAGE_BUCKETS];
     JitContext contexts[N_CONTEXTS];
     unsigned next_context;
     JitContext *context; /* of the running block */
+    bool flush_first;    /* epochs start anew: no link may be used */
     bool leave;          /* something changed under the running block */
 
     GMutex stale_lock;
@@ -235,6 +254,8 @@ JitCpu *jit_cpu_new(Jit *jit, Cpu *cpu);
 void jit_cpu_free(JitCpu *jc);
 void jit_cache_flush(JitCpu *jc);
 JitBlock *jit_cache_find(JitCpu *jc, const JitKey *key);
+/* For another block, or for as much code as one takes. */
+bool jit_cache_has_room(const JitCpu *jc);
 /* An empty block, to be filled and inserted; flushes when there is no room for it or its code. */
 JitBlock *jit_cache_new_block(JitCpu *jc);
 /* The newest block, with entry, code and key. */
@@ -253,6 +274,12 @@ JIT_VECTOR_SAFE static inline unsigned jit_target_index(uint64_t rip)
 
 /* stubs.c */
 void jit_emit_stubs(JitCpu *jc, Emit *e);
+
+/* translate-control.c */
+/* Connects exit NUMBER, to another page, with BLOCK. */
+void jit_link_far(JitCpu *jc, uint32_t number, JitBlock *block);
+/* BLOCK goes: who leads to it comes back for a link. */
+void jit_unlink_far(JitCpu *jc, JitBlock *block);
 
 /* translate.c: vectors spilled. Bytes are read from the page at HOST_PAGE. */
 JitBlock *jit_translate(JitCpu *jc, const JitKey *key, const uint8_t *host_page);

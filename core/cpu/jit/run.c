@@ -313,7 +313,10 @@ JIT_VECTOR_SAFE static void connect(JitCpu *jc, const Connection *connection, Ji
         return;
     if (connection->exit) {
         const JitExit *exit = (const JitExit *)jc->exits->data + (connection->exit - 1);
-        if (exit->block->valid) {
+        if (exit->block->valid && exit->far) {
+            cpu_spill_vectors(cpu);
+            jit_link_far(jc, connection->exit - 1, block);
+        } else if (exit->block->valid) {
             emit_patch(exit->site, block->entry);
             jc->statistics.links++;
         }
@@ -341,8 +344,10 @@ static JitCpu *state_of(Cpu *cpu)
     g_mutex_lock(&jit->lock);
     for (guint i = 0; i < jit->cpus->len && !jc; i++) {
         JitCpu *known = g_ptr_array_index(jit->cpus, i);
-        if (known->cpu == cpu)
-            jc = known; /* a reset cleared the slot */
+        if (known->cpu == cpu) {
+            jc = known; /* a reset cleared the slots */
+            jc->flush_first = true;
+        }
     }
     if (!jc && !jit->no_cache) {
         jc = jit_cpu_new(jit, cpu);
@@ -381,6 +386,10 @@ JIT_VECTOR_SAFE void jit_run(Cpu *cpu)
         if (UNLIKELY(atomic_load_explicit(&jc->has_stale, memory_order_acquire))) {
             cpu_spill_vectors(cpu);
             jit_smc_take_stale(jc);
+        }
+        if (UNLIKELY(jc->flush_first)) {
+            cpu_spill_vectors(cpu);
+            jit_cache_flush(jc);
         }
         JitKey key;
         JitBlock *block = find_block(jc, &key, connection.ungrouped);

@@ -297,6 +297,11 @@ JIT_VECTOR_SAFE static void on_fetch_flush(Cpu *cpu, unsigned sets)
     if (!jc)
         return;
     jit_cache_forget_targets(jc, sets);
+    for (unsigned set = 0; set < 2; set++)
+        if ((sets >> set & 1) && cpu->jit[SLOT_EPOCH + set]++ == INT32_MAX) {
+            cpu->jit[SLOT_EPOCH + set] = 0;
+            jc->flush_first = true;
+        }
     jc->leave = true;
 }
 

@@ -50,7 +50,7 @@ void t_load_rip(Translator *t, unsigned to, int32_t offset)
 /* A rel32 field that leads out at offset TARGET until it is linked. */
 static void link_site(Translator *t, uint8_t *site, int32_t target)
 {
-    JitExit exit = {t->block, site, target, false};
+    JitExit exit = {.block = t->block, .site = site, .target = target};
     uint32_t number = t->jc->exits->len;
 
     g_array_append_val(t->jc->exits, exit);
@@ -67,9 +67,49 @@ static bool is_in_page(const Translator *t, int32_t target)
            (uint32_t)(t->block->key.eip_base + (uint32_t)target) <= t->block->key.limit;
 }
 
+/* Writes into the cold code until it is called again. */
+static void exchange_streams(Translator *t)
+{
+    Emit hot = t->hot;
+
+    t->hot = t->cold;
+    t->cold = hot;
+}
+
+/* A rel32 field that leads out to another page, with flags where they are now. */
+static void far_link_site(Translator *t, uint8_t *site, int32_t target)
+{
+    bool saved = t->flags_saved;
+    JitExit exit = {
+        .block = t->block,
+        .site = site,
+        .target = target,
+        .far = true,
+        .flags_saved = saved,
+        .unlinked = t->cold.p,
+    };
+    uint32_t number = t->jc->exits->len;
+
+    g_array_append_val(t->jc->exits, exit);
+    emit_patch(site, t->cold.p);
+    exchange_streams(t);
+    if (saved)
+        t_restore_flags(t);
+    exchange_streams(t);
+    t->flags_saved = saved;
+    emit_call(&t->cold, t->jc->stub_link);
+    emit32(&t->cold, number);
+}
+
 void t_exit_direct(Translator *t, int32_t target, uint32_t live)
 {
     t_note_x87(t);
+    if (!is_in_page(t, target) && !t_segmented_code(t) && !t->check_requests) {
+        emit8(&t->hot, 0xe9);
+        t->hot.p += 4;
+        far_link_site(t, t->hot.p - 4, target);
+        return;
+    }
     if (!is_in_page(t, target)) {
         free_flags_for(t, live);
         t_load_rip(t, H_R10, target);
@@ -94,29 +134,25 @@ void t_exit_ungrouped(Translator *t)
 {
     const Item *x87 = t->x87;
     bool saved = t->flags_saved;
-    Emit hot = t->hot;
 
-    t->hot = t->cold;
+    exchange_streams(t);
     t_note_x87(t);
     if (saved && t->item->live_before)
         t_restore_flags(t);
     emit8(&t->hot, 0xe9);
     t->hot.p += 4;
-    t->cold = t->hot;
-    t->hot = hot;
+    exchange_streams(t);
     t->flags_saved = saved;
     t->x87 = x87;
     link_site(t, t->cold.p - 4, t->item->offset);
     g_array_index(t->jc->exits, JitExit, t->jc->exits->len - 1).ungrouped = true;
 }
 
-void t_exit_indirect(Translator *t)
+/* To the block at r10, RIP; flags are in SLOT_FLAGS. */
+static void emit_look_up(JitCpu *jc, Emit *e)
 {
-    Emit *e = &t->hot;
-
-    free_flags_for(t, ALL_FLAGS);
     emit_alu_mem_imm(e, false, 7, H_RSP, OFFSET_REQUESTS, 0);
-    emit_jcc(e, CC_NE, t->jc->stub_indirect);
+    emit_jcc(e, CC_NE, jc->stub_indirect);
     emit_rr(e, false, 0x89, H_R10, H_R11);
     emit_rr(e, false, 0xc1, 5, H_R11); /* shr */
     emit8(e, 12);
@@ -126,9 +162,111 @@ void t_exit_indirect(Translator *t)
     emit8(e, 4);
     emit_rm(e, true, 0x03, H_R11, H_RSP, OFFSET_SLOT(SLOT_TARGETS));
     emit_rm(e, true, 0x39, H_R10, H_R11, offsetof(JitTarget, rip));
-    emit_jcc(e, CC_NE, t->jc->stub_indirect);
+    emit_jcc(e, CC_NE, jc->stub_indirect);
     emit_rm(e, false, 0xff, 4, H_R11, offsetof(JitTarget, code));
 }
+
+void t_exit_indirect(Translator *t)
+{
+    free_flags_for(t, ALL_FLAGS);
+    emit_look_up(t->jc, &t->hot);
+}
+
+/* --- links to other pages --------------------------------------------------------------------- */
+
+/*
+ * A link within a page holds as long as both blocks. One to another page holds while that page is
+ * where it was, so it is a piece of code of its own, made when it is first needed: it compares the
+ * count of flushes with that under which it was made, moves SLOT_PAGE and goes on, saving flags
+ * only if the target needs them. A link that is made again and again gives way to a look-up.
+ */
+
+enum { MAX_RELINKS = 16 };
+
+static void look_up_instead(JitCpu *jc, JitExit *exit)
+{
+    Translator t = {.jc = jc, .mode = exit->block->key.mode, .hot = {jc->cold}};
+
+    emit_patch(exit->site, jc->cold);
+    if (!exit->flags_saved)
+        t_save_flags(&t);
+    t_load_rip(&t, H_R10, exit->target);
+    emit_look_up(jc, &t.hot);
+    jc->cold = t.hot.p;
+}
+
+static void emit_far_link(JitCpu *jc, JitExit *exit, const JitBlock *block)
+{
+    Translator t = {.jc = jc, .mode = exit->block->key.mode, .hot = {jc->cold}};
+    unsigned set = (t.mode & MODE_CPL) == MODE_CPL;
+    bool save = !exit->flags_saved && block->live_in;
+    uint8_t *misses[2];
+    unsigned n = 0;
+
+    emit_patch(exit->site, jc->cold);
+    if (save)
+        t_save_flags(&t);
+    emit_rm(&t.hot, false, 0x81, 7, H_RSP, OFFSET_SLOT(SLOT_EPOCH + set)); /* cmp */
+    exit->epoch = t.hot.p;
+    emit32(&t.hot, (uint32_t)jc->cpu->jit[SLOT_EPOCH + set]);
+    misses[n++] = emit_jcc(&t.hot, CC_NE, t.hot.p);
+    if (exit->target < 0) {
+        emit_alu_mem_imm(&t.hot, false, 7, H_RSP, OFFSET_REQUESTS, 0);
+        misses[n++] = emit_jcc(&t.hot, CC_NE, t.hot.p);
+    }
+    emit_alu_mem_imm(&t.hot, t_64bit(&t), 0, H_RSP, OFFSET_SLOT(SLOT_PAGE),
+                     (int32_t)(exit->target & ~0xfff));
+    if (block->live_in)
+        t_restore_flags(&t);
+    emit_jmp(&t.hot, block->entry);
+    while (n)
+        emit_patch(misses[--n], t.hot.p);
+    if (save)
+        t_restore_flags(&t);
+    emit_jmp(&t.hot, exit->unlinked);
+    jc->cold = t.hot.p;
+}
+
+void jit_link_far(JitCpu *jc, uint32_t number, JitBlock *block)
+{
+    JitExit *exit = &g_array_index(jc->exits, JitExit, number);
+    unsigned set = (block->key.mode & MODE_CPL) == MODE_CPL;
+
+    if (!jit_cache_has_room(jc))
+        return;
+    if (++exit->relinks > MAX_RELINKS) {
+        look_up_instead(jc, exit);
+        exit->linked = NULL;
+        return;
+    }
+    jc->statistics.links++;
+    if (exit->linked == block) {
+        Emit e = {exit->epoch};
+        emit32(&e, (uint32_t)jc->cpu->jit[SLOT_EPOCH + set]);
+        return;
+    }
+    emit_far_link(jc, exit, block);
+    exit->linked = block;
+    JitFarLink link = {number, block->far_links};
+    g_array_append_val(jc->far_links, link);
+    block->far_links = jc->far_links->len;
+}
+
+void jit_unlink_far(JitCpu *jc, JitBlock *block)
+{
+    for (uint32_t at = block->far_links; at;) {
+        const JitFarLink *link = &g_array_index(jc->far_links, JitFarLink, at - 1);
+        JitExit *exit = &g_array_index(jc->exits, JitExit, link->exit);
+        if (exit->linked == block) {
+            emit_patch(exit->site, exit->unlinked);
+            exit->linked = NULL;
+        }
+        at = link->next;
+    }
+    block->far_links = 0;
+}
+
+/* --- instructions that are interpreted -------------------------------------------------------- */
 
 void t_emit_interpret(Translator *t, bool stays)
 {
@@ -173,6 +311,10 @@ static void emit_jcc_exit(Translator *t)
     t_want_flags(t);
     if (is_in_page(t, target) && target > t->item->offset) {
         link_site(t, emit_jcc(&t->hot, condition, t->hot.p), target);
+        return;
+    }
+    if (!is_in_page(t, target) && !t_segmented_code(t) && !t->check_requests) {
+        far_link_site(t, emit_jcc(&t->hot, condition, t->hot.p), target);
         return;
     }
     uint8_t *skip = emit_jcc(&t->hot, condition ^ 1, t->hot.p);

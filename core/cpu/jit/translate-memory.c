@@ -6,10 +6,8 @@
 
 /* --- flags ------------------------------------------------------------------------------------ */
 
-void t_free_flags(Translator *t)
+void t_save_flags(Translator *t)
 {
-    if (t->flags_saved || !t->item->live_before)
-        return;
     emit_mov_rr(&t->hot, H_R11, H_RAX);
     emit8(&t->hot, 0x9f);                      /* lahf */
     emit_rr(&t->hot, false, 0x0f90, 0, H_RAX); /* seto al */
@@ -18,6 +16,12 @@ void t_free_flags(Translator *t)
     emit8(&t->hot, 0x66);
     emit_rm(&t->hot, false, 0x89, H_R11, H_RSP, OFFSET_SLOT(SLOT_FLAGS));
     t->flags_saved = true;
+}
+
+void t_free_flags(Translator *t)
+{
+    if (!t->flags_saved && t->item->live_before)
+        t_save_flags(t);
 }
 
 void t_restore_flags(Translator *t)

@@ -625,6 +625,7 @@ JitBlock *jit_translate(JitCpu *jc, const JitKey *key, const uint8_t *host_page)
     t_plan_groups(&t);
     emit_block(&t);
     block->granules = t.granules;
+    block->live_in = t.items[0].live_before != 0;
     jc->hot = t.hot.p;
     jc->cold = t.cold.p;
     jit_cache_insert(jc, block);

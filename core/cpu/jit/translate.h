@@ -98,6 +98,8 @@ static inline unsigned host_register(unsigned guest)
 InsnKind t_classify(const Translator *t, const Insn *insn);
 
 /* translate-memory.c */
+/* Flags in EFLAGS to SLOT_FLAGS. Changes r11. */
+void t_save_flags(Translator *t);
 /* Makes EFLAGS free to be clobbered before the current instruction. Changes r11. */
 void t_free_flags(Translator *t);
 /* Puts the flags the current instruction's operation needs into EFLAGS. Changes r11. */
