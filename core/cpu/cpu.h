@@ -172,12 +172,19 @@ enum {
  *   hit when: address - tag[i] <= 4096 - size (unsigned), i = (address >> 12) & 1023
  *   host pointer: host[i] + (address - tag[i])
  * An empty entry i holds TLB_EMPTY(i), which no address with index i can match. */
-#define TLB_BITS        10
-#define TLB_ENTRIES     (1u << TLB_BITS)
-#define TLB_EMPTY(i)    ((uint64_t)((i) ^ 1u) << GUEST_PAGE_SHIFT)
-/* The same for a page outside the TLB: an address that is not canonical, so that an access through
- * it faults on the host, too (SDM 1, 3.3.7.1). */
-#define STACK_PAGE_NONE (1ull << 63)
+#define TLB_BITS     10
+#define TLB_ENTRIES  (1u << TLB_BITS)
+#define TLB_EMPTY(i) ((uint64_t)((i) ^ 1u) << GUEST_PAGE_SHIFT)
+/* A page that a place in translated code used last, which it finds with one comparison: a tag of
+ * the TLB and the distance to the host address. No page is an address that is not canonical, so
+ * that an access through it faults on the host, too (SDM 1, 3.3.7.1). Dropped with any entry of the
+ * TLB. */
+typedef struct {
+    uint64_t tag, delta;
+    uint64_t misses; /* counted up */
+} SitePage;
+enum { N_SITES = 32 };
+#define SITE_PAGE_NONE (1ull << 63)
 enum {
     MMU_SUPERVISOR,      /* CPL 0-2; with SMAP on and AC clear: no user pages */
     MMU_SUPERVISOR_USER, /* CPL 0-2 with CR4.SMAP and RFLAGS.AC set */
@@ -255,13 +262,10 @@ struct Cpu {
     _Atomic uint32_t requests; /* REQUEST_*; tested by translated code on back edges */
     uint32_t mode;             /* MODE_* */
     uint32_t vectors_live; /* 1: x87/SSE/AVX state is in the host's registers, not in `vectors` */
-    uint32_t interrupt_shadow; /* SHADOW_*: STI or MOV SS just executed */
-    uint64_t jit[32];          /* the JIT's own hot slots */
-    /* The page that translated code last used as its stack, a TLB set each: what store_tag holds
-     * for it and the distance to its host address. Dropped with any entry of the set. */
-    struct {
-        uint64_t tag, delta;
-    } stack_page[N_MMU];
+    uint32_t interrupt_shadow;         /* SHADOW_*: STI or MOV SS just executed */
+    uint64_t jit[32];                  /* the JIT's own hot slots */
+    SitePage sites[N_MMU][2][N_SITES]; /* 0 loads, 1 stores */
+    bool sites_used;
 
     CpuSegment seg[N_SEG];
     struct {

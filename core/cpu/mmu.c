@@ -75,13 +75,17 @@ static void drop_data(Cpu *cpu, unsigned set, unsigned i)
     map_set(cpu->tlb_map[set].used, i, false);
 }
 
-/* Its entry may have given way to another, so any flush concerns it. */
-static void forget_stack_pages(Cpu *cpu)
+/* Their entries may have given way to others, so any flush concerns them. */
+static void forget_sites(Cpu *cpu)
 {
-    for (unsigned set = 0; set < N_MMU; set++) {
-        cpu->stack_page[set].tag = STACK_PAGE_NONE;
-        cpu->stack_page[set].delta = 0;
+    if (!cpu->sites_used)
+        return;
+    SitePage *page = &cpu->sites[0][0][0];
+    for (unsigned i = 0; i < N_MMU * 2 * N_SITES; i++) {
+        page[i].tag = SITE_PAGE_NONE;
+        page[i].delta = 0;
     }
+    cpu->sites_used = false;
 }
 
 static void drop_fetch(Cpu *cpu, unsigned set, unsigned i)
@@ -143,7 +147,7 @@ static void flush(Cpu *cpu, bool keep_global)
 {
     unsigned sets = 0;
 
-    forget_stack_pages(cpu);
+    forget_sites(cpu);
     for (unsigned m = 0; m < N_MMU + 2; m++) {
         TlbMap *map = map_at(cpu, m);
         for (unsigned w = 0; w < TLB_ENTRIES / 64; w++) {
@@ -194,7 +198,7 @@ static void drop_large(Cpu *cpu, unsigned m, uint64_t linear)
 void mmu_flush_page(Cpu *cpu, uint64_t linear)
 {
     linear = wrap(cpu, linear);
-    forget_stack_pages(cpu);
+    forget_sites(cpu);
     for (unsigned m = 0; m < N_MMU + 2; m++) {
         drop(cpu, m, entry_of(linear));
         drop_large(cpu, m, linear);
@@ -205,7 +209,7 @@ void mmu_flush_page(Cpu *cpu, uint64_t linear)
 
 void mmu_flush_stores_to(Cpu *cpu, const void *host_page)
 {
-    forget_stack_pages(cpu);
+    forget_sites(cpu);
     for (unsigned set = 0; set < N_MMU; set++) {
         for (unsigned i = 0; i < TLB_ENTRIES; i++) {
             if (cpu->tlb[set].host[i] == (uintptr_t)host_page)

@@ -117,8 +117,7 @@ static void empty_tlbs(Cpu *cpu)
             cpu->tlb[set].load_tag[i] = cpu->tlb[set].store_tag[i] = TLB_EMPTY(i);
         cpu->fetch[0].tag[i] = cpu->fetch[1].tag[i] = TLB_EMPTY(i);
     }
-    for (unsigned set = 0; set < N_MMU; set++)
-        cpu->stack_page[set].tag = STACK_PAGE_NONE;
+    cpu->sites_used = true;
 }
 
 Cpu *cpu_new(const CpuConfig *config, GError **error)
@@ -158,6 +157,7 @@ Cpu *cpu_new(const CpuConfig *config, GError **error)
     cpu->page_1g = cpuid_has(config->model, CPUID_PDPE1GB);
     cpu->tsc_offset = -(int64_t)cpuid_tsc_origin(config->model);
     empty_tlbs(cpu);
+    mmu_flush_all(cpu);
     cpu_reset(cpu);
     return cpu;
 }

@@ -35,18 +35,17 @@ enum {
        under. */
     SLOT_EPOCH = SLOT_STATE + 1,    /* two, 0 to INT32_MAX */
     SLOT_GROUPS = SLOT_LIMITS + 12, /* from guest to host address, of a block's access groups */
-    N_SLOTS = SLOT_GROUPS + 8,
+    N_GROUP_SLOTS = 8,
+    N_SLOTS = SLOT_GROUPS + N_GROUP_SLOTS,
 };
 
-#define OFFSET_GPR(n)   ((int32_t)(offsetof(Cpu, gpr) + 8 * (n)))
-#define OFFSET_SLOT(n)  ((int32_t)(offsetof(Cpu, jit) + 8 * (n)))
-#define OFFSET_RIP      ((int32_t)offsetof(Cpu, rip))
-#define OFFSET_RFLAGS   ((int32_t)offsetof(Cpu, rflags))
-#define OFFSET_REQUESTS ((int32_t)offsetof(Cpu, requests))
-#define OFFSET_STACK_TAG(set)                                                                      \
-    ((int32_t)(offsetof(Cpu, stack_page) + (set) * sizeof(((Cpu *)0)->stack_page[0])))
-#define OFFSET_STACK_DELTA(set) (OFFSET_STACK_TAG(set) + 8)
-#define OFFSET_VECTORS_LIVE     ((int32_t)offsetof(Cpu, vectors_live))
+#define OFFSET_GPR(n)              ((int32_t)(offsetof(Cpu, gpr) + 8 * (n)))
+#define OFFSET_SLOT(n)             ((int32_t)(offsetof(Cpu, jit) + 8 * (n)))
+#define OFFSET_RIP                 ((int32_t)offsetof(Cpu, rip))
+#define OFFSET_RFLAGS              ((int32_t)offsetof(Cpu, rflags))
+#define OFFSET_REQUESTS            ((int32_t)offsetof(Cpu, requests))
+#define OFFSET_SITE(set, store, n) ((int32_t)offsetof(Cpu, sites[set][store][n]))
+#define OFFSET_VECTORS_LIVE        ((int32_t)offsetof(Cpu, vectors_live))
 
 /* Why generated code came back. */
 typedef enum {
@@ -124,6 +123,9 @@ struct JitPage {
     uint32_t granules;      /* of all its blocks */
     uint32_t invalidations; /* recently */
     uint32_t interpret;     /* instructions still to be interpreted: the page changes too often */
+    /* 128-byte pieces where time is spent, where SitePages did not pay; how often seen. */
+    uint32_t busy, no_sites;
+    uint8_t samples[32];
     JitBlock *blocks;
     JitPage *next_in_bucket;
 };
@@ -188,7 +190,7 @@ typedef struct {
     /* shared pieces of generated code */
     const uint8_t *stub_enter, *stub_leave, *stub_trap; /* enter, trap: executable addresses */
     uint8_t *stub_slow, *stub_interp, *stub_link, *stub_request, *stub_indirect, *stub_dead,
-        *stub_vectors, *stub_stack[N_MMU];
+        *stub_vectors, *stub_site[N_MMU][2];
 
     JitBlock *chunks[MAX_CHUNKS]; /* blocks since the last flush, ascending entry */
     unsigned n_blocks;
@@ -199,9 +201,12 @@ typedef struct {
     JitPage *page_buckets[N_PAGE_BUCKETS];
     JitContext contexts[N_CONTEXTS];
     unsigned next_context;
-    JitContext *context; /* of the running block */
-    bool flush_first;    /* epochs start anew: no link may be used */
-    bool leave;          /* something changed under the running block */
+    JitContext *context;   /* of the running block */
+    bool flush_first;      /* epochs start anew: no link may be used */
+    unsigned next_site[2]; /* to be given to a place that loads, stores */
+    JitBlock *site_owners[2][N_SITES];
+    uint64_t last_sample; /* host TSC */
+    bool leave;           /* something changed under the running block */
 
     GMutex stale_lock;
     GArray *stale; /* JitStale from other threads */
@@ -298,6 +303,13 @@ JitPage *jit_smc_page(JitCpu *jc, uint64_t ram);
 void jit_smc_add_block(JitCpu *jc, JitPage *page, JitBlock *block);
 void jit_smc_take_stale(JitCpu *jc);
 void jit_smc_forget_all(JitCpu *jc);
+/* The vCPU was seen between offsets FIRST and LAST of the page: what is often seen is translated
+ * with more care. */
+void jit_smc_sample(JitCpu *jc, uint64_t ram, unsigned first, unsigned last);
+/* Whether a block that begins at RAM shall use SitePages. */
+bool jit_smc_wants_sites(const JitPage *page, uint64_t ram);
+/* BLOCK's SitePages miss too often. */
+void jit_smc_give_up_sites(JitCpu *jc, JitBlock *block);
 /* Whether a store to [OFFSET, OFFSET + LENGTH) of BLOCK cannot meet translated code. */
 bool jit_smc_store_is_plain(JitCpu *jc, const RamBlock *block, uint64_t offset, unsigned length);
 

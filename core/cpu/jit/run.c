@@ -260,6 +260,49 @@ JIT_VECTOR_SAFE static void handle_trap(JitCpu *jc)
     interpret(cpu);
 }
 
+/* --- where time is spent ---------------------------------------------------------------------- */
+
+enum {
+    SAMPLE_TICKS = 1000000, /* of the TSC between two samples: some 0.3 ms */
+    SITE_MISSES = 20000,    /* of a SitePage between two samples that are too many */
+    MAX_LOOP = 2048,        /* bytes of code */
+};
+
+static void look_at_sites(JitCpu *jc)
+{
+    for (unsigned store = 0; store < 2; store++)
+        for (unsigned i = 0; i < N_SITES; i++) {
+            uint64_t misses = 0;
+            for (unsigned set = 0; set < N_MMU; set++) {
+                misses += jc->cpu->sites[set][store][i].misses;
+                jc->cpu->sites[set][store][i].misses = 0;
+            }
+            if (misses > SITE_MISSES && jc->site_owners[store][i])
+                jit_smc_give_up_sites(jc, jc->site_owners[store][i]);
+        }
+}
+
+/* A request, mostly the guest's timer, caught the vCPU on the way from RIP's page offset FROM to
+ * RIP: hardly a matter of chance if that is a loop. */
+JIT_VECTOR_SAFE static void sample(JitCpu *jc, unsigned from)
+{
+    Cpu *cpu = jc->cpu;
+    const FetchTlb *fetch = &cpu->fetch[cpu->cpl == 3];
+    uint64_t page = cpu->rip & GUEST_PAGE_MASK, now = __builtin_ia32_rdtsc();
+    unsigned i = page >> GUEST_PAGE_SHIFT & (TLB_ENTRIES - 1), to = cpu->rip & 0xfff;
+
+    if (now - jc->last_sample < SAMPLE_TICKS || fetch->tag[i] != page || !(cpu->mode & MODE_CS64))
+        return;
+    jc->last_sample = now;
+    if (from < to || from - to > MAX_LOOP)
+        from = to;
+    cpu_spill_vectors(cpu);
+    look_at_sites(jc);
+    jit_smc_sample(jc, fetch->ram[i], to, from);
+}
+
+/* --- coming back, by reason ------------------------------------------------------------------- */
+
 JIT_VECTOR_SAFE static void come_back(JitCpu *jc, JitLeft reason, Connection *connection)
 {
     Cpu *cpu = jc->cpu;
@@ -286,11 +329,14 @@ JIT_VECTOR_SAFE static void come_back(JitCpu *jc, JitLeft reason, Connection *co
         jc->statistics.exits_indirect++;
         take_flags(cpu, cpu->jit[SLOT_FLAGS]);
         connection->target = !jc->jit->options.no_links;
+        if (atomic_load_explicit(&cpu->requests, memory_order_relaxed))
+            sample(jc, cpu->rip & 0xfff);
         break;
     case LEFT_REQUEST:
         jc->statistics.exits_requested++;
         take_flags(cpu, cpu->jit[SLOT_FLAGS]);
         set_rip(cpu, *(const int32_t *)site);
+        sample(jc, (unsigned)((const int32_t *)site)[1]);
         break;
     case LEFT_DEAD: {
         JitBlock *block = jit_cache_block_at(jc, jit_rw(jc, site) - 1);

@@ -14,6 +14,7 @@ enum {
     GRANULE_SHIFT = 7,
     /* A page whose code was dropped this often is interpreted for a while. */
     THRASH_LIMIT = 32,
+    BUSY_SAMPLES = 2,
     THRASH_INSTRUCTIONS = 4000,
     NOTICE_MICROSECONDS = 20,
     /* Note to a vCPU: nothing was written, but it must no longer store directly to the page. */
@@ -203,6 +204,63 @@ static void drop_granules(JitCpu *jc, JitPage *page, uint32_t granules)
     }
 }
 
+/* --- busy code -------------------------------------------------------------------------------- */
+
+/* The blocks that begin in GRANULES are translated anew when they are next entered. */
+static void translate_again(JitCpu *jc, JitPage *page, uint32_t granules)
+{
+    uint32_t left = 0;
+
+    for (JitBlock **at = &page->blocks; *at;) {
+        JitBlock *block = *at;
+        if (granules >> ((block->key.ram & 0xfff) >> GRANULE_SHIFT) & 1) {
+            *at = block->next_in_page;
+            jit_cache_remove(jc, block);
+        } else {
+            left |= block->granules;
+            at = &block->next_in_page;
+        }
+    }
+    jit_cache_forget_targets(jc, 3);
+    if (left)
+        page->granules = left;
+    else
+        leave_page(jc, page);
+}
+
+void jit_smc_sample(JitCpu *jc, uint64_t ram, unsigned first, unsigned last)
+{
+    JitPage *page = find_page(jc, ram);
+    uint32_t busy = 0;
+
+    if (!page || !page->granules)
+        return;
+    for (unsigned i = first >> GRANULE_SHIFT; i <= last >> GRANULE_SHIFT; i++)
+        if (!(page->busy >> i & 1) && ++page->samples[i] == BUSY_SAMPLES)
+            busy |= 1u << i;
+    page->busy |= busy;
+    if (busy)
+        translate_again(jc, page, busy);
+}
+
+void jit_smc_give_up_sites(JitCpu *jc, JitBlock *block)
+{
+    uint32_t granule = 1u << ((block->key.ram & 0xfff) >> GRANULE_SHIFT);
+    JitPage *page = block->page;
+
+    if (!block->valid || (page->no_sites & granule))
+        return;
+    page->no_sites |= granule;
+    translate_again(jc, page, granule);
+}
+
+bool jit_smc_wants_sites(const JitPage *page, uint64_t ram)
+{
+    return (page->busy & ~page->no_sites) >> ((ram & 0xfff) >> GRANULE_SHIFT) & 1;
+}
+
+/* --- more writes ------------------------------------------------------------------------------ */
+
 /* Pieces of [OFFSET, OFFSET + LENGTH) page by page. */
 static void drop_range(JitCpu *jc, const RamBlock *block, uint64_t offset, uint64_t length)
 {
@@ -252,8 +310,9 @@ static bool had_store_entry(Cpu *cpu, const void *host_page)
 {
     for (unsigned set = 0; set < N_MMU; set++) {
         const TlbSet *tlb = &cpu->tlb[set];
-        if (cpu->stack_page[set].tag + cpu->stack_page[set].delta == (uintptr_t)host_page)
-            return true;
+        for (unsigned i = 0; i < N_SITES; i++)
+            if (cpu->sites[set][1][i].tag + cpu->sites[set][1][i].delta == (uintptr_t)host_page)
+                return true;
         for (unsigned i = 0; i < TLB_ENTRIES; i++)
             if (tlb->host[i] == (uintptr_t)host_page && tlb->store_tag[i] == tlb->load_tag[i])
                 return true;

@@ -122,23 +122,33 @@ static uint8_t *emit_exit_stub(JitCpu *jc, Emit *e, JitLeft reason, bool flags_i
     return stub;
 }
 
-/* CALLed with an address in r10: its page becomes the stack's page if it may be stored to. Changes
- * r10, r11 and EFLAGS. */
-static uint8_t *emit_stack_stub(Emit *e, unsigned set)
+/* CALLed with an address in r10 and a SitePage in r11: that becomes the address's page if it is in
+ * the TLB for the access. Changes r10 and EFLAGS. */
+static uint8_t *emit_site_stub_of(Emit *e, unsigned set, bool store)
 {
-    int32_t tlb = 8 + (int32_t)(offsetof(Cpu, tlb) + set * sizeof(TlbSet));
+    enum { DEPTH = 16 };
+    int32_t tlb = DEPTH + (int32_t)(offsetof(Cpu, tlb) + set * sizeof(TlbSet));
+    int32_t tag = tlb + (int32_t)(store ? offsetof(TlbSet, store_tag) : offsetof(TlbSet, load_tag));
     uint8_t *stub = e->p;
 
-    emit_tlb_index(e);
-    emit_rmx(e, true, 0x2b, H_R10, H_RSP, H_R11, 8, tlb + (int32_t)offsetof(TlbSet, store_tag));
+    emit8(e, 0x50); /* push rax */
+    emit_alu_mem_imm(e, true, 0, H_R11, offsetof(SitePage, misses), 1);
+    emit_rr(e, false, 0x89, H_R10, H_RAX);
+    emit_rr(e, false, 0xc1, 5, H_RAX); /* shr */
+    emit8(e, GUEST_PAGE_SHIFT);
+    emit_alu_imm(e, false, 4, H_RAX, TLB_ENTRIES - 1);
+    emit_rmx(e, true, 0x2b, H_R10, H_RSP, H_RAX, 8, tag);
     emit_alu_imm(e, true, 7, H_R10, GUEST_PAGE_SIZE - 1);
     uint8_t *out = emit_jcc(e, CC_A, e->p);
-    emit_rmx(e, true, 0x8b, H_R10, H_RSP, H_R11, 8, tlb + (int32_t)offsetof(TlbSet, store_tag));
-    emit_rmx(e, true, 0x8b, H_R11, H_RSP, H_R11, 8, tlb + (int32_t)offsetof(TlbSet, host));
-    emit_rr(e, true, 0x29, H_R10, H_R11); /* sub r11, r10 */
-    emit_rm(e, true, 0x89, H_R10, H_RSP, 8 + OFFSET_STACK_TAG(set));
-    emit_rm(e, true, 0x89, H_R11, H_RSP, 8 + OFFSET_STACK_DELTA(set));
+    emit_rmx(e, true, 0x8b, H_R10, H_RSP, H_RAX, 8, tag);
+    emit_rmx(e, true, 0x8b, H_RAX, H_RSP, H_RAX, 8, tlb + (int32_t)offsetof(TlbSet, host));
+    emit_rr(e, true, 0x29, H_R10, H_RAX); /* sub rax, r10 */
+    emit_rm(e, true, 0x89, H_R10, H_R11, offsetof(SitePage, tag));
+    emit_rm(e, true, 0x89, H_RAX, H_R11, offsetof(SitePage, delta));
+    emit_rm(e, false, 0xc6, 0, H_RSP, DEPTH + (int32_t)offsetof(Cpu, sites_used));
+    emit8(e, 1);
     emit_patch(out, e->p);
+    emit8(e, 0x58); /* pop rax */
     emit8(e, 0xc3);
     return stub;
 }
@@ -180,7 +190,8 @@ void jit_emit_stubs(JitCpu *jc, Emit *e)
     emit_leave(e, jc, LEFT_TRAP);
 
     for (unsigned set = 0; set < N_MMU; set++)
-        jc->stub_stack[set] = emit_stack_stub(e, set);
+        for (unsigned store = 0; store < 2; store++)
+            jc->stub_site[set][store] = emit_site_stub_of(e, set, store);
 
     /* CALLed: loads the guest's vectors. Flags are dead or saved. */
     jc->stub_vectors = e->p;

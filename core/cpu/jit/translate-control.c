@@ -122,6 +122,7 @@ void t_exit_direct(Translator *t, int32_t target, uint32_t live)
         emit_jcc(&t->hot, CC_NE, t->cold.p);
         emit_call(&t->cold, t->jc->stub_request);
         emit32(&t->cold, (uint32_t)target);
+        emit32(&t->cold, t->item->offset);
     }
     if (live && t->flags_saved)
         t_restore_flags(t);
@@ -372,9 +373,9 @@ static void load_target(Translator *t, unsigned size)
 {
     t_mark_trap(t);
     if (size == 2)
-        emit_rm(&t->hot, false, 0x0fb7, H_R10, H_R10, 0);
+        emit_rmx(&t->hot, false, 0x0fb7, H_R10, H_R10, t->at.index, 1, t->at.disp);
     else
-        emit_rm(&t->hot, size == 8, 0x8b, H_R10, H_R10, 0);
+        emit_rmx(&t->hot, size == 8, 0x8b, H_R10, H_R10, t->at.index, 1, t->at.disp);
 }
 
 static void load_target_register(Translator *t, unsigned guest, unsigned size)
@@ -420,7 +421,7 @@ static void push_return_address(Translator *t)
 
     t_stack_access(t, -(int32_t)size, size, true);
     t_load_rip(t, H_R11, t->item->offset + t->item->insn.length);
-    t_move(t, true, size, H_R11, H_R10);
+    t_move(t, true, size, H_R11);
     t_move_stack_pointer(t, -(int32_t)size);
 }
 
@@ -483,7 +484,7 @@ static void emit_pushf(Translator *t)
     emit_rm(e, true, 0x89, H_R10, H_RSP, OFFSET_SLOT(SLOT_TEMP));
     t_stack_access(t, -(int32_t)size, size, true);
     emit_rm(e, true, 0x8b, H_R11, H_RSP, OFFSET_SLOT(SLOT_TEMP));
-    t_move(t, true, size, H_R11, H_R10);
+    t_move(t, true, size, H_R11);
     t_move_stack_pointer(t, -(int32_t)size);
 }
 

@@ -41,14 +41,14 @@ void t_mark_trap(Translator *t)
     t->block->n_traps++;
 }
 
-void t_move(Translator *t, bool store, unsigned size, unsigned reg, unsigned base)
+void t_move(Translator *t, bool store, unsigned size, unsigned reg)
 {
     unsigned op = (store ? 0x88 : 0x8a) | (size > 1);
 
     t_mark_trap(t);
     if (size == 2)
         emit8(&t->hot, 0x66);
-    emit_rm(&t->hot, size == 8, op, reg, base, 0);
+    emit_rmx(&t->hot, size == 8, op, reg, H_R10, t->at.index, 1, t->at.disp);
 }
 
 static bool is_general(const InsnOperand *operand)
@@ -89,8 +89,9 @@ enum { KEEP = 0xff }; /* the field as it was */
 /* Host registers for the fields of an instruction. */
 typedef struct {
     uint8_t reg, rm, opcode, vvvv;
-    bool memory;   /* rm is [r10] */
     bool need_rex; /* for SPL, BPL, SIL, DIL's numbers */
+    bool memory;   /* rm is AT */
+    HostOperand at;
 } Fields;
 
 /* What follows ModRM, SIB and displacement. */
@@ -109,7 +110,16 @@ static void emit_modrm(Emit *e, const Insn *insn, const Fields *fields, unsigned
 {
     if (insn->modrm_offset == 0xff)
         return;
-    emit8(e, (fields->memory ? 0 : 0xc0) | (reg & 7) << 3 | (rm & 7));
+    if (fields->memory)
+        emit_mem(e, reg, H_R10, fields->at.index, 1, fields->at.disp);
+    else
+        emit8(e, 0xc0 | (reg & 7) << 3 | (rm & 7));
+}
+
+/* The fourth bit of the index register. */
+static unsigned index_bit(const Fields *fields)
+{
+    return fields->memory && fields->at.index != H_NONE ? fields->at.index >> 3 : 0;
 }
 
 /* Whether 66h is part of the opcode rather than an operand size. */
@@ -147,7 +157,8 @@ static void encode_legacy(Emit *e, const Insn *insn, const Fields *fields)
     else if (rm == KEEP)
         rm = (insn->modrm & 7) | (insn->rex & 1) << 3;
     unsigned base = fields->opcode != KEEP ? fields->opcode : insn->modrm_offset != 0xff ? rm : 0;
-    unsigned rex = (insn->rex & 8) | (insn->modrm_offset != 0xff ? (reg >> 3) << 2 : 0) | base >> 3;
+    unsigned rex = (insn->rex & 8) | (insn->modrm_offset != 0xff ? (reg >> 3) << 2 : 0) |
+                   index_bit(fields) << 1 | base >> 3;
     if (rex || fields->need_rex)
         emit8(e, 0x40 | rex);
 
@@ -181,7 +192,7 @@ static void encode_vex(Emit *e, const Insn *insn, const Fields *fields, bool lon
     if (vvvv == KEEP)
         vvvv = (~last >> 3) & (long_mode ? 15 : 7);
     emit8(e, 0xc4);
-    emit8(e, (reg & 8 ? 0 : 0x80) | 0x40 | (rm & 8 ? 0 : 0x20) | map);
+    emit8(e, (reg & 8 ? 0 : 0x80) | (index_bit(fields) ? 0 : 0x40) | (rm & 8 ? 0 : 0x20) | map);
     emit8(e, (three ? last & 0x80 : 0) | (~vvvv & 15) << 3 | (last & 7));
     emit8(e, insn->opcode);
     emit_modrm(e, insn, fields, reg, rm);
@@ -290,7 +301,7 @@ static void exchange_halves(Translator *t, unsigned reg)
 void t_emit_copy(Translator *t)
 {
     const Insn *insn = &t->item->insn;
-    Fields fields = {KEEP, KEEP, KEEP, KEEP, insn->category_flags & INSN_HAS_MEMORY, false};
+    Fields fields = {KEEP, KEEP, KEEP, KEEP, .memory = insn->category_flags & INSN_HAS_MEMORY};
     Temporary temporaries[3];
     unsigned n = 0, high = KEEP;
     bool store = false;
@@ -321,12 +332,18 @@ void t_emit_copy(Translator *t)
         want_vectors(t);
     if (fields.memory)
         t_memory_operand(t, insn->mem_size, store);
+    fields.at = t->at;
     t_want_flags(t);
     for (unsigned i = 0; i < n; i++)
         if (temporaries[i].load)
             t_load_guest(t, temporaries[i].host, temporaries[i].guest);
-    if (high != KEEP && fields.memory)
+    if (high != KEEP && fields.memory) {
+        if (fields.at.index == high) {
+            emit_rmx(&t->hot, true, 0x8d, H_R10, H_R10, high, 1, fields.at.disp);
+            fields.at = (HostOperand){H_NONE, 0};
+        }
         exchange_halves(t, high);
+    }
     t_mark_trap(t);
     if (insn->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
         encode_vex(&t->hot, insn, &fields, t_64bit(t));
@@ -386,7 +403,7 @@ void t_emit_bit_test(Translator *t)
     t_want_flags(t);
     emit_rm(e, true, 0x8b, H_R11, H_RSP, OFFSET_SLOT(SLOT_TEMP));
     if (!store)
-        t_move(t, false, size, H_R10, H_R10);
+        t_move(t, false, size, H_R10);
     if (insn->lock)
         emit8(e, 0xf0);
     if (size == 2)

@@ -9,41 +9,44 @@
  * found out where it happens: the head leaves for a translation of the same code without groups, at
  * the head's instruction, before that has changed anything.
  *
- * Groups on the stack keep page and distance from block to block: one page a TLB set, dropped with
- * the TLB's entries (Cpu.stack_page).
+ * Where much time is spent, and for the stack everywhere, a group keeps page and distance from one
+ * time to the next in a SitePage of the vCPU's: a comparison that does not wait for the address.
  *
- * An entry that a slow path replaces meanwhile does no harm: the mapping was right when the block
- * was entered and only helpers that leave the block, or end the group, change mappings.
+ * An entry of the TLB that a slow path replaces meanwhile does no harm: the mapping was right when
+ * the head was passed, and only helpers that leave the block, or end the group, change mappings.
  */
 
 #include "core/cpu/jit/translate.h"
 
 enum {
     MAX_SPAN = 1024, /* wider groups would too often cross a page */
-    /* What the base register's number stands for in known[]. */
-    BASE_RIP = N_GPR,
-    N_BASES,
+    BASE_RIP = INSN_REG_RIP,
 };
+
+static bool is_stack(const AccessGroup *group)
+{
+    return group->base == RSP && group->index == INSN_REG_NONE;
+}
 
 /* --- planning --------------------------------------------------------------------------------- */
 
-/* A base register while the block is looked through. */
+/* A group while the block is looked through. */
 typedef struct {
-    int group;     /* joined by the next access, or NO_GROUP */
-    int64_t moved; /* constants added since the group's head */
-} Base;
+    bool open;        /* its registers hold what they held, or differ by a known constant */
+    bool behind_exit; /* a side exit came after the head */
+    int64_t moved;    /* constants added to the address since the head */
+} Progress;
 
 typedef struct {
     Translator *t;
-    Base bases[N_BASES];
-    bool behind_exit[MAX_GROUPS]; /* a side exit came after the head */
+    Progress progress[MAX_GROUPS];
 } Plan;
 
-static bool is_groupable(const Translator *t, const Insn *insn)
+static bool is_groupable(const Insn *insn)
 {
     return (insn->category_flags & INSN_HAS_MEMORY) && insn->address_size == 8 &&
-           insn->mem_index == INSN_REG_NONE && insn->mem_base != INSN_REG_NONE &&
-           insn->mem_seg != SEG_FS && insn->mem_seg != SEG_GS && insn->mem_size;
+           insn->mem_base != INSN_REG_NONE && insn->mem_seg != SEG_FS && insn->mem_seg != SEG_GS &&
+           insn->mem_size;
 }
 
 /* From the base register; from the page's first byte if that is RIP. */
@@ -54,46 +57,74 @@ static int64_t operand_displacement(const Item *item)
     return insn->displacement + (insn->mem_base == INSN_REG_RIP ? item->offset + insn->length : 0);
 }
 
-static void forget_bases(Plan *plan)
+static void close_groups(Plan *plan)
 {
-    for (unsigned i = 0; i < N_BASES; i++)
-        plan->bases[i] = (Base){NO_GROUP, 0};
+    for (unsigned i = 0; i < plan->t->n_groups; i++)
+        plan->progress[i].open = false;
 }
 
-/* Puts an access of SIZE bytes at [BASE + DISP] into a group. Returns the group or NO_GROUP. */
-static int8_t join(Plan *plan, unsigned base, int64_t disp, unsigned size, bool store)
+/* Puts an access of SIZE bytes at [AT's address + DISP] into a group. Returns it or NO_GROUP. */
+static int8_t join(Plan *plan, AccessGroup at, int64_t disp, unsigned size, bool store)
 {
     Translator *t = plan->t;
-    Base *known = &plan->bases[base];
 
-    disp += known->moved;
-    if (known->group != NO_GROUP) {
-        AccessGroup *group = &t->groups[known->group];
-        int64_t low = MIN(disp, group->low), high = MAX(disp + size, group->high);
-        if (high - low <= MAX_SPAN &&
-            (group->store || !store || !plan->behind_exit[known->group])) {
-            group->low = (int32_t)low;
-            group->high = (int32_t)high;
-            group->store |= store;
-            group->members++;
-            return (int8_t)known->group;
-        }
+    for (unsigned i = t->n_groups; i-- > 0;) {
+        AccessGroup *group = &t->groups[i];
+        Progress *progress = &plan->progress[i];
+        if (!progress->open || group->base != at.base || group->index != at.index ||
+            group->scale != at.scale)
+            continue;
+        int64_t from = disp + progress->moved;
+        int64_t low = MIN(from, group->low), high = MAX(from + size, group->high);
+        if (high - low > MAX_SPAN || (store && !group->store && progress->behind_exit))
+            continue;
+        group->low = (int32_t)low;
+        group->high = (int32_t)high;
+        group->store |= store;
+        group->members++;
+        return (int8_t)i;
     }
-    disp -= known->moved;
-    if (t->n_groups == MAX_GROUPS || disp != (int32_t)disp) {
-        known->group = NO_GROUP;
+    if (t->n_groups == MAX_GROUPS || disp != (int32_t)disp)
         return NO_GROUP;
+    at.store = store;
+    at.members = 1;
+    at.low = (int32_t)disp;
+    at.high = (int32_t)disp + (int32_t)size;
+    t->groups[t->n_groups] = at;
+    plan->progress[t->n_groups] = (Progress){.open = true};
+    return (int8_t)t->n_groups++;
+}
+
+static int8_t join_stack(Plan *plan, unsigned base, int64_t disp, unsigned size, bool store)
+{
+    return join(plan, (AccessGroup){.base = (uint8_t)base, .index = INSN_REG_NONE, .scale = 1},
+                disp, size, store);
+}
+
+static int8_t join_operand(Plan *plan, const Item *item, bool store)
+{
+    const Insn *insn = &item->insn;
+    AccessGroup at = {.base = insn->mem_base, .index = insn->mem_index, .scale = insn->mem_scale};
+
+    if (at.index == INSN_REG_NONE)
+        at.scale = 1;
+    return join(plan, at, operand_displacement(item), insn->mem_size, store);
+}
+
+/* Register REG becomes something else, or CONSTANT more. */
+static void note_change(Plan *plan, unsigned reg, const int64_t *constant)
+{
+    for (unsigned i = 0; i < plan->t->n_groups; i++) {
+        const AccessGroup *group = &plan->t->groups[i];
+        Progress *progress = &plan->progress[i];
+        if (group->base != reg && group->index != reg)
+            continue;
+        if (!constant)
+            progress->open = false;
+        else
+            progress->moved += (group->base == reg ? *constant : 0) +
+                               (group->index == reg ? *constant * group->scale : 0);
     }
-    *known = (Base){(int)t->n_groups++, 0};
-    plan->behind_exit[known->group] = false;
-    t->groups[known->group] = (AccessGroup){
-        .base = (uint8_t)base,
-        .store = store,
-        .members = 1,
-        .low = (int32_t)disp,
-        .high = (int32_t)disp + (int32_t)size,
-    };
-    return (int8_t)known->group;
 }
 
 /* The constant that the instruction adds to a whole 64-bit register, if that is all it does. */
@@ -125,47 +156,42 @@ static bool adds_constant(const Insn *insn, unsigned *reg, int64_t *constant)
 static void note_writes(Plan *plan, const Item *item)
 {
     const Insn *insn = &item->insn;
+    int64_t constant = item->kind == KIND_POP ? insn->opsize : -(int64_t)insn->opsize;
     unsigned reg;
-    int64_t constant;
 
     switch (item->kind) {
     case KIND_PUSH:
     case KIND_PUSHF:
     case KIND_CALL:
-    case KIND_CALL_INDIRECT: plan->bases[RSP].moved -= insn->opsize; return;
+    case KIND_CALL_INDIRECT: note_change(plan, RSP, &constant); return;
     case KIND_LEAVE:
-        plan->bases[RSP].group = NO_GROUP;
-        plan->bases[RBP].group = NO_GROUP;
+        note_change(plan, RSP, NULL);
+        note_change(plan, RBP, NULL);
         return;
-    case KIND_POP: plan->bases[RSP].moved += insn->opsize; break;
+    case KIND_POP: note_change(plan, RSP, &constant); break;
     default: break;
     }
     if (adds_constant(insn, &reg, &constant)) {
-        plan->bases[reg].moved += constant;
+        note_change(plan, reg, &constant);
         return;
     }
     for (unsigned i = 0; i < insn->n_operands; i++) {
         const InsnOperand *operand = &insn->operands[i];
         if (operand->kind != OPERAND_REG || !(operand->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
             continue;
-        if (operand->reg_class == REG_CLASS_GPR8_HIGH)
-            plan->bases[operand->reg].group = NO_GROUP;
-        else if (operand->reg_class >= REG_CLASS_GPR8 && operand->reg_class <= REG_CLASS_GPR64 &&
-                 !(item->kind == KIND_POP && operand->hidden))
-            plan->bases[operand->reg].group = NO_GROUP;
+        if (operand->reg_class >= REG_CLASS_GPR8 && operand->reg_class <= REG_CLASS_GPR64 &&
+            !(item->kind == KIND_POP && operand->hidden))
+            note_change(plan, operand->reg, NULL);
     }
 }
 
-static void plan_item(Plan *plan, unsigned number)
+static void plan_item(Plan *plan, Item *item)
 {
-    Translator *t = plan->t;
-    Item *item = &t->items[number];
     const Insn *insn = &item->insn;
     bool store = false;
 
-    item->operand_group = item->stack_group = NO_GROUP;
     switch (item->kind) {
-    case KIND_INTERPRET: forget_bases(plan); return;
+    case KIND_INTERPRET: close_groups(plan); return;
     case KIND_LEAVE_TO:
     case KIND_MOFFS: return;
     case KIND_BIT_TEST: note_writes(plan, item); return;
@@ -176,41 +202,62 @@ static void plan_item(Plan *plan, unsigned number)
                  (insn->operands[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE);
     /* In the order in which the code is written. */
     if (item->kind == KIND_POP || item->kind == KIND_RET)
-        item->stack_group = join(plan, RSP, 0, insn->opsize, false);
+        item->stack_group = join_stack(plan, RSP, 0, insn->opsize, false);
     if (item->kind == KIND_LEAVE)
-        item->stack_group = join(plan, RBP, 0, insn->opsize, false);
-    if (is_groupable(t, insn)) {
-        bool rip = insn->mem_base == INSN_REG_RIP;
-        item->operand_group = join(plan, rip ? BASE_RIP : insn->mem_base,
-                                   operand_displacement(item), insn->mem_size, store);
-    }
+        item->stack_group = join_stack(plan, RBP, 0, insn->opsize, false);
+    if (is_groupable(insn))
+        item->operand_group = join_operand(plan, item, store);
     if (item->kind == KIND_PUSH || item->kind == KIND_PUSHF || item->kind == KIND_CALL ||
         item->kind == KIND_CALL_INDIRECT)
-        item->stack_group = join(plan, RSP, -(int64_t)insn->opsize, insn->opsize, true);
+        item->stack_group = join_stack(plan, RSP, -(int64_t)insn->opsize, insn->opsize, true);
     note_writes(plan, item);
     if (item->kind == KIND_JCC || item->kind == KIND_LOOP)
-        memset(plan->behind_exit, true, sizeof plan->behind_exit);
+        for (unsigned i = 0; i < plan->t->n_groups; i++)
+            plan->progress[i].behind_exit = true;
+}
+
+/* Where each group keeps its distance. */
+static void place_groups(Translator *t)
+{
+    int8_t slots = 0;
+
+    for (unsigned i = 0; i < t->n_groups; i++) {
+        AccessGroup *group = &t->groups[i];
+        group->site = NO_SITE;
+        group->slot = NO_GROUP;
+        if (is_stack(group)) {
+            group->store = true; /* the stack's page is the first SitePage for stores */
+            group->site = 0;
+        } else if (t->busy) {
+            unsigned *next = &t->jc->next_site[group->store];
+            *next = *next % (N_SITES - 1) + 1;
+            group->site = (int8_t)*next;
+            t->jc->site_owners[group->store][*next] = t->block;
+        } else if (group->members > 1 && slots < N_GROUP_SLOTS) {
+            group->slot = slots++;
+        }
+    }
 }
 
 static int8_t keep_group(const Translator *t, int8_t group)
 {
-    if (group == NO_GROUP || t->groups[group].members > 1 || t->groups[group].base == RSP)
-        return group;
-    return NO_GROUP;
+    return group == NO_GROUP || (t->groups[group].site == NO_SITE && t->groups[group].slot < 0)
+               ? NO_GROUP
+               : group;
 }
 
 void t_plan_groups(Translator *t)
 {
+    const JitOptions *options = &t->jc->jit->options;
     Plan plan = {.t = t};
 
     t->n_groups = 0;
-    forget_bases(&plan);
-    for (unsigned i = 0; i < t->n_items; i++)
-        if (t->ungrouped || !t_64bit(t) || t->jc->jit->options.no_groups ||
-            t->jc->jit->options.slow_accesses)
-            t->items[i].operand_group = t->items[i].stack_group = NO_GROUP;
-        else
-            plan_item(&plan, i);
+    for (unsigned i = 0; i < t->n_items; i++) {
+        t->items[i].operand_group = t->items[i].stack_group = NO_GROUP;
+        if (!t->ungrouped && t_64bit(t) && !options->no_groups && !options->slow_accesses)
+            plan_item(&plan, &t->items[i]);
+    }
+    place_groups(t);
     for (unsigned i = 0; i < t->n_items; i++) {
         t->items[i].operand_group = keep_group(t, t->items[i].operand_group);
         t->items[i].stack_group = keep_group(t, t->items[i].stack_group);
@@ -224,19 +271,28 @@ int32_t t_group_displacement(const Translator *t)
 
 /* --- emitting --------------------------------------------------------------------------------- */
 
-/* lea r10, [base + DISP]; may change r11. */
-static void emit_address(Translator *t, Emit *e, unsigned base, int32_t disp)
+/* The host register with REG's value: its own, or TEMP, loaded. */
+static unsigned load_part(Emit *e, unsigned reg, unsigned temp)
 {
-    unsigned host = H_R10;
-
-    if (base == BASE_RIP)
-        emit_rm(e, true, 0x8b, H_R10, H_RSP, OFFSET_SLOT(SLOT_PAGE));
-    else if (is_homeless(base))
-        emit_rm(e, true, 0x8b, H_R10, H_RSP, OFFSET_GPR(base));
+    if (reg == INSN_REG_NONE)
+        return H_NONE;
+    if (reg == BASE_RIP)
+        emit_rm(e, true, 0x8b, temp, H_RSP, OFFSET_SLOT(SLOT_PAGE));
+    else if (is_homeless(reg))
+        emit_rm(e, true, 0x8b, temp, H_RSP, OFFSET_GPR(reg));
     else
-        host = host_register(base);
-    if (host != H_R10 || disp)
-        emit_rm(e, true, 0x8d, H_R10, host, disp);
+        return host_register(reg);
+    return temp;
+}
+
+/* r10 = the group's address + DISP; may change r11. */
+static void emit_address(Emit *e, const AccessGroup *group, int32_t disp)
+{
+    unsigned base = load_part(e, group->base, H_R10);
+    unsigned index = load_part(e, group->index, H_R11);
+
+    if (base != H_R10 || index != H_NONE || disp)
+        emit_rmx(e, true, 0x8d, H_R10, base, index, group->scale, disp);
 }
 
 static unsigned tlb_set(const Translator *t)
@@ -249,30 +305,34 @@ static int32_t tlb_offset(const Translator *t)
     return (int32_t)(offsetof(Cpu, tlb) + tlb_set(t) * sizeof(TlbSet));
 }
 
-/* r10, the group's lowest address: leaves the condition "above" if the TLB has not all of it. For
- * the stack r10 becomes the offset in its page; else r11 the TLB's index. */
+static int32_t site_offset(const Translator *t, const AccessGroup *group)
+{
+    return OFFSET_SITE(tlb_set(t), group->store, group->site);
+}
+
+/* r10 = the group's lowest address: leaves the condition "above" if not all of it is there. Without
+ * a SitePage r11 becomes the TLB's index. */
 static void emit_check(Translator *t, Emit *e, const AccessGroup *group)
 {
-    int32_t last = (int32_t)GUEST_PAGE_SIZE - (group->high - group->low);
-
-    if (group->base == RSP) {
-        emit_rm(e, true, 0x2b, H_R10, H_RSP, OFFSET_STACK_TAG(tlb_set(t)));
+    if (group->site != NO_SITE) {
+        emit_rm(e, true, 0x2b, H_R10, H_RSP, site_offset(t, group));
     } else {
         emit_tlb_index(e);
         emit_rmx(e, true, 0x2b, H_R10, H_RSP, H_R11, 8,
                  tlb_offset(t) + (int32_t)(group->store ? offsetof(TlbSet, store_tag)
                                                         : offsetof(TlbSet, load_tag)));
     }
-    emit_alu_imm(e, true, 7, H_R10, last);
+    emit_alu_imm(e, true, 7, H_R10, (int32_t)GUEST_PAGE_SIZE - (group->high - group->low));
 }
 
 /* Leads back to HIT if all is there. */
 static void emit_check_again(Translator *t, const AccessGroup *group, const uint8_t *hit)
 {
-    emit_address(t, &t->cold, group->base, group->low);
-    if (group->base == RSP) {
-        emit_call(&t->cold, t->jc->stub_stack[tlb_set(t)]);
-        emit_address(t, &t->cold, group->base, group->low);
+    emit_address(&t->cold, group, group->low);
+    if (group->site != NO_SITE) {
+        emit_rm(&t->cold, true, 0x8d, H_R11, H_RSP, site_offset(t, group));
+        emit_call(&t->cold, t->jc->stub_site[tlb_set(t)][group->store]);
+        emit_address(&t->cold, group, group->low);
     }
     emit_check(t, &t->cold, group);
     emit_jcc(&t->cold, CC_BE, hit);
@@ -282,26 +342,26 @@ static void emit_head(Translator *t, const AccessGroup *group, int32_t disp, uns
                       bool store)
 {
     t_free_flags(t);
-    emit_address(t, &t->hot, group->base, group->low);
+    emit_address(&t->hot, group, group->low);
     emit_check(t, &t->hot, group);
     emit_jcc(&t->hot, CC_A, t->cold.p);
 
-    /* The stack's page may be in the TLB. Else the head's own access fills it in, or is done by the
+    /* The page may be in the TLB. Else the head's own access fills it in, or is done by the
      * interpreter. */
-    if (group->base == RSP)
+    if (group->site != NO_SITE)
         emit_check_again(t, group, t->hot.p);
-    emit_address(t, &t->cold, group->base, disp);
+    emit_address(&t->cold, group, disp);
     t_slow_site(t, size, store ? SITE_STORE : 0);
     emit_check_again(t, group, t->hot.p);
     t_exit_ungrouped(t);
 
-    if (group->base == RSP)
+    if (group->site != NO_SITE)
         return;
     emit_rmx(&t->hot, true, 0x8b, H_R10, H_RSP, H_R11, 8,
              tlb_offset(t) + (int32_t)offsetof(TlbSet, host));
     emit_rmx(&t->hot, true, 0x2b, H_R10, H_RSP, H_R11, 8,
              tlb_offset(t) + (int32_t)offsetof(TlbSet, load_tag));
-    emit_rm(&t->hot, true, 0x89, H_R10, H_RSP, OFFSET_SLOT(SLOT_GROUPS + (group - t->groups)));
+    emit_rm(&t->hot, true, 0x89, H_R10, H_RSP, OFFSET_SLOT(SLOT_GROUPS + group->slot));
 }
 
 bool t_group_access(Translator *t, int8_t number, int32_t disp, unsigned size, bool store)
@@ -309,21 +369,26 @@ bool t_group_access(Translator *t, int8_t number, int32_t disp, unsigned size, b
     if (number == NO_GROUP)
         return false;
     AccessGroup *group = &t->groups[number];
-    bool stack = group->base == RSP, first = !group->checked;
+    Emit *e = &t->hot;
+    bool distance_known = !group->checked && group->site == NO_SITE;
 
-    if (first)
+    if (!group->checked)
         emit_head(t, group, disp, size, store);
     group->checked = true;
-    if (stack || !first)
-        emit_rm(&t->hot, true, 0x8b, H_R10, H_RSP,
-                stack ? OFFSET_STACK_DELTA(tlb_set(t)) : OFFSET_SLOT(SLOT_GROUPS + number));
-    unsigned base = H_R11;
-    if (group->base == BASE_RIP)
-        emit_rm(&t->hot, true, 0x8b, H_R11, H_RSP, OFFSET_SLOT(SLOT_PAGE));
-    else if (is_homeless(group->base))
-        emit_rm(&t->hot, true, 0x8b, H_R11, H_RSP, OFFSET_GPR(group->base));
-    else
-        base = host_register(group->base);
-    emit_rmx(&t->hot, true, 0x8d, H_R10, H_R10, base, 1, disp);
+    if (!distance_known)
+        emit_rm(e, true, 0x8b, H_R10, H_RSP,
+                group->site != NO_SITE ? site_offset(t, group) + (int32_t)offsetof(SitePage, delta)
+                                       : OFFSET_SLOT(SLOT_GROUPS + group->slot));
+    if (group->index != INSN_REG_NONE) {
+        unsigned index = load_part(e, group->index, H_R11);
+        emit_rmx(e, true, 0x8d, H_R10, H_R10, index, group->scale, disp);
+        disp = 0;
+    }
+    t->at = (HostOperand){load_part(e, group->base, H_R11), disp};
+    if (t->at.index == H_R11) {
+        /* r11 is for others. */
+        emit_rmx(e, true, 0x8d, H_R10, H_R10, H_R11, 1, disp);
+        t->at = (HostOperand){H_NONE, 0};
+    }
     return true;
 }

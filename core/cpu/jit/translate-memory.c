@@ -150,6 +150,7 @@ void t_access(Translator *t, unsigned seg, unsigned size, bool store)
         segment_check(t, seg, size, store);
     }
 
+    t->at = (HostOperand){H_NONE, 0};
     emit_tlb_index(e);
     emit_rmx(e, true, 0x2b, H_R10, H_RSP, H_R11, 8, tag);
     emit_alu_imm(e, true, 7, H_R10,
@@ -220,18 +221,18 @@ void t_emit_push(Translator *t)
 
     if (operand->kind == OPERAND_MEM) {
         t_memory_operand(t, size, false);
-        t_move(t, false, size, H_R11, H_R10);
+        t_move(t, false, size, H_R11);
         emit_rm(&t->hot, true, 0x89, H_R11, H_RSP, OFFSET_SLOT(SLOT_TEMP));
     }
     t_stack_access(t, -(int32_t)size, size, true);
     if (operand->kind == OPERAND_MEM) {
         emit_rm(&t->hot, true, 0x8b, H_R11, H_RSP, OFFSET_SLOT(SLOT_TEMP));
-        t_move(t, true, size, H_R11, H_R10);
+        t_move(t, true, size, H_R11);
     } else if (operand->kind == OPERAND_IMM) {
         t_mark_trap(t);
         if (size == 2)
             emit8(&t->hot, 0x66);
-        emit_rm(&t->hot, size == 8, 0xc7, 0, H_R10, 0);
+        emit_rmx(&t->hot, size == 8, 0xc7, 0, H_R10, t->at.index, 1, t->at.disp);
         if (size == 2)
             emit16(&t->hot, (uint16_t)insn->immediate);
         else
@@ -242,7 +243,7 @@ void t_emit_push(Translator *t)
             t_load_guest(t, H_R11, operand->reg);
             from = H_R11;
         }
-        t_move(t, true, size, from, H_R10);
+        t_move(t, true, size, from);
     }
     t_move_stack_pointer(t, -(int32_t)size);
 }
@@ -254,12 +255,12 @@ void t_emit_pop(Translator *t)
     unsigned size = insn->opsize;
 
     t_stack_access(t, 0, size, false);
-    t_move(t, false, size, H_R11, H_R10);
+    t_move(t, false, size, H_R11);
     if (operand->kind == OPERAND_MEM) {
         emit_rm(&t->hot, true, 0x89, H_R11, H_RSP, OFFSET_SLOT(SLOT_TEMP));
         t_memory_operand(t, size, true);
         emit_rm(&t->hot, true, 0x8b, H_R11, H_RSP, OFFSET_SLOT(SLOT_TEMP));
-        t_move(t, true, size, H_R11, H_R10);
+        t_move(t, true, size, H_R11);
         t_move_stack_pointer(t, (int32_t)size);
         return;
     }
@@ -286,7 +287,7 @@ void t_emit_leave(Translator *t)
             emit_rr(&t->hot, false, 0x0fb7, H_R10, H_R10);
         t_access(t, SEG_SS, size, false);
     }
-    t_move(t, false, size, H_R11, H_R10);
+    t_move(t, false, size, H_R11);
     if (width == 2) {
         emit_rm(&t->hot, false, 0x8d, H_R10, H_RBP, (int32_t)size);
         emit8(&t->hot, 0x66);
@@ -329,5 +330,5 @@ void t_emit_moffs(Translator *t)
         offset &= insn->address_size == 4 ? 0xffffffff : 0xffff;
     emit_mov_imm(&t->hot, H_R10, offset);
     t_access(t, insn->mem_seg, size, store);
-    t_move(t, store, size, H_RAX, H_R10);
+    t_move(t, store, size, H_RAX);
 }

@@ -615,6 +615,7 @@ JitBlock *jit_translate(JitCpu *jc, const JitKey *key, const uint8_t *host_page)
         .mode = key->mode & ~KEY_UNGROUPED,
         .ungrouped = key->mode & KEY_UNGROUPED,
         .page = host_page,
+        .busy = jit_smc_wants_sites(page, key->ram),
     };
     t.hot.p = jc->hot;
     t.cold.p = jc->cold;

@@ -31,7 +31,7 @@ typedef enum {
     KIND_LOOP,
 } InsnKind;
 
-enum { MAX_INSNS = 64, ALL_FLAGS = RFLAGS_ARITH, MAX_GROUPS = 8, NO_GROUP = -1 };
+enum { MAX_INSNS = 64, ALL_FLAGS = RFLAGS_ARITH, MAX_GROUPS = 16, NO_GROUP = -1 };
 
 typedef struct {
     Insn insn;
@@ -44,14 +44,23 @@ typedef struct {
     int8_t operand_group, stack_group; /* of its accesses, or NO_GROUP */
 } Item;
 
-/* Accesses at constant distances from one value of a base register: translate-groups.c. */
+/* Accesses at constant distances from one value of an address: translate-groups.c. */
 typedef struct {
-    uint8_t base; /* register */
-    bool store;   /* needs a page that can be written */
-    bool checked; /* the code of the check is behind us */
+    uint8_t base, index, scale; /* registers, INSN_REG_NONE */
+    bool store;                 /* needs a page that can be written */
+    bool checked;               /* the code of the check is behind us */
     uint8_t members;
-    int32_t low, high; /* bytes from BASE as it is at the first access */
+    int8_t site;       /* SitePage, or NO_SITE */
+    int8_t slot;       /* SLOT_GROUPS + */
+    int32_t low, high; /* bytes from BASE + INDEX * SCALE as they are at the first access */
 } AccessGroup;
+enum { NO_SITE = -1 };
+
+/* Where the access is after t_access() and its like: [r10 + INDEX + DISP]. */
+typedef struct {
+    unsigned index; /* host register or H_NONE */
+    int32_t disp;
+} HostOperand;
 
 typedef struct {
     JitCpu *jc;
@@ -68,6 +77,8 @@ typedef struct {
     const Item *x87;      /* the last x87 instruction whose address is yet to be noted */
     bool check_requests;  /* forward exits look at the requests too */
     uint32_t granules;
+    HostOperand at;
+    bool busy; /* time is spent here: SitePages for all groups */
     AccessGroup groups[MAX_GROUPS];
     unsigned n_groups;
 } Translator;
@@ -114,9 +125,9 @@ void t_effective_address(Translator *t, const Insn *insn, unsigned to, unsigned 
 /* r10: an offset in segment SEG. Afterwards r10 is a host pointer good for SIZE bytes. Clobbers r11
  * and EFLAGS, so t_free_flags() comes first. */
 void t_access(Translator *t, unsigned seg, unsigned size, bool store);
-/* t_free_flags, t_effective_address, t_access for the memory operand. */
+/* t_free_flags, t_effective_address, t_access for the memory operand; t->at says where it is. */
 void t_memory_operand(Translator *t, unsigned size, bool store);
-/* Host pointer to [rSP + DISP] in r10. */
+/* The same for [rSP + DISP]. */
 void t_stack_access(Translator *t, int32_t disp, unsigned size, bool store);
 void t_move_stack_pointer(Translator *t, int32_t by);
 unsigned t_stack_width(const Translator *t); /* 2, 4, 8 */
@@ -134,8 +145,8 @@ void t_slow_site(Translator *t, unsigned size, unsigned flags);
 void t_plan_groups(Translator *t);
 /* The current instruction's displacement from its memory operand's base, as groups count. */
 int32_t t_group_displacement(const Translator *t);
-/* An access of the current instruction at [base of group NUMBER + DISP]: r10 is a host pointer good
- * for SIZE bytes. Clobbers r11, and EFLAGS if it is the group's first. False for NO_GROUP. */
+/* An access of the current instruction at [address of group NUMBER + DISP], good for SIZE bytes, at
+ * t->at. Clobbers r11, and EFLAGS if it is the group's first. False for NO_GROUP. */
 bool t_group_access(Translator *t, int8_t number, int32_t disp, unsigned size, bool store);
 
 /* translate-copy.c */
@@ -155,8 +166,8 @@ void t_store_guest(Translator *t, unsigned guest, unsigned from, unsigned size);
 /* The host instruction that comes next may raise what the current instruction would raise: an
  * access through the stack's page without one, an odd vector operand, a division. */
 void t_mark_trap(Translator *t);
-/* MOV r/m,r (0x89) or r,r/m (0x8b) with [BASE] of SIZE 1, 2, 4 or 8. */
-void t_move(Translator *t, bool store, unsigned size, unsigned reg, unsigned base);
+/* MOV r/m,r (0x89) or r,r/m (0x8b) at t->at with SIZE 1, 2, 4 or 8. */
+void t_move(Translator *t, bool store, unsigned size, unsigned reg);
 
 /* translate-control.c */
 /* The current instruction's place. SIZE and FLAGS as in JitSite; SITE_FLAGS_SAVED is added. */
