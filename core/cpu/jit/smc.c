@@ -14,7 +14,7 @@ enum {
     GRANULE_SHIFT = 7,
     /* A page whose code was dropped this often is interpreted for a while. */
     THRASH_LIMIT = 32,
-    BUSY_SAMPLES = 2,
+    BUSY_SAMPLES = 1,
     THRASH_INSTRUCTIONS = 4000,
     NOTICE_MICROSECONDS = 20,
     /* Note to a vCPU: nothing was written, but it must no longer store directly to the page. */
