@@ -284,21 +284,22 @@ static void look_at_sites(JitCpu *jc)
 
 /* A request, mostly the guest's timer, caught the vCPU on the way from RIP's page offset FROM to
  * RIP: hardly a matter of chance if that is a loop. */
-JIT_VECTOR_SAFE static void sample(JitCpu *jc, unsigned from)
+JIT_VECTOR_SAFE static void sample(JitCpu *jc, unsigned other)
 {
     Cpu *cpu = jc->cpu;
     const FetchTlb *fetch = &cpu->fetch[cpu->cpl == 3];
     uint64_t page = cpu->rip & GUEST_PAGE_MASK, now = __builtin_ia32_rdtsc();
-    unsigned i = page >> GUEST_PAGE_SHIFT & (TLB_ENTRIES - 1), to = cpu->rip & 0xfff;
+    unsigned i = page >> GUEST_PAGE_SHIFT & (TLB_ENTRIES - 1);
+    unsigned first = MIN(other, cpu->rip & 0xfff), last = MAX(other, cpu->rip & 0xfff);
 
     if (now - jc->last_sample < SAMPLE_TICKS || fetch->tag[i] != page || !(cpu->mode & MODE_CS64))
         return;
     jc->last_sample = now;
-    if (from < to || from - to > MAX_LOOP)
-        from = to;
+    if (last - first > MAX_LOOP)
+        first = last = cpu->rip & 0xfff;
     cpu_spill_vectors(cpu);
     look_at_sites(jc);
-    jit_smc_sample(jc, fetch->ram[i], to, from);
+    jit_smc_sample(jc, fetch->ram[i], first, last);
 }
 
 /* --- coming back, by reason ------------------------------------------------------------------- */

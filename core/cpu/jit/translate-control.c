@@ -304,13 +304,23 @@ static void take_branch(Translator *t)
     t->flags_saved = saved;
 }
 
+void t_check_requests(Translator *t, const Item *backward)
+{
+    emit_alu_mem_imm(&t->hot, false, 7, H_RSP, OFFSET_REQUESTS, 0);
+    emit_jcc(&t->hot, CC_NE, t->cold.p);
+    emit_call(&t->cold, t->jc->stub_request);
+    emit32(&t->cold, t->item->offset);
+    emit32(&t->cold, (uint32_t)backward->target);
+    t->checked_for = backward;
+}
+
 static void emit_jcc_exit(Translator *t)
 {
     unsigned condition = t->item->insn.opcode & 15;
     int32_t target = t->item->target;
 
     t_want_flags(t);
-    if (is_in_page(t, target) && target > t->item->offset) {
+    if (is_in_page(t, target) && (target > t->item->offset || t->checked_for == t->item)) {
         link_site(t, emit_jcc(&t->hot, condition, t->hot.p), target);
         return;
     }

@@ -255,6 +255,12 @@ void t_emit_pop(Translator *t)
     unsigned size = insn->opsize;
 
     t_stack_access(t, 0, size, false);
+    if (operand->kind == OPERAND_REG && !is_homeless(operand->reg) && operand->reg != RSP &&
+        t_stack_width(t) != 2) {
+        t_move(t, false, size, host_register(operand->reg));
+        t_move_stack_pointer(t, (int32_t)size);
+        return;
+    }
     t_move(t, false, size, H_R11);
     if (operand->kind == OPERAND_MEM) {
         emit_rm(&t->hot, true, 0x89, H_R11, H_RSP, OFFSET_SLOT(SLOT_TEMP));

@@ -558,8 +558,26 @@ static void decode_block(Translator *t)
     }
 }
 
+/* A backward branch looks at the requests. Where its flags come from the instruction before it, as
+ * those of a loop do, that is done before both, where EFLAGS are free. */
+static void plan_request_checks(Translator *t)
+{
+    for (unsigned i = 1; i < t->n_items; i++) {
+        const Item *item = &t->items[i];
+        if (item->kind != KIND_JCC || item->target > item->offset || item->target < 0)
+            continue;
+        Item *before = &t->items[i - 1];
+        if (before->kind == KIND_COPY && !before->live_before &&
+            !(before->insn.category_flags & INSN_IS_X87) && !follows_sti(t, i - 1) &&
+            !follows_sti(t, i))
+            before->backward = item;
+    }
+}
+
 static void emit_item(Translator *t)
 {
+    if (t->item->backward && !t->x87)
+        t_check_requests(t, t->item->backward);
     switch (t->item->kind) {
     case KIND_INTERPRET: t_emit_interpret(t, true); break;
     case KIND_LEAVE_TO: t_emit_interpret(t, false); break;
@@ -624,6 +642,7 @@ JitBlock *jit_translate(JitCpu *jc, const JitKey *key, const uint8_t *host_page)
     decode_block(&t);
     find_live_flags(&t);
     t_plan_groups(&t);
+    plan_request_checks(&t);
     emit_block(&t);
     block->granules = t.granules;
     block->live_in = t.items[0].live_before != 0;

@@ -33,7 +33,7 @@ typedef enum {
 
 enum { MAX_INSNS = 64, ALL_FLAGS = RFLAGS_ARITH, MAX_GROUPS = 16, NO_GROUP = -1 };
 
-typedef struct {
+typedef struct Item {
     Insn insn;
     uint8_t kind;
     uint16_t offset; /* in the page */
@@ -42,6 +42,7 @@ typedef struct {
     uint32_t live_target;              /* at the target of a branch */
     int32_t target;                    /* of a direct branch, in the page */
     int8_t operand_group, stack_group; /* of its accesses, or NO_GROUP */
+    const struct Item *backward; /* the branch whose look at the requests is made before this one */
 } Item;
 
 /* Accesses at constant distances from one value of an address: translate-groups.c. */
@@ -71,11 +72,12 @@ typedef struct {
     Emit hot, cold;
     Item items[MAX_INSNS];
     unsigned n_items;
-    Item *item;           /* the one being emitted */
-    bool flags_saved;     /* live flags are in SLOT_FLAGS, not in EFLAGS */
-    bool vectors_checked; /* the guest's vectors are known to be live */
-    const Item *x87;      /* the last x87 instruction whose address is yet to be noted */
-    bool check_requests;  /* forward exits look at the requests too */
+    Item *item;              /* the one being emitted */
+    bool flags_saved;        /* live flags are in SLOT_FLAGS, not in EFLAGS */
+    bool vectors_checked;    /* the guest's vectors are known to be live */
+    const Item *x87;         /* the last x87 instruction whose address is yet to be noted */
+    const Item *checked_for; /* the backward branch before which requests were looked at */
+    bool check_requests;     /* forward exits look at the requests too */
     uint32_t granules;
     HostOperand at;
     bool busy; /* time is spent here: SitePages for all groups */
@@ -173,6 +175,9 @@ void t_move(Translator *t, bool store, unsigned size, unsigned reg);
 /* The current instruction's place. SIZE and FLAGS as in JitSite; SITE_FLAGS_SAVED is added. */
 JitSite t_site(const Translator *t, unsigned size, unsigned flags);
 void t_emit_interpret(Translator *t, bool stays);
+/* Looks at the requests before the current instruction, for the branch BACKWARD. EFLAGS are free.
+ */
+void t_check_requests(Translator *t, const Item *backward);
 void t_emit_branch(Translator *t); /* KIND_JCC and later */
 void t_emit_flag_control(Translator *t);
 /* Leaves for offset TARGET of the page, straight. */
