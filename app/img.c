@@ -8,6 +8,7 @@
 #include "core/block/snapshot.h"
 
 #include <getopt.h>
+#include <glib/gi18n.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,7 +37,7 @@ int img_fail(const char *format, ...)
     va_list arguments;
 
     va_start(arguments, format);
-    g_autofree char *message = g_strdup_vprintf(format, arguments);
+    g_autofree char *message = g_strdup_vprintf(_(format), arguments);
     va_end(arguments);
     fprintf(stderr, "apiary img: %s\n", message);
     return 1;
@@ -193,8 +194,9 @@ int img_resize(int argc, char **argv)
 
 static int usage(FILE *out)
 {
-    fprintf(out, "usage: apiary img COMMAND [OPTIONS]\n\n"
-                 "Makes, checks and converts disk images (raw, qcow2).\n\n");
+    fputs(_("Usage: apiary img COMMAND [OPTIONS]\n\n"
+            "Makes, checks and converts disk images (raw, qcow2).\n\n"),
+          out);
     for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
         fprintf(out, "  %s %s\n", commands[i].name, commands[i].synopsis);
     return out == stdout ? 0 : 1;

@@ -2,11 +2,14 @@
 
 #include "app/img.h"
 #include "app/run.h"
+#include "app/translations.h"
 #ifdef HAVE_UI
 #include "ui/ui.h"
 #endif
 
-#include <glib.h>
+#include "apiary-build.h"
+
+#include <glib/gi18n.h>
 #include <locale.h>
 #include <stdio.h>
 
@@ -17,15 +20,15 @@ typedef struct {
 } Command;
 
 static const Command commands[] = {
-    {"img", img_main, "create, inspect, check and convert disk images, with qemu-img's flags"},
-    {"run", run_main, "run a machine from QEMU's flags"},
+    {"img", img_main, N_("create, inspect, check and convert disk images, with qemu-img's flags")},
+    {"run", run_main, N_("run a machine from QEMU's flags")},
 };
 
 static int print_usage(FILE *out)
 {
-    fputs("Usage: apiary [COMMAND] [ARGUMENTS]\n\n", out);
+    fputs(_("Usage: apiary [COMMAND] [ARGUMENTS]\n\n"), out);
     for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
-        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].help);
+        fprintf(out, "  %-10s %s\n", commands[i].name, _(commands[i].help));
     return out == stderr;
 }
 
@@ -33,6 +36,7 @@ int main(int argc, char **argv)
 {
     setlocale(LC_ALL, "");
     setlocale(LC_NUMERIC, "C"); /* sizes in options and output are the same everywhere */
+    translations_init();
     for (size_t i = 0; argc > 1 && i < G_N_ELEMENTS(commands); i++)
         if (g_str_equal(argv[1], commands[i].name))
             return commands[i].run(argc - 1, argv + 1);

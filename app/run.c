@@ -59,7 +59,7 @@ static bool print_help(int argc, char **argv)
         const char *flag = argv[i] + (g_str_has_prefix(argv[i], "--") ? 1 : 0);
         const char *value = i + 1 < argc ? argv[i + 1] : "";
         if (g_str_equal(flag, "-help") || g_str_equal(flag, "-h")) {
-            g_autoptr(GString) out = g_string_new("Usage: apiary run [options]\n\n");
+            g_autoptr(GString) out = g_string_new(_("Usage: apiary run [OPTIONS]\n\n"));
             config_describe_arguments(out);
             fputs(out->str, stdout);
             return true;
@@ -72,7 +72,7 @@ static bool print_help(int argc, char **argv)
         }
         if (g_str_equal(flag, "-device") && g_str_equal(value, "help")) {
             for (const DeviceClass *const *c = device_classes; *c; c++)
-                printf("name \"%s\", %s\n", (*c)->name, (*c)->title);
+                printf("name \"%s\", %s\n", (*c)->name, _((*c)->title));
             return true;
         }
         if (g_str_equal(flag, "-device") && g_str_has_suffix(value, ",help")) {
@@ -80,10 +80,10 @@ static bool print_help(int argc, char **argv)
             const DeviceClass *device_class = device_class_find(name);
             if (!device_class)
                 return false;
-            printf("%s: %s\n", device_class->name, device_class->title);
+            printf("%s: %s\n", device_class->name, _(device_class->title));
             for (const OptionInfo *o = device_class->options; o && o->name; o++)
-                printf("  %s=<%s>  %s%s%s%s\n", o->name, o->choices ? o->choices : "value", o->help,
-                       o->default_value ? " (default " : "",
+                printf("  %s=<%s>  %s%s%s%s\n", o->name, o->choices ? o->choices : _("value"),
+                       _(o->help), o->default_value ? _(" (default ") : "",
                        o->default_value ? o->default_value : "", o->default_value ? ")" : "");
             return true;
         }

@@ -386,20 +386,15 @@ static void apiary_application_class_init(ApiaryApplicationClass *klass)
     application_class->command_line = apiary_application_command_line;
 }
 
-static void use_translations(void)
+static void name_program(void)
 {
-    g_autofree char *locale_dir = apiary_paths_locale_dir();
-
-    bindtextdomain(GETTEXT_PACKAGE, locale_dir);
-    bind_textdomain_codeset(GETTEXT_PACKAGE, "UTF-8");
-    textdomain(GETTEXT_PACKAGE);
     g_set_application_name("Apiary");
     g_set_prgname(APIARY_APP_ID);
 }
 
 int ui_main(int argc, char **argv)
 {
-    use_translations();
+    name_program();
     g_autoptr(ApiaryApplication) application = g_object_new(
         APIARY_TYPE_APPLICATION, "application-id", APIARY_APP_ID, "flags",
         G_APPLICATION_HANDLES_COMMAND_LINE, "resource-base-path", APIARY_RESOURCE_PATH, NULL);
@@ -424,7 +419,7 @@ static void print_message(ApiaryVm *vm, int type, const char *text, gpointer dat
 int ui_run_config(const MachineConfig *config, UiPrepare prepare, void (*finish)(void *opaque),
                   void *opaque)
 {
-    use_translations();
+    name_program();
     g_autoptr(ApiaryVm) vm = apiary_vm_new(config_copy(config));
     g_autoptr(ApiaryApplication) application =
         g_object_new(APIARY_TYPE_APPLICATION, "application-id", APIARY_APP_ID, "flags",

@@ -2,33 +2,17 @@
 
 #include "ui/paths.h"
 
+#include "core/library/build-tree.h"
+
 #include "apiary-build.h"
 
-#include <glib.h>
-
-/* The build tree's root when the program was started from one: it is BUILD/app/apiary there. */
-static char *build_root(void)
-{
-    g_autofree char *program = g_file_read_link("/proc/self/exe", NULL);
-    g_autofree char *folder = program ? g_path_get_dirname(program) : NULL;
-    g_autofree char *root = folder ? g_path_get_dirname(folder) : NULL;
-    g_autofree char *mark = root ? g_build_filename(root, "build.ninja", NULL) : NULL;
-
-    return mark && g_file_test(mark, G_FILE_TEST_EXISTS) ? g_steal_pointer(&root) : NULL;
-}
+#include <gio/gio.h>
 
 char *apiary_paths_schema_dir(void)
 {
-    g_autofree char *root = build_root();
+    g_autofree char *root = build_tree_root();
 
     return root ? g_build_filename(root, "data", NULL) : NULL;
-}
-
-char *apiary_paths_locale_dir(void)
-{
-    g_autofree char *root = build_root();
-
-    return root ? g_build_filename(root, "po", NULL) : g_strdup(APIARY_LOCALE_DIR);
 }
 
 static char *if_exists(char *path)
@@ -42,7 +26,7 @@ static char *if_exists(char *path)
 char *apiary_paths_demo_iso(void)
 {
     const char *given = g_getenv("APIARY_DEMO_ISO");
-    g_autofree char *root = build_root();
+    g_autofree char *root = build_tree_root();
     char *found = NULL;
 
     if (given)

@@ -11,6 +11,5 @@
 
 /* Folder of gschemas.compiled, or NULL when the system's schemas are to be used. */
 char *apiary_paths_schema_dir(void);
-char *apiary_paths_locale_dir(void);
 /* The demo machine's CD that exists, or NULL. */
 char *apiary_paths_demo_iso(void);

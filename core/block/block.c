@@ -13,6 +13,7 @@
 #include "core/block/qcow2.h"
 
 #include <errno.h>
+#include <glib/gi18n.h>
 #include <string.h>
 
 #define MAX_WORKERS 4
@@ -386,8 +387,8 @@ static const CacheMode *find_cache_mode(const char *name, GError **error)
         if (!name || strcmp(cache_modes[i].name, name) == 0)
             return &cache_modes[i];
     g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_UNSUPPORTED,
-                "There is no cache mode “%s”. Use writeback, none, writethrough, directsync or "
-                "unsafe.",
+                _("There is no cache mode “%s”. Use writeback, none, writethrough, directsync or "
+                  "unsafe."),
                 name);
     return NULL;
 }
@@ -424,10 +425,11 @@ BlockImage *block_image_open(const char *path, const BlockOpenOptions *options, 
     if (!node)
         return NULL;
     if (node->size == 0) {
-        g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_FORMAT,
-                    "“%s” is empty (0 bytes), so there is no disk in it. Choose another image, or "
-                    "give this one a size with “apiary img resize”.",
-                    path);
+        g_set_error(
+            error, BLOCK_ERROR, BLOCK_ERROR_FORMAT,
+            _("“%s” is empty (0 bytes), so there is no disk in it. Choose another image, or "
+              "give this one a size with “apiary img resize”."),
+            path);
         block_node_close(node);
         return NULL;
     }

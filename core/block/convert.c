@@ -5,16 +5,20 @@
 #include "core/block/qcow2.h"
 
 #include <errno.h>
+#include <glib/gi18n.h>
+#include <inttypes.h>
 #include <string.h>
 
 #define CHUNK      (2u * 1024 * 1024) /* a multiple of every cluster size */
 #define ZERO_GRAIN 4096u
 
-static bool fail(GError **error, const char *verb, const BlockNode *node, uint64_t at, int code)
+static bool fail(GError **error, bool writing, const BlockNode *node, uint64_t at, int code)
 {
     g_set_error(error, BLOCK_ERROR, code == ENOSPC ? BLOCK_ERROR_NO_SPACE : BLOCK_ERROR_FAILED,
-                "Cannot %s “%s” at byte %" G_GUINT64_FORMAT ": %s.%s", verb, node->file->path, at,
-                g_strerror(code), code == ENOSPC ? " Free some space and try again." : "");
+                writing ? _("Cannot write “%s” at byte %" PRIu64 ": %s.%s")
+                        : _("Cannot read “%s” at byte %" PRIu64 ": %s.%s"),
+                node->file->path, at, g_strerror(code),
+                code == ENOSPC ? _(" Free some space and try again.") : "");
     return false;
 }
 
@@ -23,7 +27,7 @@ static bool cancelled(BlockProgress progress, void *opaque, uint64_t done, uint6
 {
     if (!progress || progress(opaque, all ? (double)done / (double)all : 1))
         return false;
-    g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "The operation was cancelled.");
+    g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_CANCELLED, _("The operation was cancelled."));
     return true;
 }
 
@@ -77,7 +81,7 @@ bool block_map(const char *path, const char *format, bool share, BlockExtentFunc
     for (uint64_t at = 0; at < node->size && ok; at += extent.length) {
         int result = chain_status(node, at, node->size - at, &extent);
         if (result) {
-            ok = fail(error, "read", node, at, result);
+            ok = fail(error, false, node, at, result);
         } else if (last.length && follows(&last, &extent)) {
             last.length += extent.length;
         } else {
@@ -102,7 +106,7 @@ static bool read_bytes(BlockNode *node, uint64_t at, uint8_t *buffer, uint64_t l
 
     block_cursor_init(&cursor, &iov, 1);
     int result = block_node_read_padded(node, at, &cursor, length);
-    return result == 0 || fail(error, "read", node, at, result);
+    return result == 0 || fail(error, false, node, at, result);
 }
 
 static bool is_zero(const uint8_t *bytes, uint64_t length)
@@ -126,7 +130,7 @@ static bool write_bytes(Conversion *c, uint64_t at, uint8_t *buffer, uint64_t le
 
     block_cursor_init(&cursor, &iov, 1);
     int result = c->target->driver->write(c->target, at, &cursor, length);
-    return result == 0 || fail(error, "write", c->target, at, result);
+    return result == 0 || fail(error, true, c->target, at, result);
 }
 
 static bool write_zeros(Conversion *c, uint64_t at, uint64_t length, GError **error)
@@ -134,7 +138,7 @@ static bool write_zeros(Conversion *c, uint64_t at, uint64_t length, GError **er
     if (!c->options->into_existing)
         return true; /* a new image is zeros */
     int result = c->target->driver->write_zeroes(c->target, at, length);
-    return result == 0 || fail(error, "write", c->target, at, result);
+    return result == 0 || fail(error, true, c->target, at, result);
 }
 
 /* Zeros of SPARSE bytes in a row, in grains, end a run of data. */
@@ -171,7 +175,7 @@ static bool write_packed(Conversion *c, uint64_t at, uint8_t *buffer, uint64_t l
         memset(buffer + done + part, 0, cluster - part);
         int result = qcow2_write_compressed(c->target, at + done, buffer + done);
         if (result)
-            return fail(error, "write", c->target, at + done, result);
+            return fail(error, true, c->target, at + done, result);
     }
     return true;
 }
@@ -187,7 +191,7 @@ static bool copy(Conversion *c, BlockProgress progress, void *opaque, GError **e
             return false;
         int result = chain_status(c->source, at, size - at, &extent);
         if (result)
-            return fail(error, "read", c->source, at, result);
+            return fail(error, false, c->source, at, result);
         /* Whole clusters at a time when they are packed. */
         if (extent.zero &&
             (!c->options->compress || extent.length >= CHUNK || at + extent.length == size)) {
@@ -210,7 +214,7 @@ static bool copy(Conversion *c, BlockProgress progress, void *opaque, GError **e
     }
     int result = c->target->driver->flush(c->target);
     if (result)
-        return fail(error, "write", c->target, size, result);
+        return fail(error, true, c->target, size, result);
     return !cancelled(progress, opaque, size, size, error);
 }
 
@@ -223,7 +227,7 @@ bool block_convert(const char *source, const char *target, const BlockConvertOpt
 
     if (options->compress && !g_str_equal(format, "qcow2")) {
         g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_UNSUPPORTED,
-                    "A %s image cannot be compressed. Use the format qcow2.", format);
+                    _("A %s image cannot be compressed. Use the format qcow2."), format);
         return false;
     }
     c.source = block_node_open(source, options->source_format,
@@ -235,7 +239,7 @@ bool block_convert(const char *source, const char *target, const BlockConvertOpt
         c.target = block_node_open(target, format, BLOCK_FILE_WRITE, 0, error);
     if (c.target && c.target->size < c.source->size)
         g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_FAILED,
-                    "“%s” is smaller than “%s”. Resize it first.", target, source);
+                    _("“%s” is smaller than “%s”. Resize it first."), target, source);
     else if (c.target)
         ok = copy(&c, progress, opaque, error);
     block_node_close(c.target);
@@ -257,10 +261,10 @@ static bool compare_nodes(BlockNode *a, BlockNode *b, BlockComparison *compariso
             return false;
         int result = chain_status(a, *at, size - *at, &x);
         if (result)
-            return fail(error, "read", a, *at, result);
+            return fail(error, false, a, *at, result);
         result = chain_status(b, *at, size - *at, &y);
         if (result)
-            return fail(error, "read", b, *at, result);
+            return fail(error, false, b, *at, result);
         uint64_t part = MIN(x.length, y.length);
         if (x.zero && y.zero) {
             *at += part;
@@ -314,13 +318,14 @@ bool block_resize(const char *path, const char *format, uint64_t size, bool shri
         return false;
     size = (size + BLOCK_SECTOR - 1) / BLOCK_SECTOR * BLOCK_SECTOR;
     if (size > INT64_MAX - CHUNK)
-        g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_FAILED, "The new size of “%s” is too large.",
+        g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_FAILED, _("The new size of “%s” is too large."),
                     path);
     else if (size < node->size && !shrink)
-        g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_FAILED,
-                    "Making “%s” smaller deletes what is at its end. Use the --shrink option to do "
-                    "so.",
-                    path);
+        g_set_error(
+            error, BLOCK_ERROR, BLOCK_ERROR_FAILED,
+            _("Making “%s” smaller deletes what is at its end. Use the --shrink option to do "
+              "so."),
+            path);
     else
         ok = size == node->size || node->driver->resize(node, size, error);
     block_node_close(node);

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -30,7 +31,7 @@ GHashTable *block_options_parse(const char *text, GError **error)
         char *equals = strchr(item->str, '=');
         if (item->len == 0 || equals == item->str) {
             g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_FAILED,
-                        "“%s” is not a list of options. Write name=value,name=value.", text);
+                        _("“%s” is not a list of options. Write name=value,name=value."), text);
             g_hash_table_unref(table);
             return NULL;
         }
@@ -65,7 +66,8 @@ bool block_options_take_bool(GHashTable *options, const char *name, bool *value,
         *value = false;
         return true;
     }
-    g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_FAILED, "“%s=%s” should be on or off.", name, text);
+    g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_FAILED, _("“%s=%s” should be on or off."), name,
+                text);
     return false;
 }
 
@@ -76,7 +78,7 @@ bool block_options_take_size(GHashTable *options, const char *name, uint64_t *va
     if (!text || block_parse_size(text, value))
         return true;
     g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_FAILED,
-                "“%s=%s” is not a size. Write a number with K, M, G or T after it.", name, text);
+                _("“%s=%s” is not a size. Write a number with K, M, G or T after it."), name, text);
     return false;
 }
 
@@ -118,7 +120,7 @@ bool block_options_refuse_rest(GHashTable *options, const char *format, GError *
     if (!g_hash_table_iter_next(&iter, &name, NULL))
         return true;
     g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_UNSUPPORTED,
-                "The option “%s” is not supported for %s images.", (char *)name, format);
+                _("The option “%s” is not supported for %s images."), (char *)name, format);
     return false;
 }
 
@@ -127,10 +129,10 @@ bool block_options_refuse_rest(GHashTable *options, const char *format, GError *
 static void set_no_space(GError **error, const char *path, int code)
 {
     g_set_error(error, BLOCK_ERROR, code == ENOSPC ? BLOCK_ERROR_NO_SPACE : BLOCK_ERROR_FAILED,
-                "Cannot create “%s”: %s. %s", path, g_strerror(code),
-                code == ENOSPC  ? "Free some space, or choose a smaller size."
-                : code == EFBIG ? "Its file system cannot hold a file of this size."
-                                : "Check the disk it is on.");
+                _("Cannot create “%s”: %s. %s"), path, g_strerror(code),
+                code == ENOSPC  ? _("Free some space, or choose a smaller size.")
+                : code == EFBIG ? _("Its file system cannot hold a file of this size.")
+                                : _("Check the disk it is on."));
 }
 
 static bool create_raw(BlockFile *file, uint64_t size, GHashTable *options, GError **error)
@@ -141,7 +143,7 @@ static bool create_raw(BlockFile *file, uint64_t size, GHashTable *options, GErr
     if (preallocation && !g_str_equal(preallocation, "off") &&
         !g_str_equal(preallocation, "falloc") && !g_str_equal(preallocation, "full")) {
         g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_UNSUPPORTED,
-                    "“preallocation=%s” should be off, falloc or full.", preallocation);
+                    _("“preallocation=%s” should be off, falloc or full."), preallocation);
         return false;
     }
     if (!block_options_refuse_rest(options, "raw", error))
@@ -193,7 +195,7 @@ bool block_image_create(const char *path, const char *format, uint64_t size, con
     size = size ? size : option_size;
     if (backing && driver == &block_raw_driver) {
         g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_UNSUPPORTED,
-                    "A raw image cannot have a backing file. Use the format qcow2.");
+                    _("A raw image cannot have a backing file. Use the format qcow2."));
         return false;
     }
     if (backing_format && !block_driver_find(backing_format, error))
@@ -202,7 +204,8 @@ bool block_image_create(const char *path, const char *format, uint64_t size, con
         return false;
     size = size ? size : below;
     if (size > INT64_MAX - BLOCK_SECTOR) {
-        g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_FAILED, "The size of “%s” is too large.", path);
+        g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_FAILED, _("The size of “%s” is too large."),
+                    path);
         return false;
     }
     size = (size + BLOCK_SECTOR - 1) / BLOCK_SECTOR * BLOCK_SECTOR;

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <stdlib.h>
@@ -32,25 +33,25 @@ static void set_open_error(GError **error, const char *path, bool writing, int s
     const char *hint;
 
     switch (saved_errno) {
-    case ENOENT: hint = "Check the path, or create the image first."; break;
+    case ENOENT: hint = _("Check the path, or create the image first."); break;
     case EACCES:
     case EPERM:
-        hint = writing ? "Change its permissions, or open it read-only."
-                       : "Change its permissions, or use a copy you may read.";
+        hint = writing ? _("Change its permissions, or open it read-only.")
+                       : _("Change its permissions, or use a copy you may read.");
         break;
-    case EROFS: hint = "Open the image read-only, or copy it to a writable place."; break;
-    case ETXTBSY: hint = "Close the program that runs it."; break;
+    case EROFS: hint = _("Open the image read-only, or copy it to a writable place."); break;
+    case ETXTBSY: hint = _("Close the program that runs it."); break;
     case EMFILE:
     case ENFILE:
-        hint = "Too many files are open; close some, or raise the limit (ulimit -n).";
+        hint = _("Too many files are open; close some, or raise the limit (ulimit -n).");
         break;
-    case ELOOP: hint = "Its symbolic links point in a circle."; break;
-    case ENOMEDIUM: hint = "Insert a medium in the drive."; break;
-    case ENOSPC: hint = "Free some space, or choose another disk."; break;
-    default: hint = "Check the path and the disk it is on."; break;
+    case ELOOP: hint = _("Its symbolic links point in a circle."); break;
+    case ENOMEDIUM: hint = _("Insert a medium in the drive."); break;
+    case ENOSPC: hint = _("Free some space, or choose another disk."); break;
+    default: hint = _("Check the path and the disk it is on."); break;
     }
-    g_set_error(error, BLOCK_ERROR, open_error_code(saved_errno), "Cannot open “%s”: %s. %s", path,
-                g_strerror(saved_errno), hint);
+    g_set_error(error, BLOCK_ERROR, open_error_code(saved_errno), _("Cannot open “%s”: %s. %s"),
+                path, g_strerror(saved_errno), hint);
 }
 
 static BlockFile *file_new(int fd, const char *path, BlockFileFlags flags)
@@ -77,15 +78,15 @@ BlockFile *block_file_open(const char *path, BlockFileFlags flags, GError **erro
 
     if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
         g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_FAILED,
-                    "Cannot open “%s”: it is a folder, not a disk image. Choose a file in it.",
+                    _("Cannot open “%s”: it is a folder, not a disk image. Choose a file in it."),
                     path);
         return NULL;
     }
     int fd = open(path, mode | (flags & BLOCK_FILE_DIRECT ? O_DIRECT : 0));
     if (fd < 0 && errno == EINVAL && (flags & BLOCK_FILE_DIRECT)) {
         g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_UNSUPPORTED,
-                    "Cannot open “%s” without the host's cache: its file system does not support "
-                    "O_DIRECT. Use cache=writeback.",
+                    _("Cannot open “%s” without the host's cache: its file system does not support "
+                      "O_DIRECT. Use cache=writeback."),
                     path);
         return NULL;
     }
@@ -96,7 +97,7 @@ BlockFile *block_file_open(const char *path, BlockFileFlags flags, GError **erro
     if (fstat(fd, &st) != 0 || !(S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))) {
         g_set_error(
             error, BLOCK_ERROR, BLOCK_ERROR_FAILED,
-            "Cannot open “%s”: it is neither a file nor a block device. Choose a disk image.",
+            _("Cannot open “%s”: it is neither a file nor a block device. Choose a disk image."),
             path);
         close(fd);
         return NULL;
@@ -119,17 +120,17 @@ BlockFile *block_file_create(const char *path, GError **error)
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
     if (fd < 0) {
         int saved = errno;
-        g_set_error(error, BLOCK_ERROR, open_error_code(saved), "Cannot create “%s”: %s. %s", path,
-                    g_strerror(saved),
-                    saved == ENOENT   ? "The folder does not exist; create it first."
-                    : saved == EISDIR ? "It is a folder; give a file name."
-                    : saved == ENOSPC ? "Free some space, or choose another disk."
-                                      : "Choose a place you may write to.");
+        g_set_error(error, BLOCK_ERROR, open_error_code(saved), _("Cannot create “%s”: %s. %s"),
+                    path, g_strerror(saved),
+                    saved == ENOENT   ? _("The folder does not exist; create it first.")
+                    : saved == EISDIR ? _("It is a folder; give a file name.")
+                    : saved == ENOSPC ? _("Free some space, or choose another disk.")
+                                      : _("Choose a place you may write to."));
         return NULL;
     }
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_FAILED,
-                    "Cannot create “%s”: something that is not a file is in the way.", path);
+                    _("Cannot create “%s”: something that is not a file is in the way."), path);
         close(fd);
         return NULL;
     }
@@ -151,9 +152,10 @@ BlockFile *block_file_temporary(GError **error)
     int fd = g_mkstemp_full(path, O_RDWR | O_CLOEXEC, 0600);
     if (fd < 0) {
         int saved = errno;
-        g_set_error(error, BLOCK_ERROR, open_error_code(saved),
-                    "Cannot make a temporary file in “%s”: %s. Set TMPDIR to a folder with space.",
-                    directory, g_strerror(saved));
+        g_set_error(
+            error, BLOCK_ERROR, open_error_code(saved),
+            _("Cannot make a temporary file in “%s”: %s. Set TMPDIR to a folder with space."),
+            directory, g_strerror(saved));
         return NULL;
     }
     unlink(path);

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -50,7 +51,7 @@ static char *process_name(const char *pid)
     if (!g_file_get_contents(path, &name, NULL, NULL))
         return NULL;
     g_strchomp(name);
-    return g_strdup_printf("“%s” (process %s)", name, pid);
+    return g_strdup_printf(_("“%s” (process %s)"), name, pid);
 }
 
 /* OFD locks have no owner the kernel tells; look who has the file open instead. */
@@ -78,7 +79,7 @@ static char *find_user(int fd)
             if (atol(pid) != getpid())
                 found = process_name(pid);
             else if (atoi(number) != fd)
-                found = g_strdup("another machine or drive of this program");
+                found = g_strdup(_("another machine or drive of this program"));
         }
         g_clear_pointer(&files, g_dir_close);
     }
@@ -113,8 +114,8 @@ bool block_lock_take(int fd, const char *path, bool writing, GError **error)
         return true;
     g_autofree char *user = find_user(fd);
     g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_LOCKED,
-                "Cannot open “%s”%s: it is in use by %s%s. Stop that first, or use a copy.", path,
-                writing ? " for writing" : "", user ? user : "another program",
-                written_elsewhere ? ", which may write to it" : "");
+                _("Cannot open “%s”%s: it is in use by %s%s. Stop that first, or use a copy."),
+                path, writing ? _(" for writing") : "", user ? user : _("another program"),
+                written_elsewhere ? _(", which may write to it") : "");
     return false;
 }

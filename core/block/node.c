@@ -5,6 +5,7 @@
 #include "core/block/internal.h"
 
 #include <errno.h>
+#include <glib/gi18n.h>
 #include <string.h>
 
 #define PROBE_LENGTH 2048
@@ -38,15 +39,16 @@ const BlockDriver *block_driver_find(const char *name, GError **error)
             return drivers[i];
     for (size_t i = 0; i < G_N_ELEMENTS(foreign); i++) {
         if (strcmp(foreign[i].name, name) == 0) {
-            g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_UNSUPPORTED,
-                        "The image format “%s” is not supported. Convert the image with “qemu-img "
-                        "convert -O qcow2”.",
-                        name);
+            g_set_error(
+                error, BLOCK_ERROR, BLOCK_ERROR_UNSUPPORTED,
+                _("The image format “%s” is not supported. Convert the image with “qemu-img "
+                  "convert -O qcow2”."),
+                name);
             return NULL;
         }
     }
     g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_UNSUPPORTED,
-                "There is no image format “%s”. Use raw or qcow2.", name);
+                _("There is no image format “%s”. Use raw or qcow2."), name);
     return NULL;
 }
 
@@ -73,16 +75,17 @@ static const BlockDriver *probe_file(BlockFile *file, GError **error)
 
     if (result) {
         g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_FAILED,
-                    "Cannot read “%s”: %s. Check the disk it is on.", file->path,
+                    _("Cannot read “%s”: %s. Check the disk it is on."), file->path,
                     g_strerror(result));
         return NULL;
     }
     const BlockDriver *driver = block_driver_probe(head, sizeof head, &unsupported);
     if (!driver)
-        g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_UNSUPPORTED,
-                    "“%s” is a %s image, which is not supported. Convert it with “qemu-img convert "
-                    "-O qcow2”.",
-                    file->path, unsupported);
+        g_set_error(
+            error, BLOCK_ERROR, BLOCK_ERROR_UNSUPPORTED,
+            _("“%s” is a %s image, which is not supported. Convert it with “qemu-img convert "
+              "-O qcow2”."),
+            file->path, unsupported);
     return driver;
 }
 
@@ -139,8 +142,8 @@ char *block_backing_path(BlockFile *file, const char *backing_name, GError **err
     const char *colon = strchr(name, ':'), *slash = strchr(name, '/');
     if (colon && (!slash || colon < slash)) {
         g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_UNSUPPORTED,
-                    "“%s” has the backing file “%s”, which is not a plain path. Only files and "
-                    "block devices are supported.",
+                    _("“%s” has the backing file “%s”, which is not a plain path. Only files and "
+                      "block devices are supported."),
                     file->path, backing_name);
         return NULL;
     }
@@ -189,23 +192,24 @@ BlockNode *block_node_open(const char *path, const char *format, BlockFileFlags 
         if (!next)
             goto fail;
         if (is_in_chain(top, next)) {
-            g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_FORMAT,
-                        "“%s” has itself among its backing files, by way of “%s”. Give it another "
-                        "backing file (“qemu-img rebase -u”).",
-                        next, last->file->path);
+            g_set_error(
+                error, BLOCK_ERROR, BLOCK_ERROR_FORMAT,
+                _("“%s” has itself among its backing files, by way of “%s”. Give it another "
+                  "backing file (“qemu-img rebase -u”)."),
+                next, last->file->path);
             goto fail;
         }
         GError *cause = NULL;
         last->backing = open_one(next, last->backing_format,
                                  file_flags & (BLOCK_FILE_NO_LOCK | BLOCK_FILE_DIRECT), 0, &cause);
         if (!last->backing) {
-            g_propagate_prefixed_error(error, cause, "The backing file of “%s” is not usable. ",
+            g_propagate_prefixed_error(error, cause, _("The backing file of “%s” is not usable. "),
                                        last->file->path);
             goto fail;
         }
         if (++depth > MAX_CHAIN) {
             g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_UNSUPPORTED,
-                        "“%s” has more than %d backing files behind it. Convert it to one file.",
+                        _("“%s” has more than %d backing files behind it. Convert it to one file."),
                         path, MAX_CHAIN);
             goto fail;
         }

@@ -12,6 +12,7 @@
 #include "core/block/qcow2-internal.h"
 
 #include <errno.h>
+#include <glib/gi18n.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -538,7 +539,8 @@ bool qcow2_check(BlockNode *node, BlockCheckFix fix, BlockCheck *check, BlockChe
     if (result)
         g_set_error(
             error, BLOCK_ERROR, result == ENOSPC ? BLOCK_ERROR_NO_SPACE : BLOCK_ERROR_FAILED,
-            "Cannot %s “%s”: %s.%s", fix ? "repair" : "check", node->file->path, g_strerror(result),
-            result == E2BIG || result == ENOMEM ? " Its tables claim too many clusters." : "");
+            fix ? _("Cannot repair “%s”: %s.%s") : _("Cannot check “%s”: %s.%s"), node->file->path,
+            g_strerror(result),
+            result == E2BIG || result == ENOMEM ? _(" Its tables claim too many clusters.") : "");
     return result == 0;
 }

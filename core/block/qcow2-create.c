@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n.h>
 #include <string.h>
 
 #define DEFAULT_CLUSTER 65536u
@@ -28,7 +29,7 @@ static bool bad_option(GError **error, const char *format, ...)
     va_list arguments;
 
     va_start(arguments, format);
-    g_autofree char *message = g_strdup_vprintf(format, arguments);
+    g_autofree char *message = g_strdup_vprintf(_(format), arguments);
     va_end(arguments);
     g_set_error_literal(error, BLOCK_ERROR, BLOCK_ERROR_UNSUPPORTED, message);
     return false;
@@ -299,9 +300,9 @@ static bool preallocate_file(BlockFile *file, bool space, GError **error)
     if (result)
         g_set_error(error, BLOCK_ERROR,
                     result == ENOSPC ? BLOCK_ERROR_NO_SPACE : BLOCK_ERROR_FAILED,
-                    "Cannot create “%s”: %s. %s", file->path, g_strerror(result),
-                    result == ENOSPC ? "Free some space, or choose a smaller size."
-                                     : "Check the disk it is on.");
+                    _("Cannot create “%s”: %s. %s"), file->path, g_strerror(result),
+                    result == ENOSPC ? _("Free some space, or choose a smaller size.")
+                                     : _("Check the disk it is on."));
     return result == 0;
 }
 
@@ -332,9 +333,9 @@ bool qcow2_create(BlockFile *file, uint64_t size, GHashTable *table, const char 
     if (result) {
         g_set_error(error, BLOCK_ERROR,
                     result == ENOSPC ? BLOCK_ERROR_NO_SPACE : BLOCK_ERROR_FAILED,
-                    "Cannot create “%s”: %s. %s", file->path, g_strerror(result),
-                    result == ENOSPC ? "Free some space, or choose another disk."
-                                     : "Check the disk it is on.");
+                    _("Cannot create “%s”: %s. %s"), file->path, g_strerror(result),
+                    result == ENOSPC ? _("Free some space, or choose another disk.")
+                                     : _("Check the disk it is on."));
         return false;
     }
     return preallocation == PREALLOCATE_OFF ||

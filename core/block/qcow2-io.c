@@ -7,6 +7,7 @@
 #include "core/block/qcow2-internal.h"
 
 #include <errno.h>
+#include <glib/gi18n.h>
 #include <string.h>
 
 /* Clusters looked at in one go. */
@@ -411,7 +412,7 @@ bool qcow2_resize(BlockNode *node, uint64_t size, GError **error)
 
     if (s->n_snapshots > 0 && (s->version < 3 || size < node->size)) {
         g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_UNSUPPORTED,
-                    "Cannot resize “%s” as it has internal snapshots. Delete them first.",
+                    _("Cannot resize “%s” as it has internal snapshots. Delete them first."),
                     s->file->path);
         return false;
     }
@@ -421,7 +422,8 @@ bool qcow2_resize(BlockNode *node, uint64_t size, GError **error)
         return true;
     }
     g_set_error(error, BLOCK_ERROR, result == ENOSPC ? BLOCK_ERROR_NO_SPACE : BLOCK_ERROR_FAILED,
-                "Cannot resize “%s”: %s.%s", s->file->path, g_strerror(result),
-                result == EFBIG ? " Its cluster size is too small for a disk of this size." : "");
+                _("Cannot resize “%s”: %s.%s"), s->file->path, g_strerror(result),
+                result == EFBIG ? _(" Its cluster size is too small for a disk of this size.")
+                                : "");
     return false;
 }

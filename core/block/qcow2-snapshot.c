@@ -8,6 +8,7 @@
 #include "core/block/snapshot.h"
 
 #include <errno.h>
+#include <glib/gi18n.h>
 #include <string.h>
 
 #define FIXED_LENGTH 40u
@@ -24,10 +25,11 @@ static uint64_t get(const uint8_t *p, unsigned width)
 
 static bool refuse_table(Qcow2 *s, GError **error)
 {
-    g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_FORMAT,
-                "“%s” is not a sound qcow2 image: its snapshot table is damaged. Use a backup, or "
-                "try “qemu-img check”.",
-                s->file->path);
+    g_set_error(
+        error, BLOCK_ERROR, BLOCK_ERROR_FORMAT,
+        _("“%s” is not a sound qcow2 image: its snapshot table is damaged. Use a backup, or "
+          "try “qemu-img check”."),
+        s->file->path);
     return false;
 }
 
@@ -398,8 +400,8 @@ static BlockNode *open_qcow2(const char *path, GError **error)
     if (!node || node->driver == &block_qcow2_driver)
         return node;
     g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_UNSUPPORTED,
-                "“%s” is a %s image, which cannot hold snapshots. Convert it to qcow2 first.", path,
-                node->driver->name);
+                _("“%s” is a %s image, which cannot hold snapshots. Convert it to qcow2 first."),
+                path, node->driver->name);
     block_node_close(node);
     return NULL;
 }
@@ -414,18 +416,20 @@ static bool find_snapshot(const Qcow2 *s, const char *name, uint32_t *index, GEr
         if (g_str_equal(s->snapshots[*index].name, name))
             return true;
     g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_FAILED,
-                "“%s” has no snapshot “%s”. List them with “apiary img snapshot -l”.",
+                _("“%s” has no snapshot “%s”. List them with “apiary img snapshot -l”."),
                 s->file->path, name);
     return false;
 }
 
-static bool finish(BlockNode *node, const char *verb, const char *name, int result, GError **error)
+/* FORMAT: of the error, untranslated; takes the name, the path and the cause. */
+static bool finish(BlockNode *node, const char *format, const char *name, int result,
+                   GError **error)
 {
     if (result)
         g_set_error(error, BLOCK_ERROR,
-                    result == ENOSPC ? BLOCK_ERROR_NO_SPACE : BLOCK_ERROR_FAILED,
-                    "Cannot %s snapshot “%s” of “%s”: %s.", verb, name, node->file->path,
-                    result == EOVERFLOW ? "its refcounts are too narrow" : g_strerror(result));
+                    result == ENOSPC ? BLOCK_ERROR_NO_SPACE : BLOCK_ERROR_FAILED, _(format), name,
+                    node->file->path,
+                    result == EOVERFLOW ? _("its refcounts are too narrow") : g_strerror(result));
     block_node_close(node);
     return result == 0;
 }
@@ -440,10 +444,10 @@ bool block_snapshot_create(const char *path, const char *name, GError **error)
     g_mutex_lock(&s->lock);
     int result = strlen(name) > 255 ? ENAMETOOLONG : take_snapshot(s, name);
     g_mutex_unlock(&s->lock);
-    return finish(node, "create", name, result, error);
+    return finish(node, N_("Cannot create snapshot “%s” of “%s”: %s."), name, result, error);
 }
 
-static bool change(const char *path, const char *name, const char *verb,
+static bool change(const char *path, const char *name, const char *format,
                    int (*operation)(Qcow2 *s, uint32_t index), GError **error)
 {
     BlockNode *node = open_qcow2(path, error);
@@ -459,15 +463,16 @@ static bool change(const char *path, const char *name, const char *verb,
     g_mutex_lock(&s->lock);
     int result = operation(s, index);
     g_mutex_unlock(&s->lock);
-    return finish(node, verb, name, result, error);
+    return finish(node, format, name, result, error);
 }
 
 bool block_snapshot_apply(const char *path, const char *name, GError **error)
 {
-    return change(path, name, "apply", apply_snapshot, error);
+    return change(path, name, N_("Cannot apply snapshot “%s” of “%s”: %s."), apply_snapshot, error);
 }
 
 bool block_snapshot_delete(const char *path, const char *name, GError **error)
 {
-    return change(path, name, "delete", delete_snapshot, error);
+    return change(path, name, N_("Cannot delete snapshot “%s” of “%s”: %s."), delete_snapshot,
+                  error);
 }

@@ -8,6 +8,8 @@
 #include "core/block/qcow2-internal.h"
 
 #include <errno.h>
+#include <glib/gi18n.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* Looked into for a truncated image: 64 of 64 KiB describe 32 GiB. */
@@ -30,15 +32,15 @@ static uint64_t get64(const uint8_t *p)
 }
 
 G_GNUC_PRINTF(3, 4)
-static bool refuse(GError **error, const Qcow2 *s, const char *format, ...)
+static bool unsound(GError **error, const Qcow2 *s, const char *format, ...)
 {
     va_list arguments;
 
     va_start(arguments, format);
-    g_autofree char *cause = g_strdup_vprintf(format, arguments);
+    g_autofree char *cause = g_strdup_vprintf(_(format), arguments);
     va_end(arguments);
     g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_FORMAT,
-                "“%s” is not a sound qcow2 image: %s. Use a backup, or try “qemu-img check”.",
+                _("“%s” is not a sound qcow2 image: %s. Use a backup, or try “qemu-img check”."),
                 s->file->path, cause);
     return false;
 }
@@ -49,11 +51,11 @@ static bool unsupported(GError **error, const Qcow2 *s, const char *format, ...)
     va_list arguments;
 
     va_start(arguments, format);
-    g_autofree char *feature = g_strdup_vprintf(format, arguments);
+    g_autofree char *feature = g_strdup_vprintf(_(format), arguments);
     va_end(arguments);
     g_set_error(
         error, BLOCK_ERROR, BLOCK_ERROR_UNSUPPORTED,
-        "“%s” uses %s, which is not supported. Convert it with “qemu-img convert -O qcow2”.",
+        _("“%s” uses %s, which is not supported. Convert it with “qemu-img convert -O qcow2”."),
         s->file->path, feature);
     return false;
 }
@@ -67,7 +69,7 @@ static bool parse_fixed(Qcow2 *s, const uint8_t *h, uint64_t file_size, GError *
         return unsupported(error, s, "version %u of the qcow2 format", s->version);
     s->cluster_bits = get32(h + 20);
     if (s->cluster_bits < 9 || s->cluster_bits > 21)
-        return refuse(error, s, "its cluster size is 2^%u bytes", s->cluster_bits);
+        return unsound(error, s, "its cluster size is 2^%u bytes", s->cluster_bits);
     s->cluster_size = 1u << s->cluster_bits;
     s->l2_bits = s->cluster_bits - 3;
     s->header_length = QCOW2_V2_LENGTH;
@@ -79,9 +81,9 @@ static bool parse_fixed(Qcow2 *s, const uint8_t *h, uint64_t file_size, GError *
         s->refcount_order = get32(h + 96);
         s->header_length = get32(h + 100);
         if (s->header_length < QCOW2_V3_LENGTH || s->header_length > s->cluster_size)
-            return refuse(error, s, "its header is %u bytes long", s->header_length);
+            return unsound(error, s, "its header is %u bytes long", s->header_length);
         if (s->refcount_order > 6)
-            return refuse(error, s, "its refcounts have 2^%u bits", s->refcount_order);
+            return unsound(error, s, "its refcounts have 2^%u bits", s->refcount_order);
         if (s->header_length > QCOW2_V3_LENGTH)
             s->compression = h[104];
     }
@@ -94,40 +96,39 @@ static bool parse_fixed(Qcow2 *s, const uint8_t *h, uint64_t file_size, GError *
 
     uint64_t size = get64(h + 24);
     if (size > (uint64_t)INT64_MAX - s->cluster_size)
-        return refuse(error, s, "its disk is too large");
+        return unsound(error, s, "its disk is too large");
     s->node->size = size / BLOCK_SECTOR * BLOCK_SECTOR;
     l1_entries = qcow2_l1_entries(s, size);
     s->l1.size = get32(h + 36);
     s->l1.offset = get64(h + 40);
     if (s->l1.size > MAX_L1_BYTES / 8)
-        return refuse(error, s, "its L1 table is too large");
+        return unsound(error, s, "its L1 table is too large");
     if (l1_entries > s->l1.size)
-        return refuse(error, s, "its L1 table is too small for its disk");
+        return unsound(error, s, "its L1 table is too small for its disk");
     if (s->l1.size > 0 && (s->l1.offset == 0 || s->l1.offset & (s->cluster_size - 1)))
-        return refuse(error, s, "its L1 table is not where a cluster begins");
+        return unsound(error, s, "its L1 table is not where a cluster begins");
 
     uint64_t table_clusters = get32(h + 56);
     s->refcount_table.offset = get64(h + 48);
     if (table_clusters == 0 || table_clusters << s->cluster_bits > MAX_REFTABLE_BYTES)
-        return refuse(error, s, "its refcount table has %" G_GUINT64_FORMAT " clusters",
-                      table_clusters);
+        return unsound(error, s, "its refcount table has %" PRIu64 " clusters", table_clusters);
     s->refcount_table.size = (uint32_t)(table_clusters << (s->cluster_bits - 3));
     if (s->refcount_table.offset == 0 || s->refcount_table.offset & (s->cluster_size - 1))
-        return refuse(error, s, "its refcount table is not where a cluster begins");
+        return unsound(error, s, "its refcount table is not where a cluster begins");
 
     s->n_snapshots = get32(h + 60);
     s->snapshots_offset = get64(h + 64);
     if (s->n_snapshots > MAX_SNAPSHOTS)
-        return refuse(error, s, "it has %u snapshots", s->n_snapshots);
+        return unsound(error, s, "it has %u snapshots", s->n_snapshots);
     if (s->n_snapshots > 0 && s->snapshots_offset & (s->cluster_size - 1))
-        return refuse(error, s, "its snapshot table is not where a cluster begins");
+        return unsound(error, s, "its snapshot table is not where a cluster begins");
     /* Tables may end in the middle of the file's last cluster, but not begin behind it. */
     if ((s->l1.size > 0 && s->l1.offset >= file_size) || s->refcount_table.offset >= file_size ||
         (s->n_snapshots > 0 && s->snapshots_offset >= file_size))
-        return refuse(error, s, "it is truncated: its tables are behind its end");
+        return unsound(error, s, "it is truncated: its tables are behind its end");
     uint64_t l1_end = s->l1.offset + (uint64_t)s->l1.size * 8;
     if (l1_end > file_size + s->cluster_size)
-        return refuse(error, s, "it is truncated: its L1 table is behind its end");
+        return unsound(error, s, "it is truncated: its L1 table is behind its end");
     return true;
 }
 
@@ -137,7 +138,7 @@ static char *feature_name(const uint8_t *names, uint32_t length, unsigned bit)
         if (names[at] == 0 && names[at + 1] == bit)
             return g_utf8_make_valid((const char *)names + at + 2,
                                      (gssize)strnlen((const char *)names + at + 2, 46));
-    return g_strdup_printf("the incompatible feature %u", bit);
+    return g_strdup_printf(_("the incompatible feature %u"), bit);
 }
 
 static bool parse_extensions(Qcow2 *s, const uint8_t *h, uint32_t length, GError **error)
@@ -151,11 +152,11 @@ static bool parse_extensions(Qcow2 *s, const uint8_t *h, uint32_t length, GError
         if (type == EXTENSION_END)
             break;
         if (size > length - at - 8)
-            return refuse(error, s, "a header extension is longer than the header");
+            return unsound(error, s, "a header extension is longer than the header");
         switch (type) {
         case EXTENSION_BACKING_FORMAT:
             if (size >= 16)
-                return refuse(error, s, "the name of its backing format is too long");
+                return unsound(error, s, "the name of its backing format is too long");
             g_free(s->node->backing_format);
             s->node->backing_format = size ? g_strndup((const char *)data, size) : NULL;
             break;
@@ -199,7 +200,7 @@ static bool parse_backing(Qcow2 *s, const uint8_t *h, uint32_t length, GError **
         return true;
     if (name_length > MAX_BACKING_NAME || offset > length || name_length > length - offset ||
         offset < QCOW2_V2_LENGTH)
-        return refuse(error, s, "the name of its backing file is outside the header");
+        return unsound(error, s, "the name of its backing file is outside the header");
     if (name_length > 0)
         s->node->backing_name = g_strndup((const char *)h + offset, name_length);
     return true;
@@ -354,14 +355,14 @@ static bool load_tables(Qcow2 *s, uint64_t file_size, GError **error)
     s->l1.entries = g_try_new0(uint64_t, MAX(s->l1.size, 1));
     s->refcount_table.entries = g_try_new0(uint64_t, s->refcount_table.size);
     if (!s->l1.entries || !s->refcount_table.entries)
-        return refuse(error, s, "there is not enough memory for its tables");
+        return unsound(error, s, "there is not enough memory for its tables");
     int result = qcow2_read_table(s->file, s->l1.offset, s->l1.entries, s->l1.size);
     if (result == 0)
         result = qcow2_read_table(s->file, s->refcount_table.offset, s->refcount_table.entries,
                                   s->refcount_table.size);
     if (result) {
         g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_FAILED,
-                    "Cannot read “%s”: %s. Check the disk it is on.", s->file->path,
+                    _("Cannot read “%s”: %s. Check the disk it is on."), s->file->path,
                     g_strerror(result));
         return false;
     }
@@ -388,12 +389,12 @@ Qcow2 *qcow2_load(BlockNode *node, GError **error)
         result = block_file_read(s->file, 0, header, QCOW2_HEADER_LENGTH);
     if (result) {
         g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_FAILED,
-                    "Cannot read “%s”: %s. Check the disk it is on.", s->file->path,
+                    _("Cannot read “%s”: %s. Check the disk it is on."), s->file->path,
                     g_strerror(result));
         goto fail;
     }
     if (get32(header) != QCOW2_MAGIC) {
-        refuse(error, s, "it does not begin like one");
+        unsound(error, s, "it does not begin like one");
         goto fail;
     }
     if (!parse_fixed(s, header, file_size, error))
@@ -402,7 +403,7 @@ Qcow2 *qcow2_load(BlockNode *node, GError **error)
     /* The extensions end where the backing name begins; both are in the first cluster. */
     first = g_malloc0(s->cluster_size);
     if (block_file_read(s->file, 0, first, s->cluster_size) != 0) {
-        refuse(error, s, "its header cannot be read");
+        unsound(error, s, "its header cannot be read");
         goto fail;
     }
     uint32_t extensions_end =
@@ -444,10 +445,11 @@ static bool prepare_for_writing(BlockNode *node, GError **error)
     Qcow2 *s = node->state;
 
     if (s->incompatible & INCOMPATIBLE_CORRUPT) {
-        g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_FORMAT,
-                    "“%s” is marked as corrupt. Repair it with “apiary img check -r all”, or open "
-                    "it read-only.",
-                    s->file->path);
+        g_set_error(
+            error, BLOCK_ERROR, BLOCK_ERROR_FORMAT,
+            _("“%s” is marked as corrupt. Repair it with “apiary img check -r all”, or open "
+              "it read-only."),
+            s->file->path);
         return false;
     }
     if (s->incompatible & INCOMPATIBLE_DIRTY) {
@@ -462,7 +464,7 @@ static bool prepare_for_writing(BlockNode *node, GError **error)
         s->autoclear = 0;
         int result = qcow2_write_features(s);
         if (result) {
-            g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_FAILED, "Cannot write “%s”: %s.",
+            g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_FAILED, _("Cannot write “%s”: %s."),
                         s->file->path, g_strerror(result));
             return false;
         }
@@ -517,8 +519,8 @@ static bool qcow2_open(BlockNode *node, GError **error)
         return true;
     if (is_truncated(node->state)) {
         g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_FORMAT,
-                    "“%s” is truncated: parts of the disk are missing behind its end. Copy or "
-                    "download it again.",
+                    _("“%s” is truncated: parts of the disk are missing behind its end. Copy or "
+                      "download it again."),
                     node->file->path);
         reset_node(node);
         return false;

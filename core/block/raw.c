@@ -5,6 +5,7 @@
 #include "core/block/internal.h"
 
 #include <errno.h>
+#include <glib/gi18n.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -20,8 +21,8 @@ static bool raw_open(BlockNode *node, GError **error)
 
     if (result) {
         g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_FAILED,
-                    "Cannot tell the size of “%s”: %s. Check the disk it is on.", node->file->path,
-                    g_strerror(result));
+                    _("Cannot tell the size of “%s”: %s. Check the disk it is on."),
+                    node->file->path, g_strerror(result));
         return false;
     }
     /* A partial last sector is padded with zeros, as in QEMU. */
@@ -105,14 +106,14 @@ static bool raw_resize(BlockNode *node, uint64_t size, GError **error)
 {
     if (node->file->is_device) {
         g_set_error(error, BLOCK_ERROR, BLOCK_ERROR_UNSUPPORTED,
-                    "Cannot resize “%s”: it is a device of the host.", node->file->path);
+                    _("Cannot resize “%s”: it is a device of the host."), node->file->path);
         return false;
     }
     int result = block_file_truncate(node->file, size);
     if (result) {
         g_set_error(error, BLOCK_ERROR,
                     result == ENOSPC ? BLOCK_ERROR_NO_SPACE : BLOCK_ERROR_FAILED,
-                    "Cannot resize “%s”: %s.", node->file->path, g_strerror(result));
+                    _("Cannot resize “%s”: %s."), node->file->path, g_strerror(result));
         return false;
     }
     node->size = size;

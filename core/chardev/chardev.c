@@ -9,6 +9,7 @@
 #include <gio/gio.h>
 #include <gio/gunixsocketaddress.h>
 #include <glib-unix.h>
+#include <glib/gi18n.h>
 #include <poll.h>
 #include <pty.h>
 #include <string.h>
@@ -241,7 +242,7 @@ static GSocketAddress *socket_address(const ChardevSpec *spec, GError **error)
                                                : spec->host);
     if (!inet) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                    "\"%s\" is not a numeric host address or localhost.", spec->host);
+                    _("\"%s\" is not a numeric host address or localhost."), spec->host);
         return NULL;
     }
     return g_inet_socket_address_new(inet, spec->port);
@@ -308,7 +309,7 @@ static bool open_pty(Chardev *chardev, GError **error)
 
     if (openpty(&chardev->read_fd, &chardev->pty_slave, path, NULL, NULL) < 0) {
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno),
-                    "Cannot open a pseudo terminal: %s.", g_strerror(errno));
+                    _("Cannot open a pseudo terminal: %s."), g_strerror(errno));
         return false;
     }
     tcgetattr(chardev->pty_slave, &terminal);
@@ -325,8 +326,8 @@ static bool open_file(Chardev *chardev, const ChardevSpec *spec, GError **error)
     int fd = open(spec->path, O_WRONLY | O_CREAT | O_CLOEXEC | (spec->append ? O_APPEND : O_TRUNC),
                   0666);
     if (fd < 0) {
-        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), "Cannot write to \"%s\": %s.",
-                    spec->path, g_strerror(errno));
+        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno),
+                    _("Cannot write to \"%s\": %s."), spec->path, g_strerror(errno));
         return false;
     }
     chardev->write_fd = fd;

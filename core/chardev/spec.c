@@ -3,6 +3,7 @@
 #include "core/chardev/spec.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <string.h>
 
 void chardev_spec_free(ChardevSpec *spec)
@@ -43,7 +44,7 @@ static bool parse_switch(const char *key, const char *value, bool *result, GErro
         *result = false;
     } else {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                    "\"%s\" must be on or off, not \"%s\".", key, value);
+                    _("\"%s\" must be on or off, not \"%s\"."), key, value);
         return false;
     }
     return true;
@@ -55,7 +56,7 @@ static bool parse_port(const char *text, uint16_t *port, GError **error)
 
     if (!g_ascii_string_to_unsigned(text, 10, 1, 65535, &value, NULL)) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                    "\"%s\" is not a port number from 1 to 65535.", text);
+                    _("\"%s\" is not a port number from 1 to 65535."), text);
         return false;
     }
     *port = value;
@@ -86,7 +87,7 @@ static bool parse_option(ChardevSpec *spec, const char *option, GError **error)
                                              : NULL;
     if (!text) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                    "Option \"%s\" is not known for a character back end.", key);
+                    _("Option \"%s\" is not known for a character back end."), key);
         return false;
     }
     g_free(*text);
@@ -130,8 +131,8 @@ static bool parse_head(ChardevSpec *spec, const char *head, GError **error)
         return parse_port(colon + 1, &spec->port, error);
     }
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                "\"%s\" is not a character back end; use stdio, file:PATH, pty, unix:PATH, "
-                "tcp:HOST:PORT, vc or null.",
+                _("\"%s\" is not a character back end; use stdio, file:PATH, pty, unix:PATH, "
+                  "tcp:HOST:PORT, vc or null."),
                 head);
     return false;
 }
@@ -150,12 +151,12 @@ ChardevSpec *chardev_spec_parse(const char *text, GError **error)
     spec->wait = spec->wait && spec->server;
     if (spec->kind == CHARDEV_FILE && (!spec->path || !*spec->path)) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                    "\"%s\" names no file; write file:PATH.", text);
+                    _("\"%s\" names no file; write file:PATH."), text);
         return NULL;
     }
     if (spec->kind == CHARDEV_SOCKET && !spec->path && !spec->port) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                    "\"%s\" needs a path or a port.", text);
+                    _("\"%s\" needs a path or a port."), text);
         return NULL;
     }
     return g_steal_pointer(&spec);

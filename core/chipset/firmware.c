@@ -2,6 +2,7 @@
 #include "core/chipset/firmware.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <string.h>
 
 #define SEARCH_PATH_VARIABLE "APIARY_FIRMWARE_PATH"
@@ -74,7 +75,7 @@ char *firmware_find(const char *name, GError **error)
     if (strchr(name, '/')) {
         if (g_file_test(name, G_FILE_TEST_EXISTS))
             return g_strdup(name);
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "There is no firmware file “%s”",
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, _("There is no firmware file “%s”"),
                     name);
         return NULL;
     }
@@ -84,13 +85,13 @@ char *firmware_find(const char *name, GError **error)
             return g_strdup(candidates->pdata[i]);
     if (package)
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                    "The firmware file “%s” was not found: install the package “%s”", name,
+                    _("The firmware file “%s” was not found: install the package “%s”"), name,
                     package);
     else
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                    "The firmware file “%s” was not found: give its path, or put its folder into "
-                    "the environment variable " SEARCH_PATH_VARIABLE,
-                    name);
+                    _("The firmware file “%s” was not found: give its path, or put its folder into "
+                      "the environment variable %s"),
+                    name, SEARCH_PATH_VARIABLE);
     return NULL;
 }
 
@@ -104,24 +105,24 @@ static GBytes *read_path(const char *path, size_t max_size, GError **error)
     size_t length;
 
     if (!stream) {
-        g_prefix_error(error, "The firmware file “%s” cannot be read: ", path);
+        g_prefix_error(error, _("The firmware file “%s” cannot be read: "), path);
         return NULL;
     }
     data = g_malloc(max_size + 1);
     if (!g_input_stream_read_all(G_INPUT_STREAM(stream), data, max_size + 1, &length, NULL,
                                  error)) {
-        g_prefix_error(error, "The firmware file “%s” cannot be read: ", path);
+        g_prefix_error(error, _("The firmware file “%s” cannot be read: "), path);
         return NULL;
     }
     if (length > max_size) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                    "The firmware file “%s” is too large: at most %zu KiB are possible", path,
+                    _("The firmware file “%s” is too large: at most %zu KiB are possible"), path,
                     max_size / 1024);
         return NULL;
     }
     if (!length) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "The firmware file “%s” is empty",
-                    path);
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                    _("The firmware file “%s” is empty"), path);
         return NULL;
     }
     return g_bytes_new(data, length);
@@ -164,7 +165,7 @@ bool firmware_load(Board *board, I440fx *bridge, const MachineConfig *config, GE
     size = g_bytes_get_size(data);
     if (size % BIOS_UNIT) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                    "“%s” is not a BIOS image: its size, %zu bytes, is not a multiple of 64 KiB",
+                    _("“%s” is not a BIOS image: its size, %zu bytes, is not a multiple of 64 KiB"),
                     path, size);
         return false;
     }

@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <gio/gio.h>
+#include <glib/gi18n.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -129,29 +131,30 @@ GBytes *boot_read_file(const char *path, const char *what, uint64_t limit, GErro
 
     if (stat(path, &status) < 0) {
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno),
-                    "The %s “%s” cannot be opened: %s", what, path, g_strerror(errno));
+                    _("The %s “%s” cannot be opened: %s"), _(what), path, g_strerror(errno));
         return NULL;
     }
     if (!S_ISREG(status.st_mode)) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_REGULAR_FILE,
-                    "The %s “%s” is not a file: give the path of a %s image", what, path, what);
+                    _("The %s “%s” is not a file: give the path of a %s image"), _(what), path,
+                    _(what));
         return NULL;
     }
     if ((uint64_t)status.st_size > limit) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
-                    "The %s “%s” (%" G_GINT64_FORMAT
-                    " MiB) does not fit into the machine's memory: "
-                    "give the machine more",
-                    what, path, ((int64_t)status.st_size + (1 << 20) - 1) >> 20);
+                    _("The %s “%s” (%" PRId64
+                      " MiB) does not fit into the machine's memory: give the machine more"),
+                    _(what), path, ((int64_t)status.st_size + (1 << 20) - 1) >> 20);
         return NULL;
     }
     if (!g_file_get_contents(path, &contents, &length, &cause)) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "The %s “%s” cannot be read: %s", what,
-                    path, cause->message);
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, _("The %s “%s” cannot be read: %s"),
+                    _(what), path, cause->message);
         return NULL;
     }
     if (!length) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "The %s “%s” is empty", what, path);
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, _("The %s “%s” is empty"), _(what),
+                    path);
         return NULL;
     }
     return g_bytes_new_take(g_steal_pointer(&contents), length);
@@ -171,7 +174,7 @@ static bool is_linux(GBytes *file)
 static bool set_truncated(const MachineConfig *config, GError **error)
 {
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                "The kernel “%s” is truncated: copy or download it again", config->kernel);
+                _("The kernel “%s” is truncated: copy or download it again"), config->kernel);
     return false;
 }
 
@@ -201,7 +204,7 @@ static bool lay_out_kernel(const MachineConfig *config, GBytes *file, const char
     layout->cmdline_size = strlen(command_line) + 1;
     if (layout->cmdline_size - 1 > longest) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                    "The kernel's command line is %u characters long; “%s” takes %u at most",
+                    _("The kernel's command line is %u characters long; “%s” takes %u at most"),
                     layout->cmdline_size - 1, config->kernel, longest);
         return false;
     }
@@ -228,9 +231,10 @@ static bool lay_out_initrd(Board *board, const MachineConfig *config, GBytes *fi
     end = MIN(end, limit + 1);
     if (kernel_end > boot_memory_end(board) ||
         (layout->prot_addr == PROT_ADDR_LOW && kernel_end > layout->real_addr)) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
-                    "The kernel “%s” does not fit into the machine's memory: give the machine more",
-                    config->kernel);
+        g_set_error(
+            error, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
+            _("The kernel “%s” does not fit into the machine's memory: give the machine more"),
+            config->kernel);
         return false;
     }
     if (!initrd)
@@ -239,8 +243,8 @@ static bool lay_out_initrd(Board *board, const MachineConfig *config, GBytes *fi
     if (layout->initrd_size > end ||
         ((end - layout->initrd_size) & ~(uint64_t)(PAGE - 1)) < MAX(kernel_end, PROT_ADDR)) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
-                    "The initrd “%s” (%u MiB) does not fit into the machine's memory beside the "
-                    "kernel: give the machine more",
+                    _("The initrd “%s” (%u MiB) does not fit into the machine's memory beside the "
+                      "kernel: give the machine more"),
                     config->initrd, (layout->initrd_size + (1u << 20) - 1) >> 20);
         return false;
     }
@@ -324,7 +328,7 @@ static bool prepare_linux(Board *board, const MachineConfig *config, GBytes *fil
     LinuxLayout layout = {0};
 
     if (config->initrd && config->initrd[0]) {
-        initrd = boot_read_file(config->initrd, "initrd", board->ram_below_4g, error);
+        initrd = boot_read_file(config->initrd, N_("initrd"), board->ram_below_4g, error);
         if (!initrd)
             return false;
     }
@@ -377,7 +381,7 @@ bool linuxboot_publish(Board *board, const MachineConfig *config, GError **error
 
     if (!config->kernel || !config->kernel[0])
         return true;
-    file = boot_read_file(config->kernel, "kernel", board->ram_below_4g, error);
+    file = boot_read_file(config->kernel, N_("kernel"), board->ram_below_4g, error);
     if (!file)
         return false;
     if (is_linux(file)) {
@@ -388,7 +392,7 @@ bool linuxboot_publish(Board *board, const MachineConfig *config, GError **error
             return false;
     } else {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                    "“%s” is neither a Linux kernel (bzImage) nor a multiboot image",
+                    _("“%s” is neither a Linux kernel (bzImage) nor a multiboot image"),
                     config->kernel);
         return false;
     }

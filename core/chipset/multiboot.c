@@ -5,6 +5,8 @@
 
 #include <elf.h>
 #include <gio/gio.h>
+#include <glib/gi18n.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* The Multiboot Specification 0.6.96: header in section 3.1, information structure in 3.3. */
@@ -127,8 +129,8 @@ bool multiboot_detect(GBytes *file)
 static bool set_malformed(const Image *image, GError **error, const char *detail)
 {
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                "The multiboot kernel “%s” is malformed or truncated: %s", image->config->kernel,
-                detail);
+                _("The multiboot kernel “%s” is malformed or truncated: %s"), image->config->kernel,
+                _(detail));
     return false;
 }
 
@@ -149,8 +151,8 @@ static bool add_segment(Image *image, uint64_t offset, uint64_t address, uint64_
         return true;
     if (memory_size > UINT32_MAX || address > UINT32_MAX || !(low || high)) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
-                    "The multiboot kernel “%s” wants to be loaded at %" G_GINT64_MODIFIER
-                    "x-%" G_GINT64_MODIFIER "x (hexadecimal), where the machine has no free memory",
+                    _("The multiboot kernel “%s” wants to be loaded at %" PRIx64 "-%" PRIx64
+                      " (hexadecimal), where the machine has no free memory"),
                     image->config->kernel, address, end);
         return false;
     }
@@ -259,9 +261,10 @@ static bool load_segments(Image *image, GError **error)
         return set_malformed(image, error, "its multiboot header is incomplete");
     if (header.flags & HEADER_REQUIRED &
         ~(HEADER_PAGE_ALIGN | HEADER_MEMORY_INFO | HEADER_VIDEO_MODE)) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                    "The multiboot kernel “%s” requires features that are not supported (flags %x)",
-                    image->config->kernel, header.flags & HEADER_REQUIRED);
+        g_set_error(
+            error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+            _("The multiboot kernel “%s” requires features that are not supported (flags %x)"),
+            image->config->kernel, header.flags & HEADER_REQUIRED);
         return false;
     }
     if (header.flags & HEADER_VIDEO_MODE)
@@ -320,7 +323,7 @@ static bool load_modules(Image *image, GError **error)
     parts = split_modules(image->config->initrd);
     if (parts->len > MAX_MODULES) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                    "There are %u multiboot modules; %d are possible", parts->len, MAX_MODULES);
+                    _("There are %u multiboot modules; %d are possible"), parts->len, MAX_MODULES);
         return false;
     }
     for (guint i = 0; i < parts->len; i++) {
@@ -330,7 +333,7 @@ static bool load_modules(Image *image, GError **error)
 
         image->end = (image->end + PAGE - 1) & ~(uint64_t)(PAGE - 1);
         module.address = image->end;
-        module.data = boot_read_file(path, "multiboot module",
+        module.data = boot_read_file(path, N_("multiboot module"),
                                      memory_end - MIN(memory_end, image->end), error);
         g_array_append_val(image->modules, module);
         if (!module.data)
@@ -434,7 +437,7 @@ static bool add_info(Image *image, BootPlan *plan, GError **error)
     base = info->len <= MAX_INFO_SIZE ? find_low_place(image, info->len) : 0;
     if (!base) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
-                    "The command lines for the multiboot kernel “%s” do not fit below 640 KiB",
+                    _("The command lines for the multiboot kernel “%s” do not fit below 640 KiB"),
                     config->kernel);
         return false;
     }

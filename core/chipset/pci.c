@@ -4,6 +4,7 @@
 #include "core/chipset/pci.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <string.h>
 
 /*
@@ -432,13 +433,13 @@ bool pci_device_plug(PciBus *bus, PciDevice *device, int devfn, const PciIdentit
         devfn = find_free_slot(bus);
         if (devfn < 0) {
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
-                        "The PCI bus is full: remove one of the PCI devices");
+                        _("The PCI bus is full: remove one of the PCI devices"));
             return false;
         }
     } else if (devfn > 255 || bus->devices[devfn]) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_EXISTS,
-                    "PCI slot %d function %d is already in use: choose another address", devfn >> 3,
-                    devfn & 7);
+                    _("PCI slot %d function %d is already in use: choose another address"),
+                    devfn >> 3, devfn & 7);
         return false;
     }
     device->bus = bus;

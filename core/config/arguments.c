@@ -8,6 +8,7 @@
 #include "core/config/network.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <string.h>
 
 typedef bool (*ArgumentFunc)(MachineConfig *config, const char *value, GError **error);
@@ -18,7 +19,7 @@ static bool refuse(GError **error, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    g_autofree char *message = g_strdup_vprintf(format, arguments);
+    g_autofree char *message = g_strdup_vprintf(_(format), arguments);
     va_end(arguments);
     g_set_error_literal(error, option_error_quark(), 0, message);
     return false;
@@ -34,41 +35,41 @@ static bool take(char **field, const char *value)
 /* --- machine ---------------------------------------------------------------------------------- */
 
 static const OptionInfo memory_options[] = {
-    {"size", OPTION_STRING, NULL, 0, 0, NULL, "RAM; without a unit in MiB"},
+    {"size", OPTION_STRING, NULL, 0, 0, NULL, N_("RAM; without a unit in MiB")},
     {NULL},
 };
 static const OptionInfo smp_options[] = {
-    {"cpus", OPTION_UINT, "1", 1, 32, NULL, "virtual CPUs"},
-    {"sockets", OPTION_UINT, "1", 1, 32, NULL, "sockets"},
-    {"cores", OPTION_UINT, "1", 1, 32, NULL, "cores a socket"},
-    {"threads", OPTION_UINT, "1", 1, 1, NULL, "threads a core"},
-    {"maxcpus", OPTION_UINT, NULL, 1, 32, NULL, "upper limit"},
+    {"cpus", OPTION_UINT, "1", 1, 32, NULL, N_("virtual CPUs")},
+    {"sockets", OPTION_UINT, "1", 1, 32, NULL, N_("sockets")},
+    {"cores", OPTION_UINT, "1", 1, 32, NULL, N_("cores a socket")},
+    {"threads", OPTION_UINT, "1", 1, 1, NULL, N_("threads a core")},
+    {"maxcpus", OPTION_UINT, NULL, 1, 32, NULL, N_("upper limit")},
     {NULL},
 };
 static const OptionInfo boot_options[] = {
-    {"order", OPTION_STRING, NULL, 0, 0, NULL, "letters: a floppy, c disk, d CD, n network"},
-    {"once", OPTION_STRING, NULL, 0, 0, NULL, "the same, for the first boot only"},
-    {"menu", OPTION_BOOL, "off", 0, 0, NULL, "the firmware's boot menu"},
-    {"splash-time", OPTION_UINT, NULL, 0, 65535, NULL, "how long the menu waits, in ms"},
-    {"strict", OPTION_BOOL, "off", 0, 0, NULL, "boot nothing that is not named"},
+    {"order", OPTION_STRING, NULL, 0, 0, NULL, N_("letters: a floppy, c disk, d CD, n network")},
+    {"once", OPTION_STRING, NULL, 0, 0, NULL, N_("the same, for the first boot only")},
+    {"menu", OPTION_BOOL, "off", 0, 0, NULL, N_("the firmware's boot menu")},
+    {"splash-time", OPTION_UINT, NULL, 0, 65535, NULL, N_("how long the menu waits, in ms")},
+    {"strict", OPTION_BOOL, "off", 0, 0, NULL, N_("boot nothing that is not named")},
     {NULL},
 };
 static const OptionInfo rtc_options[] = {
-    {"base", OPTION_STRING, "utc", 0, 0, NULL, "utc, localtime or a date"},
-    {"clock", OPTION_ENUM, "host", 0, 0, "host|vm", "what it runs on"},
-    {"driftfix", OPTION_ENUM, "none", 0, 0, "none|slew", "catching up of lost ticks"},
+    {"base", OPTION_STRING, "utc", 0, 0, NULL, N_("utc, localtime or a date")},
+    {"clock", OPTION_ENUM, "host", 0, 0, "host|vm", N_("what it runs on")},
+    {"driftfix", OPTION_ENUM, "none", 0, 0, "none|slew", N_("catching up of lost ticks")},
     {NULL},
 };
 static const OptionInfo name_options[] = {
-    {"guest", OPTION_STRING, NULL, 0, 0, NULL, "the machine's name"},
-    {"debug-threads", OPTION_BOOL, "off", 0, 0, NULL, "accepted; threads are always named"},
-    {"process", OPTION_STRING, NULL, 0, 0, NULL, "accepted"},
+    {"guest", OPTION_STRING, NULL, 0, 0, NULL, N_("the machine's name")},
+    {"debug-threads", OPTION_BOOL, "off", 0, 0, NULL, N_("accepted; threads are always named")},
+    {"process", OPTION_STRING, NULL, 0, 0, NULL, N_("accepted")},
     {NULL},
 };
 static const OptionInfo machine_options[] = {
-    {"type", OPTION_ENUM, "pc", 0, 0, "pc|pc-i440fx-7.2", "the one board there is"},
-    {"accel", OPTION_STRING, NULL, 0, 0, NULL, "jit or interp"},
-    {"usb", OPTION_BOOL, "on", 0, 0, NULL, "USB controller"},
+    {"type", OPTION_ENUM, "pc", 0, 0, "pc|pc-i440fx-7.2", N_("the one board there is")},
+    {"accel", OPTION_STRING, NULL, 0, 0, NULL, N_("jit or interp")},
+    {"usb", OPTION_BOOL, "on", 0, 0, NULL, N_("USB controller")},
     {NULL},
 };
 
@@ -279,22 +280,23 @@ static bool set_debugcon(MachineConfig *config, const char *value, GError **erro
 /* --- drives ----------------------------------------------------------------------------------- */
 
 static const OptionInfo drive_options[] = {
-    {"file", OPTION_STRING, NULL, 0, 0, NULL, "image file or block device"},
-    {"if", OPTION_ENUM, "ide", 0, 0, "ide|floppy|none", "interface"},
-    {"index", OPTION_UINT, NULL, 0, 3, NULL, "place on the interface"},
-    {"bus", OPTION_UINT, NULL, 0, 1, NULL, "IDE channel"},
-    {"unit", OPTION_UINT, NULL, 0, 1, NULL, "unit on the channel"},
-    {"media", OPTION_ENUM, "disk", 0, 0, "disk|cdrom", "kind of medium"},
-    {"format", OPTION_STRING, NULL, 0, 0, NULL, "image format; found out when absent"},
-    {"readonly", OPTION_BOOL, "off", 0, 0, NULL, "no writing"},
-    {"read-only", OPTION_BOOL, "off", 0, 0, NULL, "no writing"},
-    {"snapshot", OPTION_BOOL, "off", 0, 0, NULL, "throw writes away at the end"},
+    {"file", OPTION_STRING, NULL, 0, 0, NULL, N_("image file or block device")},
+    {"if", OPTION_ENUM, "ide", 0, 0, "ide|floppy|none", N_("interface")},
+    {"index", OPTION_UINT, NULL, 0, 3, NULL, N_("place on the interface")},
+    {"bus", OPTION_UINT, NULL, 0, 1, NULL, N_("IDE channel")},
+    {"unit", OPTION_UINT, NULL, 0, 1, NULL, N_("unit on the channel")},
+    {"media", OPTION_ENUM, "disk", 0, 0, "disk|cdrom", N_("kind of medium")},
+    {"format", OPTION_STRING, NULL, 0, 0, NULL, N_("image format; found out when absent")},
+    {"readonly", OPTION_BOOL, "off", 0, 0, NULL, N_("no writing")},
+    {"read-only", OPTION_BOOL, "off", 0, 0, NULL, N_("no writing")},
+    {"snapshot", OPTION_BOOL, "off", 0, 0, NULL, N_("throw writes away at the end")},
     {"cache", OPTION_ENUM, "writeback", 0, 0, "writeback|none|writethrough|directsync|unsafe",
-     "host cache mode"},
-    {"id", OPTION_STRING, NULL, 0, 0, NULL, "name of the drive"},
-    {"serial", OPTION_STRING, NULL, 0, 0, NULL, "serial number"},
-    {"discard", OPTION_ENUM, "ignore", 0, 0, "ignore|off|unmap|on", "guest TRIM frees space"},
-    {"aio", OPTION_ENUM, "threads", 0, 0, "threads|native|io_uring", "accepted: always threads"},
+     N_("host cache mode")},
+    {"id", OPTION_STRING, NULL, 0, 0, NULL, N_("name of the drive")},
+    {"serial", OPTION_STRING, NULL, 0, 0, NULL, N_("serial number")},
+    {"discard", OPTION_ENUM, "ignore", 0, 0, "ignore|off|unmap|on", N_("guest TRIM frees space")},
+    {"aio", OPTION_ENUM, "threads", 0, 0, "threads|native|io_uring",
+     N_("accepted: always threads")},
     {NULL},
 };
 
@@ -487,72 +489,72 @@ static const struct {
     ArgumentFunc func;
     const char *help;
 } arguments[] = {
-    {"-M", true, set_machine, "machine type: pc"},
-    {"-S", false, set_start_paused, "start paused"},
-    {"-accel", true, set_accel, "jit or interp"},
-    {"-append", true, set_append, "kernel command line"},
-    {"-bios", true, set_bios, "firmware image"},
-    {"-boot", true, set_boot, "order=LETTERS,once=LETTERS,menu=on|off"},
-    {"-cdrom", true, add_cdrom, "CD image on the second channel"},
-    {"-chardev", true, add_chardev, "BACKEND,id=ID,..."},
-    {"-cpu", true, set_cpu, "CPU model; help lists them"},
-    {"-debugcon", true, set_debugcon, "port E9h to a character back end"},
-    {"-device", true, add_device, "NAME,option=value...; help lists them"},
-    {"-display", true, set_display, "gtk or none"},
-    {"-drive", true, add_drive, "file=PATH,if=ide|floppy,media=disk|cdrom,..."},
-    {"-fda", true, add_fda, "first floppy"},
-    {"-fdb", true, add_fdb, "second floppy"},
-    {"-hda", true, add_hda, "disk, first channel master"},
-    {"-hdb", true, add_hdb, "disk, first channel slave"},
-    {"-hdc", true, add_hdc, "disk, second channel master"},
-    {"-hdd", true, add_hdd, "disk, second channel slave"},
-    {"-initrd", true, set_initrd, "initial RAM disk, or multiboot modules"},
-    {"-kernel", true, set_kernel, "Linux bzImage or multiboot kernel"},
-    {"-m", true, set_memory, "RAM: 2G, 512M"},
-    {"-machine", true, set_machine, "machine type: pc"},
-    {"-monitor", true, add_monitor, "human monitor on a character back end"},
-    {"-name", true, set_name, "name of the machine"},
-    {"-net", true, network_add_legacy, "none, nic,... or user,...: -nic in older words"},
-    {"-netdev", true, network_add_netdev, "user,id=ID,hostfwd=tcp::2222-:22,..."},
-    {"-nic", true, network_add_nic, "none, or user,model=e1000,mac=MAC,hostfwd=..."},
-    {"-no-reboot", false, set_no_reboot, "exit instead of restarting"},
-    {"-no-shutdown", false, set_no_shutdown, "stay when the guest powers off"},
-    {"-nodefaults", false, set_no_defaults, "no network card"},
-    {"-nographic", false, set_nographic, "no window; serial port on the terminal"},
-    {"-pidfile", true, set_pidfile, "write the process id there"},
-    {"-qmp", true, add_qmp, "QMP on a character back end"},
-    {"-rtc", true, set_rtc, "base=utc|localtime|DATE"},
-    {"-serial", true, add_serial, "stdio, file:PATH, pty, unix:PATH,server=on,wait=off, ..."},
-    {"-smp", true, set_smp, "number of CPUs"},
-    {"-snapshot", false, set_snapshot, "throw writes to disks away at the end"},
-    {"-usb", false, set_usb, "accepted: the controller is always there"},
-    {"-vga", true, set_vga, "std or none"},
+    {"-M", true, set_machine, N_("machine type: pc")},
+    {"-S", false, set_start_paused, N_("start paused")},
+    {"-accel", true, set_accel, N_("jit or interp")},
+    {"-append", true, set_append, N_("kernel command line")},
+    {"-bios", true, set_bios, N_("firmware image")},
+    {"-boot", true, set_boot, N_("order=LETTERS,once=LETTERS,menu=on|off")},
+    {"-cdrom", true, add_cdrom, N_("CD image on the second channel")},
+    {"-chardev", true, add_chardev, N_("BACKEND,id=ID,...")},
+    {"-cpu", true, set_cpu, N_("CPU model; help lists them")},
+    {"-debugcon", true, set_debugcon, N_("port E9h to a character back end")},
+    {"-device", true, add_device, N_("NAME,option=value...; help lists them")},
+    {"-display", true, set_display, N_("gtk or none")},
+    {"-drive", true, add_drive, N_("file=PATH,if=ide|floppy,media=disk|cdrom,...")},
+    {"-fda", true, add_fda, N_("first floppy")},
+    {"-fdb", true, add_fdb, N_("second floppy")},
+    {"-hda", true, add_hda, N_("disk, first channel master")},
+    {"-hdb", true, add_hdb, N_("disk, first channel slave")},
+    {"-hdc", true, add_hdc, N_("disk, second channel master")},
+    {"-hdd", true, add_hdd, N_("disk, second channel slave")},
+    {"-initrd", true, set_initrd, N_("initial RAM disk, or multiboot modules")},
+    {"-kernel", true, set_kernel, N_("Linux bzImage or multiboot kernel")},
+    {"-m", true, set_memory, N_("RAM: 2G, 512M")},
+    {"-machine", true, set_machine, N_("machine type: pc")},
+    {"-monitor", true, add_monitor, N_("human monitor on a character back end")},
+    {"-name", true, set_name, N_("name of the machine")},
+    {"-net", true, network_add_legacy, N_("none, nic,... or user,...: -nic in older words")},
+    {"-netdev", true, network_add_netdev, N_("user,id=ID,hostfwd=tcp::2222-:22,...")},
+    {"-nic", true, network_add_nic, N_("none, or user,model=e1000,mac=MAC,hostfwd=...")},
+    {"-no-reboot", false, set_no_reboot, N_("exit instead of restarting")},
+    {"-no-shutdown", false, set_no_shutdown, N_("stay when the guest powers off")},
+    {"-nodefaults", false, set_no_defaults, N_("no network card")},
+    {"-nographic", false, set_nographic, N_("no window; serial port on the terminal")},
+    {"-pidfile", true, set_pidfile, N_("write the process id there")},
+    {"-qmp", true, add_qmp, N_("QMP on a character back end")},
+    {"-rtc", true, set_rtc, N_("base=utc|localtime|DATE")},
+    {"-serial", true, add_serial, N_("stdio, file:PATH, pty, unix:PATH,server=on,wait=off, ...")},
+    {"-smp", true, set_smp, N_("number of CPUs")},
+    {"-snapshot", false, set_snapshot, N_("throw writes to disks away at the end")},
+    {"-usb", false, set_usb, N_("accepted: the controller is always there")},
+    {"-vga", true, set_vga, N_("std or none")},
 };
 
 /* Flags of QEMU that people will try, with what to do instead. */
 static const struct {
     const char *name, *advice;
 } refused[] = {
-    {"-enable-kvm", "Apiary has its own CPU engine and needs no KVM; leave it out."},
-    {"-daemonize", "Start it in the background with your shell (&) and -pidfile."},
-    {"-vnc", "Remote access is not there yet."},
-    {"-gdb", "The GDB server is not there yet."},
-    {"-s", "The GDB server is not there yet."},
-    {"-soundhw", "There is no sound card yet."},
-    {"-audiodev", "There is no sound card yet."},
-    {"-virtfs", "Shared folders are not there yet."},
-    {"-loadvm", "Snapshots of a running machine are not there yet."},
-    {"-incoming", "Migration is not there."},
-    {"-icount", "The guest's time is real time here; leave it out."},
-    {"-curses", "Use -display none with -serial stdio."},
-    {"-sdl", "Use -display gtk."},
+    {"-enable-kvm", N_("Apiary has its own CPU engine and needs no KVM; leave it out.")},
+    {"-daemonize", N_("Start it in the background with your shell (&) and -pidfile.")},
+    {"-vnc", N_("Remote access is not there yet.")},
+    {"-gdb", N_("The GDB server is not there yet.")},
+    {"-s", N_("The GDB server is not there yet.")},
+    {"-soundhw", N_("There is no sound card yet.")},
+    {"-audiodev", N_("There is no sound card yet.")},
+    {"-virtfs", N_("Shared folders are not there yet.")},
+    {"-loadvm", N_("Snapshots of a running machine are not there yet.")},
+    {"-incoming", N_("Migration is not there.")},
+    {"-icount", N_("The guest's time is real time here; leave it out.")},
+    {"-curses", N_("Use -display none with -serial stdio.")},
+    {"-sdl", N_("Use -display gtk.")},
 };
 
 static bool unknown_argument(const char *flag, GError **error)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(refused); i++)
         if (g_str_equal(refused[i].name, flag))
-            return refuse(error, "%s: %s", flag, refused[i].advice);
+            return refuse(error, "%s: %s", flag, _(refused[i].advice));
     if (*flag != '-')
         return refuse(error, "\"%s\": write -hda %s to boot from a disk image.", flag, flag);
     /* The known flag that shares the longest beginning. */
@@ -582,7 +584,7 @@ bool config_parse_arguments(MachineConfig *config, int argc, char **argv, GError
         if (k == G_N_ELEMENTS(arguments))
             return unknown_argument(flag, error);
         if (arguments[k].has_value && i + 1 == argc)
-            return refuse(error, "%s needs a value: %s.", flag, arguments[k].help);
+            return refuse(error, "%s needs a value: %s.", flag, _(arguments[k].help));
         const char *value = arguments[k].has_value ? argv[++i] : NULL;
         if (!arguments[k].func(config, value, error)) {
             if (value)
@@ -606,7 +608,7 @@ bool config_parse_arguments(MachineConfig *config, int argc, char **argv, GError
 void config_describe_arguments(GString *out)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(arguments); i++)
-        g_string_append_printf(out, "  %-14s %s\n", arguments[i].name, arguments[i].help);
+        g_string_append_printf(out, "  %-14s %s\n", arguments[i].name, _(arguments[i].help));
 }
 
 /* --- and back --------------------------------------------------------------------------------- */

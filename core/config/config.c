@@ -5,6 +5,8 @@
 #include "core/config/network.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
+#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -178,7 +180,7 @@ static bool refuse(GError **error, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    g_autofree char *message = g_strdup_vprintf(format, arguments);
+    g_autofree char *message = g_strdup_vprintf(_(format), arguments);
     va_end(arguments);
     g_set_error_literal(error, option_error_quark(), 0, message);
     return false;
@@ -214,8 +216,8 @@ bool config_validate(const MachineConfig *config, GError **error)
         return refuse(error, "The machine needs at least %llu MiB of memory.", MIN_RAM >> 20);
     if (config->ram_bytes > host)
         return refuse(error,
-                      "The machine asks for %" G_GUINT64_FORMAT
-                      " MiB of memory; this computer has %" G_GUINT64_FORMAT " MiB.",
+                      "The machine asks for %" PRIu64 " MiB of memory; this computer has %" PRIu64
+                      " MiB.",
                       config->ram_bytes >> 20, host >> 20);
     if (config->cpus < 1 || config->cpus > MAX_CPUS)
         return refuse(error, "The machine can have 1 to %d CPUs.", MAX_CPUS);

@@ -9,6 +9,7 @@
 #include "core/net/net.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -127,7 +128,7 @@ static bool load_group(GKeyFile *file, const char *group, const Key *keys, size_
         while (i < n_keys && !g_str_equal(keys[i].name, *name))
             i++;
         if (i == n_keys) {
-            g_set_error(error, option_error_quark(), 0, "[%s] has an unknown key \"%s\".", group,
+            g_set_error(error, option_error_quark(), 0, _("[%s] has an unknown key \"%s\"."), group,
                         *name);
             return false;
         }
@@ -147,8 +148,8 @@ static bool load_drive(GKeyFile *file, MachineConfig *config, const char *group,
     while (kind < G_N_ELEMENTS(drive_kinds) && !g_str_equal(drive_kinds[kind], type))
         kind++;
     if (kind == G_N_ELEMENTS(drive_kinds)) {
-        g_set_error(error, option_error_quark(), 0, "[%s]: Type is disk, cdrom or floppy, not %s.",
-                    group, type);
+        g_set_error(error, option_error_quark(), 0,
+                    _("[%s]: Type is disk, cdrom or floppy, not %s."), group, type);
         return false;
     }
     DriveConfig *drive = config_add_drive(config, kind, 0, 0, NULL);
@@ -222,7 +223,7 @@ static bool load_device(GKeyFile *file, MachineConfig *config, const char *group
         return false;
     const DeviceClass *device_class = device_class_find(driver);
     if (!device_class) {
-        g_set_error(error, option_error_quark(), 0, "[%s]: there is no device \"%s\".", group,
+        g_set_error(error, option_error_quark(), 0, _("[%s]: there is no device \"%s\"."), group,
                     driver);
         return false;
     }
@@ -252,12 +253,12 @@ MachineConfig *config_load(const char *path, GError **error)
         } else if (g_str_has_prefix(*group, GROUP_NETWORK)) {
             done = load_network(file, config, *group, error);
         } else {
-            g_set_error(error, option_error_quark(), 0, "There is no section [%s].", *group);
+            g_set_error(error, option_error_quark(), 0, _("There is no section [%s]."), *group);
             done = false;
         }
     }
     if (!done) {
-        g_prefix_error(error, "Machine file \"%s\": ", path);
+        g_prefix_error(error, _("Machine file \"%s\": "), path);
         return NULL;
     }
     return g_steal_pointer(&config);

@@ -4,6 +4,7 @@
 
 #include "core/net/net.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 #define CARD_DRIVER   "e1000"
@@ -17,7 +18,7 @@ static bool refuse(GError **error, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    g_autofree char *message = g_strdup_vprintf(format, arguments);
+    g_autofree char *message = g_strdup_vprintf(_(format), arguments);
     va_end(arguments);
     g_set_error_literal(error, option_error_quark(), 0, message);
     return false;
@@ -114,7 +115,7 @@ static const char *card_netdev(const DeviceConfig *device)
 static bool check_model(const char *model, GError **error)
 {
     return g_str_equal(model, CARD_DRIVER) || g_str_equal(model, "e1000-82540em") ||
-           refuse(error, "there is no network card \"%s\"; use model=" CARD_DRIVER ".", model);
+           refuse(error, "there is no network card \"%s\"; use model=%s.", model, CARD_DRIVER);
 }
 
 /* One "key=value" of a card. *MINE: it was one. */
@@ -184,7 +185,7 @@ bool network_add_netdev(MachineConfig *config, const char *value, GError **error
     if (!netdev || !option_values_parse(netdev->values, rest, NULL, error))
         return false;
     if (!*option_string(netdev->values, "id"))
-        return refuse(error, "needs an id=, which -device " CARD_DRIVER ",netdev= then names.");
+        return refuse(error, "needs an id=, which -device %s,netdev= then names.", CARD_DRIVER);
     g_free(netdev->id);
     netdev->id = g_strdup(option_string(netdev->values, "id"));
     return check_netdev(netdev, error);
@@ -293,7 +294,7 @@ bool network_validate(const MachineConfig *config, GError **error)
         if (config_find_netdev(config, netdev->id) != netdev)
             return refuse(error, "Two networks are called \"%s\".", netdev->id);
         if (!check_netdev(netdev, error)) {
-            g_prefix_error(error, "Network %s: ", netdev->id);
+            g_prefix_error(error, _("Network %s: "), netdev->id);
             return false;
         }
     }

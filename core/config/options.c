@@ -2,6 +2,8 @@
 
 #include "core/config/options.h"
 
+#include <glib/gi18n.h>
+#include <inttypes.h>
 #include <string.h>
 
 G_DEFINE_QUARK(apiary - option - error, option_error)
@@ -85,7 +87,7 @@ bool option_parse_size(const char *text, int default_shift, uint64_t *bytes, GEr
     if (end < text || shift < 0 || end[1] || !g_ascii_isdigit(*text) || !(number >= 0) ||
         number * (double)(1ull << shift) >= 9.2e18) {
         g_set_error(error, option_error_quark(), 0,
-                    "\"%s\" is not a size; write a number with K, M, G or T, like 2G.", text);
+                    _("\"%s\" is not a size; write a number with K, M, G or T, like 2G."), text);
         return false;
     }
     *bytes = (uint64_t)(number * (double)(1ull << shift));
@@ -112,14 +114,15 @@ static bool check_number(const OptionInfo *info, const char *text, GError **erro
         char *end;
         number = g_ascii_strtoull(text, &end, 0);
         if (end == text || *end || *text == '-') {
-            g_set_error(error, option_error_quark(), 0, "%s=%s: not a number.", info->name, text);
+            g_set_error(error, option_error_quark(), 0, _("%s=%s: not a number."), info->name,
+                        text);
             return false;
         }
     }
     if (number < info->min || (info->max && number > info->max)) {
         g_set_error(error, option_error_quark(), 0,
-                    "%s=%s: must be from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT ".",
-                    info->name, text, info->min, info->max);
+                    _("%s=%s: must be from %" PRIu64 " to %" PRIu64 "."), info->name, text,
+                    info->min, info->max);
         return false;
     }
     return true;
@@ -133,8 +136,8 @@ static bool check_mac(const OptionInfo *info, const char *text, GError **error)
         good = i % 3 == 2 ? text[i] == ':' || text[i] == '-' : g_ascii_isxdigit(text[i]);
     if (!good)
         g_set_error(error, option_error_quark(), 0,
-                    "%s=%s: not a MAC address; write six bytes like 52:54:00:12:34:56.", info->name,
-                    text);
+                    _("%s=%s: not a MAC address; write six bytes like 52:54:00:12:34:56."),
+                    info->name, text);
     return good;
 }
 
@@ -149,14 +152,15 @@ static bool check(const OptionInfo *info, const char *text, GError **error)
     case OPTION_BOOL:
         if (parse_bool(text, &value))
             return true;
-        g_set_error(error, option_error_quark(), 0, "%s=%s: must be on or off.", info->name, text);
+        g_set_error(error, option_error_quark(), 0, _("%s=%s: must be on or off."), info->name,
+                    text);
         return false;
     case OPTION_ENUM: {
         g_auto(GStrv) choices = g_strsplit(info->choices, "|", -1);
         if (g_strv_contains((const char *const *)choices, text))
             return true;
-        g_set_error(error, option_error_quark(), 0, "%s=%s: must be one of %s.", info->name, text,
-                    info->choices);
+        g_set_error(error, option_error_quark(), 0, _("%s=%s: must be one of %s."), info->name,
+                    text, info->choices);
         return false;
     }
     case OPTION_STRING:
@@ -184,8 +188,8 @@ bool option_values_set(OptionValues *values, const char *key, const char *value,
         for (size_t k = 0; k < values->count; k++)
             g_string_append_printf(known, "%s%s", k ? ", " : "", values->table[k].name);
         g_set_error(error, option_error_quark(), 0,
-                    "There is no option \"%s\" here; known are: %s.", key,
-                    known->len ? known->str : "none");
+                    _("There is no option \"%s\" here; known are: %s."), key,
+                    known->len ? known->str : _("none"));
         return false;
     }
     if (!check(&values->table[i], value, error))

@@ -8,6 +8,7 @@
 
 #include <cpuid.h>
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <string.h>
 #include <time.h>
 #include <x86intrin.h>
@@ -249,7 +250,7 @@ static bool apply_option(CpuidModel *model, const char *option, GError **error)
         on = !strcmp(value, "on") || !strcmp(value, "true") || !strcmp(value, "yes");
         if (!on && strcmp(value, "off") && strcmp(value, "false") && strcmp(value, "no")) {
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                        "CPU feature “%s” takes on or off, not “%s”.", name, value);
+                        _("CPU feature “%s” takes on or off, not “%s”."), name, value);
             return false;
         }
     }
@@ -258,14 +259,14 @@ static bool apply_option(CpuidModel *model, const char *option, GError **error)
         if (!on)
             return true; /* turning off what cannot be on */
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                    "Unknown CPU feature “%s”. “-cpu help” lists those known.", name);
+                    _("Unknown CPU feature “%s”. “-cpu help” lists those known."), name);
         return false;
     }
     if (on && !available(feature)) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
                     features[feature].flags & NOT_YET
-                        ? "CPU feature “%s” is not supported yet. Remove it from -cpu."
-                        : "This computer's processor lacks “%s”. Remove it from -cpu.",
+                        ? _("CPU feature “%s” is not supported yet. Remove it from -cpu.")
+                        : _("This computer's processor lacks “%s”. Remove it from -cpu."),
                     features[feature].name);
         return false;
     }
@@ -282,10 +283,10 @@ static bool fill_level(CpuidModel *model, const char *name, Level level, GError 
             model->has[i] = true;
         } else if (level < LEVEL_MAX) {
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                        "CPU model “%s” needs “%s”, which %s. Choose another model with -cpu.",
+                        _("CPU model “%s” needs “%s”, which %s. Choose another model with -cpu."),
                         name, features[i].name,
-                        features[i].flags & NOT_YET ? "is not supported yet"
-                                                    : "this computer's processor lacks");
+                        features[i].flags & NOT_YET ? _("is not supported yet")
+                                                    : _("this computer's processor lacks"));
             return false;
         }
     }
@@ -315,7 +316,7 @@ CpuidModel *cpuid_model_new(const char *spec, unsigned n_cpus, GError **error)
     }
     if (m == G_N_ELEMENTS(models)) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                    "Unknown CPU model “%s”. “-cpu help” lists those known.", words[0]);
+                    _("Unknown CPU model “%s”. “-cpu help” lists those known."), words[0]);
         return NULL;
     }
     if (!fill_level(model, models[m].name, models[m].level, error))

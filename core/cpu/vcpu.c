@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -129,7 +130,7 @@ Cpu *cpu_new(const CpuConfig *config, GError **error)
 
     if (mapping == MAP_FAILED) {
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno),
-                    "Cannot get memory for a virtual processor: %s.", g_strerror(errno));
+                    _("Cannot get memory for a virtual processor: %s."), g_strerror(errno));
         return NULL;
     }
     Cpu *cpu = (Cpu *)(mapping + GUARD + HELPER_STACK);

@@ -5,6 +5,7 @@
 #include "core/devices/ide-internal.h"
 
 #include <errno.h>
+#include <glib/gi18n.h>
 #include <string.h>
 
 enum {
@@ -143,7 +144,7 @@ static void transfer_complete(IdeDrive *drive)
 static void flush_done(IdeDrive *drive, int error)
 {
     if (error) {
-        ide_report_io_error(drive, "Flushing", 0, error);
+        ide_report_io_error(drive, N_("Flushing"), 0, error);
         ide_command_done(drive, ERROR_ABRT);
         return;
     }
@@ -193,7 +194,7 @@ static bool transfer_failed(IdeDrive *drive, int error, IdeIoDone retry)
         submit_sectors(drive, retry);
         return true;
     }
-    ide_report_io_error(drive, transfer->write ? "Writing" : "Reading",
+    ide_report_io_error(drive, transfer->write ? N_("Writing") : N_("Reading"),
                         transfer->lba * BLOCK_SECTOR, error);
     set_task_lba(drive, transfer->lba, transfer->ext);
     drive->task.count = transfer->remaining;
@@ -365,7 +366,7 @@ static void trim_next(IdeDrive *drive)
 static void trim_done(IdeDrive *drive, int error)
 {
     if (error && error != EOPNOTSUPP && error != ENOTTY)
-        ide_report_io_error(drive, "Discarding a range", 0, error);
+        ide_report_io_error(drive, N_("Discarding a range"), 0, error);
     trim_next(drive);
 }
 

@@ -5,6 +5,7 @@
 #include "core/devices/atapi-internal.h"
 
 #include <errno.h>
+#include <glib/gi18n.h>
 #include <string.h>
 
 /* Byte 9 of READ CD: what of a sector is wanted */
@@ -77,7 +78,7 @@ static void sectors_read(IdeDrive *drive, int error)
         return;
     }
     if (error) {
-        ide_report_io_error(drive, "Reading", (uint64_t)atapi->lba * CD_SECTOR, error);
+        ide_report_io_error(drive, N_("Reading"), (uint64_t)atapi->lba * CD_SECTOR, error);
         atapi->sense_information = atapi->lba;
         atapi_fail(drive, SENSE_MEDIUM_ERROR, ASC_UNRECOVERED_READ_ERROR);
         return;

@@ -7,6 +7,7 @@
 
 #include "core/devices/atapi-internal.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 /* ATA commands of a packet device */
@@ -271,7 +272,7 @@ static IdeDrive *find_cd(PiixIde *ide, int channel, int unit, GError **error)
             return drive;
     }
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                "There is no CD drive at IDE channel %d, unit %d.", channel, unit);
+                _("There is no CD drive at IDE channel %d, unit %d."), channel, unit);
     return NULL;
 }
 
@@ -283,8 +284,8 @@ static bool refused_by_lock(IdeDrive *drive, bool force, GError **error)
         return false;
     atapi->event_eject = atapi->eject_wanted = true;
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_BUSY,
-                "The guest has locked the CD tray. It has been asked to release the disc; try "
-                "again when it has, or force it.");
+                _("The guest has locked the CD tray. It has been asked to release the disc; try "
+                  "again when it has, or force it."));
     return true;
 }
 

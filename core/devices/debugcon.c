@@ -5,6 +5,7 @@
 #include "core/config/options.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 
 struct Debugcon {
     Board *board;
@@ -55,9 +56,9 @@ typedef struct {
 } IsaDebugcon;
 
 static const OptionInfo isa_debugcon_options[] = {
-    {"id", OPTION_STRING, NULL, 0, 0, NULL, "name of the device"},
-    {"iobase", OPTION_UINT, "0xe9", 0, 0xffff, NULL, "I/O port"},
-    {"chardev", OPTION_REF, NULL, 0, 0, NULL, "id of the -chardev that gets the bytes"},
+    {"id", OPTION_STRING, NULL, 0, 0, NULL, N_("name of the device")},
+    {"iobase", OPTION_UINT, "0xe9", 0, 0xffff, NULL, N_("I/O port")},
+    {"chardev", OPTION_REF, NULL, 0, 0, NULL, N_("id of the -chardev that gets the bytes")},
     {NULL},
 };
 
@@ -68,8 +69,11 @@ static bool isa_debugcon_create(Device *device, Board *board, const OptionValues
     Chardev *chardev = id ? board->find_chardev(board, id) : NULL;
 
     if (!chardev) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                    id ? "there is no -chardev with id=%s." : "needs chardev=ID%s.", id ? id : "");
+        if (id)
+            g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+                        _("there is no -chardev with id=%s."), id);
+        else
+            g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, _("needs chardev=ID."));
         return false;
     }
     ((IsaDebugcon *)device)->debugcon = debugcon_new(board, option_uint(values, "iobase"), chardev);
@@ -83,7 +87,7 @@ static void isa_debugcon_destroy(Device *device)
 
 const DeviceClass isa_debugcon_class = {
     .name = "isa-debugcon",
-    .title = "Debug console port",
+    .title = N_("Debug console port"),
     .bus = BUS_ISA,
     .options = isa_debugcon_options,
     .instance_size = sizeof(IsaDebugcon),
@@ -100,9 +104,9 @@ typedef struct {
 } IsaDebugExit;
 
 static const OptionInfo isa_debug_exit_options[] = {
-    {"id", OPTION_STRING, NULL, 0, 0, NULL, "name of the device"},
-    {"iobase", OPTION_UINT, "0x501", 0, 0xffff, NULL, "I/O port"},
-    {"iosize", OPTION_UINT, "2", 1, 4, NULL, "number of ports"},
+    {"id", OPTION_STRING, NULL, 0, 0, NULL, N_("name of the device")},
+    {"iobase", OPTION_UINT, "0x501", 0, 0xffff, NULL, N_("I/O port")},
+    {"iosize", OPTION_UINT, "2", 1, 4, NULL, N_("number of ports")},
     {NULL},
 };
 
@@ -137,7 +141,7 @@ static void isa_debug_exit_destroy(Device *device)
 
 const DeviceClass isa_debug_exit_class = {
     .name = "isa-debug-exit",
-    .title = "Port that ends the program",
+    .title = N_("Port that ends the program"),
     .bus = BUS_ISA,
     .options = isa_debug_exit_options,
     .instance_size = sizeof(IsaDebugExit),

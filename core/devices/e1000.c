@@ -16,6 +16,7 @@
 #include "core/config/options.h"
 #include "core/devices/e1000-internal.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 #define MMIO_BAR     0
@@ -36,12 +37,13 @@ static const PciIdentity identity = {
 };
 
 static const OptionInfo options[] = {
-    {"id", OPTION_STRING, NULL, 0, 0, NULL, "name of the card"},
-    {"netdev", OPTION_REF, NULL, 0, 0, NULL, "id of the -netdev it is connected to"},
-    {"mac", OPTION_MAC, NULL, 0, 0, NULL, "its address; 52:54:00:12:34:56 and up when absent"},
-    {"addr", OPTION_STRING, NULL, 0, 0, NULL, "PCI slot, hexadecimal; the first free when absent"},
+    {"id", OPTION_STRING, NULL, 0, 0, NULL, N_("name of the card")},
+    {"netdev", OPTION_REF, NULL, 0, 0, NULL, N_("id of the -netdev it is connected to")},
+    {"mac", OPTION_MAC, NULL, 0, 0, NULL, N_("its address; 52:54:00:12:34:56 and up when absent")},
+    {"addr", OPTION_STRING, NULL, 0, 0, NULL,
+     N_("PCI slot, hexadecimal; the first free when absent")},
     {"romfile", OPTION_STRING, DEFAULT_ROM, 0, 0, NULL,
-     "network boot ROM, a firmware name or a path; empty for none"},
+     N_("network boot ROM, a firmware name or a path; empty for none")},
     {.name = NULL},
 };
 
@@ -173,7 +175,7 @@ static bool check_address(const OptionValues *values, Board *board, uint8_t *add
     if (!(address[0] & 1))
         return true;
     g_set_error(error, option_error_quark(), 0,
-                "mac=%s: a card's own address has an even first byte; this one is a group's.",
+                _("mac=%s: a card's own address has an even first byte; this one is a group's."),
                 text);
     return false;
 }
@@ -192,7 +194,7 @@ static bool parse_slot(const OptionValues *values, int *devfn, GError **error)
         *devfn = PCI_DEVFN(slot, 0);
         return true;
     }
-    g_set_error(error, option_error_quark(), 0, "addr=%s: a PCI slot is from 0 to 1f.", text);
+    g_set_error(error, option_error_quark(), 0, _("addr=%s: a PCI slot is from 0 to 1f."), text);
     return false;
 }
 
@@ -225,7 +227,7 @@ static bool connect(E1000 *e1000, const OptionValues *values, GError **error)
         return true;
     e1000->netdev = board->find_netdev ? board->find_netdev(board, name) : NULL;
     if (!e1000->netdev) {
-        g_set_error(error, option_error_quark(), 0, "netdev=%s: there is no -netdev of that id.",
+        g_set_error(error, option_error_quark(), 0, _("netdev=%s: there is no -netdev of that id."),
                     name);
         return false;
     }
@@ -280,7 +282,7 @@ static void destroy(Device *device)
 
 const DeviceClass e1000_class = {
     .name = "e1000",
-    .title = "Intel gigabit Ethernet (82540EM)",
+    .title = N_("Intel gigabit Ethernet (82540EM)"),
     .bus = BUS_PCI,
     .options = options,
     .instance_size = sizeof(E1000),

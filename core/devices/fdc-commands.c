@@ -4,6 +4,7 @@
 
 #include "core/devices/fdc-internal.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 /* Flags of the first command byte */
@@ -133,7 +134,7 @@ static void run_read(Fdc *fdc, int error)
         t->run = 1;
         submit_run(fdc, run_read);
     } else if (error) {
-        fail_io(fdc, "Reading", error);
+        fail_io(fdc, N_("Reading"), error);
     } else if (t->verify) {
         advance(fdc, t->run, false);
     } else {
@@ -144,7 +145,7 @@ static void run_read(Fdc *fdc, int error)
 static void run_written(Fdc *fdc, int error)
 {
     if (error)
-        fail_io(fdc, "Writing", error);
+        fail_io(fdc, N_("Writing"), error);
     else
         advance(fdc, fdc->transfer.run, fdc->transfer.terminal_count);
 }
@@ -321,7 +322,7 @@ static void read_id(Fdc *fdc)
 static void track_formatted(Fdc *fdc, int error)
 {
     if (error)
-        fail_io(fdc, "Formatting", error);
+        fail_io(fdc, N_("Formatting"), error);
     else
         succeed(fdc);
 }

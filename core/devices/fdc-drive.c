@@ -5,6 +5,7 @@
 #include "core/devices/fdc-internal.h"
 
 #include <errno.h>
+#include <glib/gi18n.h>
 #include <string.h>
 
 /* Data rate codes: 500, 300, 250 kb/s, 1 Mb/s */
@@ -127,11 +128,12 @@ void fdc_report_io_error(Fdc *fdc, unsigned unit, const char *what, int error)
     drive->error_reported = true;
     const char *path = block_image_path(drive->image);
     g_autofree char *source = g_strdup_printf("floppy%u", unit);
-    const char *cause = error == ENOSPC ? "the image is shorter than a floppy and cannot grow, or "
-                                          "the host's disk is full"
-                                        : g_strerror(error);
-    g_autofree char *message = g_strdup_printf("%s %s failed: %s. The guest has been told.", what,
-                                               path ? path : "the floppy image", cause);
+    const char *cause = error == ENOSPC
+                            ? _("the image is shorter than a floppy and cannot grow, or "
+                                "the host's disk is full")
+                            : g_strerror(error);
+    g_autofree char *message = g_strdup_printf(_("%s of %s failed: %s. The guest has been told."),
+                                               _(what), path ? path : _("the floppy image"), cause);
     fdc->board->report_error(fdc->board, source, message);
 }
 
@@ -160,8 +162,8 @@ static bool check_image(BlockImage *image, GError **error)
     if (!image || find_geometry(block_image_size(image)))
         return true;
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                "%s is larger than a 2.88M floppy; attach it as a hard disk or CD instead.",
-                block_image_path(image) ? block_image_path(image) : "The image");
+                _("%s is larger than a 2.88M floppy; attach it as a hard disk or CD instead."),
+                block_image_path(image) ? block_image_path(image) : _("The image"));
     return false;
 }
 
@@ -169,7 +171,7 @@ static bool check_drive(Fdc *fdc, int unit, GError **error)
 {
     if (unit >= 0 && fdc_drive(fdc, unit))
         return true;
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "The machine has no floppy drive %c:.",
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, _("The machine has no floppy drive %c:."),
                 'A' + (unit & 15));
     return false;
 }
@@ -184,7 +186,8 @@ bool fdc_attach_drive(Fdc *fdc, int unit, BlockImage *image, GError **error)
 {
     if (unit < 0 || unit > 1 || fdc->drives[unit].present) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_EXISTS,
-                    "A machine has two floppy drives, A: and B:; %c: is taken.", 'A' + (unit & 15));
+                    _("A machine has two floppy drives, A: and B:; %c: is taken."),
+                    'A' + (unit & 15));
         return false;
     }
     if (!check_image(image, error))

@@ -2,6 +2,8 @@
 #include "core/devices/ide-internal.h"
 
 #include <errno.h>
+#include <glib/gi18n.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* Command block registers, relative to 1F0h or 170h */
@@ -205,12 +207,13 @@ void ide_report_io_error(IdeDrive *drive, const char *what, uint64_t offset, int
                                               drive->kind == IDE_CD ? "cd" : "hd", drive->unit);
     g_autofree char *message =
         error == ENOSPC
-            ? g_strdup_printf("%s cannot grow: the host's disk is full. Free some space; the "
-                              "guest has been told that its write failed.",
-                              path ? path : "The disk image")
-            : g_strdup_printf("%s of %s failed at byte %" G_GUINT64_FORMAT ": %s. The guest has "
-                              "been told.",
-                              what, path ? path : "the disk image", offset, g_strerror(error));
+            ? g_strdup_printf(_("%s cannot grow: the host's disk is full. Free some space; the "
+                                "guest has been told that its write failed."),
+                              path ? path : _("The disk image"))
+            : g_strdup_printf(_("%s of %s failed at byte %" PRIu64 ": %s. The guest has "
+                                "been told."),
+                              _(what), path ? path : _("the disk image"), offset,
+                              g_strerror(error));
     drive->board->report_error(drive->board, source, message);
 }
 
@@ -592,8 +595,8 @@ static bool attach(PiixIde *ide, int channel, int unit, IdeKind kind, BlockImage
     IdeDrive *drive = find_drive(ide, channel, unit);
     if (!drive || drive->kind != IDE_NONE) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_EXISTS,
-                    "IDE channel %d already has a drive as unit %d; choose another place.", channel,
-                    unit);
+                    _("IDE channel %d already has a drive as unit %d; choose another place."),
+                    channel, unit);
         return false;
     }
     drive->kind = kind;
@@ -619,7 +622,7 @@ bool ide_attach_disk(PiixIde *ide, int channel, int unit, BlockImage *image, con
 {
     if (block_image_size(image) < BLOCK_SECTOR) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                    "%s is empty; a hard disk needs at least one sector of 512 bytes.",
+                    _("%s is empty; a hard disk needs at least one sector of 512 bytes."),
                     block_image_path(image) ? block_image_path(image) : "The disk image");
         return false;
     }

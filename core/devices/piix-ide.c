@@ -7,6 +7,7 @@
 
 #include "core/devices/ide-internal.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 /* Configuration space */
@@ -36,7 +37,7 @@ enum {
 
 static const DeviceClass piix_ide_class = {
     .name = "piix3-ide",
-    .title = "PIIX3 IDE controller",
+    .title = N_("PIIX3 IDE controller"),
     .bus = BUS_PCI,
     .instance_size = sizeof(PiixIde),
 };

@@ -17,6 +17,7 @@
 #include "core/devices/vga.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 
 #define FRAME_BUFFER_BAR    0
 #define MMIO_BAR            2
@@ -124,12 +125,12 @@ static const MmioOps mmio_ops = {mmio_read, mmio_write};
 
 static const OptionInfo options[] = {
     {"vgamem_mb", OPTION_UINT, "16", 1, 256, NULL,
-     "display memory in MiB, rounded up to a power of two; 16 is enough for 2560x1600"},
-    {"edid", OPTION_BOOL, "on", 0, 0, NULL, "describe the monitor to the guest"},
-    {"xres", OPTION_UINT, "1280", 640, 4088, NULL, "width the monitor prefers, in pixels"},
-    {"yres", OPTION_UINT, "800", 480, 4095, NULL, "height the monitor prefers, in pixels"},
+     N_("display memory in MiB, rounded up to a power of two; 16 is enough for 2560x1600")},
+    {"edid", OPTION_BOOL, "on", 0, 0, NULL, N_("describe the monitor to the guest")},
+    {"xres", OPTION_UINT, "1280", 640, 4088, NULL, N_("width the monitor prefers, in pixels")},
+    {"yres", OPTION_UINT, "800", 480, 4095, NULL, N_("height the monitor prefers, in pixels")},
     {"romfile", OPTION_STRING, "vgabios-stdvga.bin", 0, 0, NULL,
-     "VGA BIOS, a firmware name or a path; empty for none"},
+     N_("VGA BIOS, a firmware name or a path; empty for none")},
     {.name = NULL},
 };
 
@@ -153,7 +154,7 @@ static bool create(Device *device, Board *board, const OptionValues *values, GEr
             return false;
         if (g_bytes_get_size(rom) == 0) {
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                        "The VGA BIOS “%s” is empty: give another romfile", rom_name);
+                        _("The VGA BIOS “%s” is empty: give another romfile"), rom_name);
             return false;
         }
     }
@@ -198,7 +199,7 @@ static void destroy(Device *device)
 
 const DeviceClass vga_class = {
     .name = "VGA",
-    .title = "VGA graphics with Bochs extensions",
+    .title = N_("VGA graphics with Bochs extensions"),
     .bus = BUS_PCI,
     .options = options,
     .instance_size = sizeof(Vga),

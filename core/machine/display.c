@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <glib/gstdio.h>
 #include <png.h>
 #include <string.h>
@@ -493,7 +494,7 @@ bool display_save(Display *display, const char *path, const char *format, GError
     bool png = g_str_equal(format, "png");
     if (!png && !g_str_equal(format, "ppm")) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                    "Pictures are saved as “png” or “ppm”, not as “%s”", format);
+                    _("Pictures are saved as “png” or “ppm”, not as “%s”"), format);
         return false;
     }
     DisplayClient *client = display_client_new(display, NULL, NULL);
@@ -504,10 +505,10 @@ bool display_save(Display *display, const char *path, const char *format, GError
     display_client_lock(client, &frame, &rect, 1);
     if (frame.width == 0) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_INITIALIZED,
-                    "The machine has not shown a picture yet; try again once it runs");
+                    _("The machine has not shown a picture yet; try again once it runs"));
     } else if (!(file = g_fopen(path, "wbe"))) {
-        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), "Cannot write “%s”: %s", path,
-                    g_strerror(errno));
+        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), _("Cannot write “%s”: %s"),
+                    path, g_strerror(errno));
     } else {
         errno = 0;
         saved = png ? write_png(file, &frame) : write_ppm(file, &frame);
@@ -515,7 +516,7 @@ bool display_save(Display *display, const char *path, const char *format, GError
             saved = false;
         if (!saved) {
             g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno ? errno : EIO),
-                        "Cannot write “%s”: %s", path, g_strerror(errno ? errno : EIO));
+                        _("Cannot write “%s”: %s"), path, g_strerror(errno ? errno : EIO));
             (void)g_unlink(path);
         }
     }

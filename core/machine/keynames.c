@@ -3,6 +3,7 @@
 #include "core/machine/keynames.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <linux/input-event-codes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,7 +154,7 @@ unsigned keys_by_combination(const char *combination, unsigned *codes, unsigned 
         unsigned code = key_by_name(*name);
         if (!code || n == max) {
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                        code ? "Too many keys at once." : "There is no key \"%s\".", *name);
+                        code ? _("Too many keys at once.") : _("There is no key \"%s\"."), *name);
             return 0;
         }
         codes[n++] = code;

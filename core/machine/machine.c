@@ -10,6 +10,7 @@
 
 #include <gio/gio.h>
 #include <glib/gi18n.h>
+#include <inttypes.h>
 #include <sys/resource.h>
 
 typedef struct {
@@ -421,8 +422,7 @@ static bool save_memory(Machine *machine, const MachineCommand *command, GError 
         size_t n = MIN(command->length - done, 4096 - (address & 4095));
         if (!command->flag && !monitor_translate(machine->pc, command->cpu, address, &physical)) {
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                        "Address 0x%" G_GINT64_MODIFIER "x is not mapped on CPU %u.", address,
-                        command->cpu);
+                        _("Address 0x%" PRIx64 " is not mapped on CPU %u."), address, command->cpu);
             return false;
         }
         board_lock(board);

@@ -7,6 +7,7 @@
 #include "core/net/slirp.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 
 bool pc_make_networks(Pc *pc, GError **error)
 {
@@ -65,7 +66,7 @@ NetBackend *pc_network(Pc *pc, const char *name, GError **error)
             return netdev;
     }
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                "There is no network or network card \"%s\"; see info network.", name);
+                _("There is no network or network card \"%s\"; see info network."), name);
     return NULL;
 }
 
@@ -80,10 +81,10 @@ NetBackend *pc_user_network(Pc *pc, const char *name, GError **error)
         return netdev;
     if (!name)
         g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                            "The machine has no user-mode network.");
+                            _("The machine has no user-mode network."));
     else if (netdev)
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                    "Network \"%s\" is not a user-mode network; it has no port forwards.", name);
+                    _("Network \"%s\" is not a user-mode network; it has no port forwards."), name);
     return NULL;
 }
 

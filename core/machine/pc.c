@@ -33,6 +33,7 @@
 #include "core/machine/pc-network.h"
 #include "core/machine/pc-private.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 #include <x86intrin.h>
 
@@ -393,10 +394,10 @@ static const DriveConfig *removable_drive(Pc *pc, const char *id, GError **error
     const DriveConfig *drive = config_find_drive(pc->config, id);
 
     if (!drive)
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "There is no drive \"%s\".", id);
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, _("There is no drive \"%s\"."), id);
     else if (drive->kind == DRIVE_IDE_DISK)
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                    "Drive \"%s\" is a hard disk; its medium cannot be changed.", id);
+                    _("Drive \"%s\" is a hard disk; its medium cannot be changed."), id);
     else
         return drive;
     return NULL;
@@ -470,8 +471,8 @@ static Chardev *open_chardev(Pc *pc, const char *spec, GError **error)
         const char *id = spec + strlen("chardev:");
         Chardev *chardev = find_chardev(&pc->board, id);
         if (!chardev)
-            g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "There is no -chardev with id=%s.",
-                        id);
+            g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+                        _("There is no -chardev with id=%s."), id);
         return chardev;
     }
     g_autoptr(ChardevSpec) parsed = chardev_spec_parse(spec, error);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -86,10 +87,11 @@ RamBlock *ram_block_new(MemoryMap *map, const char *name, uint64_t size, GError 
     void *host = mmap(NULL, size, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (host == MAP_FAILED) {
-        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno),
-                    "Cannot get %" G_GUINT64_FORMAT " MiB of memory for %s: %s. Give the machine "
-                    "less memory or close other programs.",
-                    size >> 20, name, g_strerror(errno));
+        g_set_error(
+            error, G_IO_ERROR, g_io_error_from_errno(errno),
+            _("Cannot get %" PRIu64
+              " MiB of memory for %s: %s. Give the machine less memory or close other programs."),
+            size >> 20, name, g_strerror(errno));
         return NULL;
     }
     /* First-touch faults dominate a boot otherwise; a refusal costs only speed. */

@@ -5,6 +5,7 @@
 #include "core/config/options.h"
 
 #include <arpa/inet.h>
+#include <glib/gi18n.h>
 #include <string.h>
 
 #define FORWARD_FORM "tcp|udp:[hostaddr]:hostport-[guestaddr]:guestport, like tcp::2222-:22"
@@ -15,7 +16,7 @@ static bool refuse(GError **error, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    g_autofree char *message = g_strdup_vprintf(format, arguments);
+    g_autofree char *message = g_strdup_vprintf(_(format), arguments);
     va_end(arguments);
     g_set_error_literal(error, option_error_quark(), 0, message);
     return false;
@@ -81,10 +82,10 @@ bool net_forward_parse(const char *text, NetForward *forward, GError **error)
 
     memset(forward, 0, sizeof *forward);
     if (!dash)
-        return refuse(error, "\"%s\" is not a forward: write " FORWARD_FORM ".", text);
+        return refuse(error, "\"%s\" is not a forward: write %s.", text, FORWARD_FORM);
     g_autofree char *host = g_strndup(text, dash - text);
     if (!parse_protocol(host, &forward->udp))
-        return refuse(error, "\"%s\" is not a forward: write " FORWARD_FORM ".", text);
+        return refuse(error, "\"%s\" is not a forward: write %s.", text, FORWARD_FORM);
     if (net_forward_parse_host(host, forward, error) &&
         parse_end(dash + 1, "0.0.0.0", 1, &forward->guest, &forward->guest_port, error))
         return true;

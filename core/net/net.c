@@ -6,6 +6,7 @@
 
 #include "core/net/slirp.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 /* Reading stops with this much waiting; what is on its way already still fits. */
@@ -72,7 +73,7 @@ bool net_backend_attach(NetBackend *backend, const NetCardOps *ops, void *opaque
     if (backend->card) {
         g_set_error(
             error, option_error_quark(), 0,
-            "netdev=%s: another card has this network; give each card a -netdev of its own.",
+            _("netdev=%s: another card has this network; give each card a -netdev of its own."),
             backend->id);
         return false;
     }

@@ -11,6 +11,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -48,30 +49,30 @@ struct NetUser {
 };
 
 static const OptionInfo options[] = {
-    {"id", OPTION_STRING, NULL, 0, 0, NULL, "name of the network"},
-    {"net", OPTION_STRING, NULL, 0, 0, NULL, "address and mask; 10.0.2.0/24 when absent"},
-    {"host", OPTION_STRING, NULL, 0, 0, NULL, "the guest's router, which is this computer; .2"},
-    {"dns", OPTION_STRING, NULL, 0, 0, NULL, "name server the guest is told; .3"},
-    {"dhcpstart", OPTION_STRING, NULL, 0, 0, NULL, "first address DHCP gives; .15"},
-    {"hostname", OPTION_STRING, NULL, 0, 0, NULL, "host name DHCP gives"},
-    {"domainname", OPTION_STRING, NULL, 0, 0, NULL, "domain name DHCP gives"},
-    {"dnssearch", OPTION_LIST, NULL, 0, 0, NULL, "domain the guest searches; may be repeated"},
-    {"restrict", OPTION_BOOL, "off", 0, 0, NULL, "only forwards lead in and out"},
-    {"ipv4", OPTION_BOOL, "on", 0, 0, NULL, "IPv4"},
-    {"ipv6", OPTION_BOOL, "on", 0, 0, NULL, "IPv6"},
-    {"ipv6-prefix", OPTION_STRING, "fec0::", 0, 0, NULL, "IPv6 network"},
-    {"ipv6-prefixlen", OPTION_UINT, "64", 1, 126, NULL, "its length in bits"},
-    {"ipv6-host", OPTION_STRING, NULL, 0, 0, NULL, "the router's IPv6 address; ::2"},
-    {"ipv6-dns", OPTION_STRING, NULL, 0, 0, NULL, "the name server's IPv6 address; ::3"},
-    {"tftp", OPTION_STRING, NULL, 0, 0, NULL, "folder that a TFTP server shows, read only"},
-    {"tftp-server-name", OPTION_STRING, NULL, 0, 0, NULL, "TFTP server name DHCP gives"},
-    {"bootfile", OPTION_STRING, NULL, 0, 0, NULL, "file name DHCP gives for a network boot"},
+    {"id", OPTION_STRING, NULL, 0, 0, NULL, N_("name of the network")},
+    {"net", OPTION_STRING, NULL, 0, 0, NULL, N_("address and mask; 10.0.2.0/24 when absent")},
+    {"host", OPTION_STRING, NULL, 0, 0, NULL, N_("the guest's router, which is this computer; .2")},
+    {"dns", OPTION_STRING, NULL, 0, 0, NULL, N_("name server the guest is told; .3")},
+    {"dhcpstart", OPTION_STRING, NULL, 0, 0, NULL, N_("first address DHCP gives; .15")},
+    {"hostname", OPTION_STRING, NULL, 0, 0, NULL, N_("host name DHCP gives")},
+    {"domainname", OPTION_STRING, NULL, 0, 0, NULL, N_("domain name DHCP gives")},
+    {"dnssearch", OPTION_LIST, NULL, 0, 0, NULL, N_("domain the guest searches; may be repeated")},
+    {"restrict", OPTION_BOOL, "off", 0, 0, NULL, N_("only forwards lead in and out")},
+    {"ipv4", OPTION_BOOL, "on", 0, 0, NULL, N_("IPv4")},
+    {"ipv6", OPTION_BOOL, "on", 0, 0, NULL, N_("IPv6")},
+    {"ipv6-prefix", OPTION_STRING, "fec0::", 0, 0, NULL, N_("IPv6 network")},
+    {"ipv6-prefixlen", OPTION_UINT, "64", 1, 126, NULL, N_("its length in bits")},
+    {"ipv6-host", OPTION_STRING, NULL, 0, 0, NULL, N_("the router's IPv6 address; ::2")},
+    {"ipv6-dns", OPTION_STRING, NULL, 0, 0, NULL, N_("the name server's IPv6 address; ::3")},
+    {"tftp", OPTION_STRING, NULL, 0, 0, NULL, N_("folder that a TFTP server shows, read only")},
+    {"tftp-server-name", OPTION_STRING, NULL, 0, 0, NULL, N_("TFTP server name DHCP gives")},
+    {"bootfile", OPTION_STRING, NULL, 0, 0, NULL, N_("file name DHCP gives for a network boot")},
     {"hostfwd", OPTION_LIST, NULL, 0, 0, NULL,
-     "tcp|udp:[hostaddr]:hostport-[guestaddr]:guestport; may be repeated"},
+     N_("tcp|udp:[hostaddr]:hostport-[guestaddr]:guestport; may be repeated")},
     {"guestfwd", OPTION_LIST, NULL, 0, 0, NULL,
-     "tcp:address:port-cmd:COMMAND or -chardev:ID; may be repeated"},
-    {"smb", OPTION_STRING, NULL, 0, 0, NULL, "not there: refused"},
-    {"smbserver", OPTION_STRING, NULL, 0, 0, NULL, "not there: refused"},
+     N_("tcp:address:port-cmd:COMMAND or -chardev:ID; may be repeated")},
+    {"smb", OPTION_STRING, NULL, 0, 0, NULL, N_("not there: refused")},
+    {"smbserver", OPTION_STRING, NULL, 0, 0, NULL, N_("not there: refused")},
     {.name = NULL},
 };
 
@@ -81,7 +82,7 @@ static bool refuse(GError **error, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    g_autofree char *message = g_strdup_vprintf(format, arguments);
+    g_autofree char *message = g_strdup_vprintf(_(format), arguments);
     va_end(arguments);
     g_set_error_literal(error, option_error_quark(), 0, message);
     return false;
@@ -516,7 +517,7 @@ bool net_is_user(const NetBackend *backend)
 
 const NetBackendClass slirp_backend_class = {
     .name = "user",
-    .title = "User-mode network with NAT",
+    .title = N_("User-mode network with NAT"),
     .options = options,
     .instance_size = sizeof(NetUser),
     .check = check,
