@@ -226,6 +226,7 @@ static const struct {
     {"vm.settings", {"<Primary>comma"}},
     {"win.screenshot", {"<Primary>p"}},
     {"win.type-clipboard", {"<Primary><Shift>v"}},
+    {"win.select-text", {"<Primary><Shift>s"}},
     {"win.copy-text", {"<Primary><Shift>c"}},
 };
 

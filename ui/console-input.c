@@ -44,6 +44,12 @@ void apiary_console_update_cursor(ApiaryConsole *console)
     /* The guest draws its own: ours would be a second one. */
     bool hide = on && (console->has_pointer ||
                        (apiary_vm_pointer_is_absolute(console->vm) && console->captured));
+    if (console->selecting) {
+        g_autoptr(GdkCursor) beam =
+            gdk_cursor_new_from_name(gdk_window_get_display(window), "text");
+        gdk_window_set_cursor(window, beam);
+        return;
+    }
     g_autoptr(GdkCursor) cursor =
         hide ? gdk_cursor_new_for_display(gdk_window_get_display(window), GDK_BLANK_CURSOR) : NULL;
     gdk_window_set_cursor(window, cursor);
@@ -60,7 +66,7 @@ static void drop_pointer(ApiaryConsole *console)
 
 static void set_captured(ApiaryConsole *console, gboolean captured)
 {
-    if (captured && (!console->vm || !apiary_vm_is_on(console->vm)))
+    if (captured && (!console->vm || !apiary_vm_is_on(console->vm) || console->selecting))
         captured = FALSE;
     if (!captured) {
         lift_all(console);
@@ -82,6 +88,11 @@ gboolean apiary_console_is_captured(ApiaryConsole *console)
 gboolean apiary_console_has_pointer(ApiaryConsole *console)
 {
     return console->has_pointer;
+}
+
+void apiary_console_capture(ApiaryConsole *console)
+{
+    set_captured(console, TRUE);
 }
 
 void apiary_console_release(ApiaryConsole *console)
@@ -141,6 +152,8 @@ static gboolean apiary_console_key_press(GtkWidget *widget, GdkEventKey *event)
     ApiaryConsole *console = APIARY_CONSOLE(widget);
     unsigned code = apiary_evdev_from_hardware(event->hardware_keycode);
 
+    if (apiary_console_text_key(console, event))
+        return GDK_EVENT_STOP;
     if (!console->captured) {
         bool enter = event->keyval == GDK_KEY_Return || event->keyval == GDK_KEY_KP_Enter;
         if (enter && console->vm && apiary_vm_is_on(console->vm)) {
@@ -226,6 +239,8 @@ static gboolean apiary_console_motion(GtkWidget *widget, GdkEventMotion *event)
 {
     ApiaryConsole *console = APIARY_CONSOLE(widget);
 
+    if (apiary_console_text_motion(console, event))
+        return GDK_EVENT_STOP;
     if (!console->vm || !apiary_vm_is_on(console->vm))
         return GDK_EVENT_PROPAGATE;
     if (apiary_vm_pointer_is_absolute(console->vm)) {
@@ -250,6 +265,8 @@ static gboolean apiary_console_button(GtkWidget *widget, GdkEventButton *event)
     bool down = event->type == GDK_BUTTON_PRESS;
     unsigned bit = button_bit(event->button);
 
+    if (apiary_console_text_button(console, event))
+        return GDK_EVENT_STOP;
     if (event->type != GDK_BUTTON_PRESS && event->type != GDK_BUTTON_RELEASE)
         return GDK_EVENT_STOP; /* double clicks come as presses too */
     if (down)
@@ -282,7 +299,7 @@ static gboolean apiary_console_scroll(GtkWidget *widget, GdkEventScroll *event)
     ApiaryConsole *console = APIARY_CONSOLE(widget);
     int wheel = 0;
 
-    if (!console->vm || !apiary_vm_is_on(console->vm))
+    if (!console->vm || !apiary_vm_is_on(console->vm) || console->selecting)
         return GDK_EVENT_PROPAGATE;
     if (event->direction == GDK_SCROLL_UP) {
         wheel = 1;

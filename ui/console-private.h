@@ -28,6 +28,13 @@ struct _ApiaryConsole {
     unsigned buttons;
     double scroll;      /* fraction of a wheel click */
     int last_x, last_y; /* guest's pixels */
+
+    /* Text modes. */
+    DisplayText *text;        /* the screen's, or NULL */
+    gboolean selecting;       /* pointer and keyboard select text instead of reaching the guest */
+    gboolean captured_before; /* it was when that began */
+    gboolean dragging;
+    int anchor, point; /* the selection's ends: places between cells (text-grid.h) */
 };
 
 enum { CONSOLE_CAPTURE_CHANGED, CONSOLE_SCREEN_RESIZED, CONSOLE_N_SIGNALS };
@@ -39,3 +46,21 @@ void apiary_console_get_transform(ApiaryConsole *console, double *x, double *y, 
 void apiary_console_input_init(ApiaryConsole *console);
 void apiary_console_input_class_init(GtkWidgetClass *klass);
 void apiary_console_update_cursor(ApiaryConsole *console);
+void apiary_console_capture(ApiaryConsole *console);
+
+/* console-text.c. The handlers return whether the event was theirs. */
+void apiary_console_text_update(ApiaryConsole *console); /* the screen may have changed */
+void apiary_console_text_draw(ApiaryConsole *console, cairo_t *cr); /* in guest's pixels */
+gboolean apiary_console_text_button(ApiaryConsole *console, const GdkEventButton *event);
+gboolean apiary_console_text_motion(ApiaryConsole *console, const GdkEventMotion *event);
+gboolean apiary_console_text_key(ApiaryConsole *console, const GdkEventKey *event);
+void apiary_console_text_select(ApiaryConsole *console, int anchor, int point);
+/* False when nothing is selected. */
+gboolean apiary_console_text_get_selection(ApiaryConsole *console, int *from, int *to);
+/* The cell at a point of the widget, or -1 without a text; and where a cell is in the widget. */
+int apiary_console_text_cell_at(ApiaryConsole *console, int x, int y);
+void apiary_console_text_get_extents(ApiaryConsole *console, int cell, GdkRectangle *extents);
+
+/* console-accessible.c */
+void apiary_console_accessible_selection_changed(ApiaryConsole *console);
+void apiary_console_accessible_text_changed(ApiaryConsole *console, const DisplayText *old);

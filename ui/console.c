@@ -7,6 +7,8 @@
 
 #include "ui/console-private.h"
 
+#include "ui/console-accessible.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -107,6 +109,8 @@ static gboolean take_frame(ApiaryConsole *console)
     display_client_unlock(console->client);
     for (int i = 0; i < n; i++)
         queue_rect(console, &rects[i]);
+    if (n > 0)
+        apiary_console_text_update(console);
     return n > 0;
 }
 
@@ -207,6 +211,7 @@ static gboolean apiary_console_draw(GtkWidget *widget, cairo_t *cr)
                              whole ? CAIRO_FILTER_NEAREST : CAIRO_FILTER_BILINEAR);
     cairo_rectangle(cr, 0, 0, console->width, console->height);
     cairo_fill(cr);
+    apiary_console_text_draw(console, cr);
     if (console->vm && apiary_vm_get_state(console->vm) != MACHINE_RUNNING) {
         cairo_set_source_rgba(cr, 0, 0, 0, 0.55);
         cairo_rectangle(cr, 0, 0, console->width, console->height);
@@ -252,6 +257,7 @@ static void apiary_console_dispose(GObject *object)
     g_clear_pointer(&console->client, display_client_free);
     console->display = NULL;
     g_clear_pointer(&console->surface, cairo_surface_destroy);
+    g_clear_pointer(&console->text, g_free);
     g_clear_object(&console->vm);
     G_OBJECT_CLASS(apiary_console_parent_class)->dispose(object);
 }
@@ -272,6 +278,7 @@ static void apiary_console_class_init(ApiaryConsoleClass *klass)
     widget_class->get_preferred_width = apiary_console_get_preferred_width;
     widget_class->get_preferred_height = apiary_console_get_preferred_height;
     apiary_console_input_class_init(widget_class);
+    gtk_widget_class_set_accessible_type(widget_class, APIARY_TYPE_CONSOLE_ACCESSIBLE);
     apiary_console_signals[CONSOLE_CAPTURE_CHANGED] =
         g_signal_new("capture-changed", APIARY_TYPE_CONSOLE, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
                      G_TYPE_NONE, 0);

@@ -8,7 +8,11 @@
  * focus or is clicked until the release combination (Ctrl+Alt pressed and let go). A relative
  * pointer is also confined while captured.
  *
- * Signals: "capture-changed"; "screen-resized" (int width, int height).
+ * In text modes the screen's text can be selected: Shift and dragging, or apiary_console_
+ * set_selecting(), take pointer and keyboard from the guest until Escape or a copy.
+ *
+ * Signals: "capture-changed" (also when selecting begins or ends); "screen-resized" (int width, int
+ * height).
  */
 
 #include "ui/vm.h"
@@ -29,5 +33,10 @@ void apiary_console_set_scaling(ApiaryConsole *console, ApiaryScaling scaling);
 gboolean apiary_console_is_captured(ApiaryConsole *console);
 gboolean apiary_console_has_pointer(ApiaryConsole *console); /* it is confined */
 void apiary_console_release(ApiaryConsole *console);
+gboolean apiary_console_is_selecting(ApiaryConsole *console);
+/* False when the screen shows no text. */
+gboolean apiary_console_set_selecting(ApiaryConsole *console, gboolean selecting);
+/* NULL when nothing is selected. */
+char *apiary_console_get_selected_text(ApiaryConsole *console);
 /* Of the guest's screen in pixels; 0 before the first picture. */
 void apiary_console_get_screen_size(ApiaryConsole *console, int *width, int *height);

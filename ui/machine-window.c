@@ -75,21 +75,64 @@ static void fill_keys_menu(ApiaryMachineWindow *window)
     gtk_menu_button_set_menu_model(GTK_MENU_BUTTON(window->keys_button), G_MENU_MODEL(menu));
 }
 
+typedef enum { POINTER_ABSENT, POINTER_FOLLOWS, POINTER_HELD, POINTER_FREE } PointerHint;
+
+static const char *const pointer_hints[] = {
+    [POINTER_ABSENT] = "",
+    [POINTER_FOLLOWS] = N_("Pointer: follows yours"),
+    [POINTER_HELD] = N_("Pointer: held by the machine"),
+    [POINTER_FREE] = N_("Pointer: click to hold it"),
+};
+
+typedef enum { KEYBOARD_ABSENT, KEYBOARD_HELD, KEYBOARD_FREE, KEYBOARD_SELECTS } KeyboardHint;
+
+static const char *const keyboard_hints[] = {
+    [KEYBOARD_ABSENT] = "",
+    [KEYBOARD_HELD] = N_("Release: Ctrl+Alt"),
+    [KEYBOARD_FREE] = N_("Keyboard: press Enter or click"),
+    [KEYBOARD_SELECTS] = N_("Selecting text: Enter copies, Esc ends"),
+};
+
+static void set_hint(GtkWidget *label, const char *hint)
+{
+    gtk_label_set_text(GTK_LABEL(label), *hint ? _(hint) : "");
+}
+
+/* Room for every hint, or the window would grow and the screen move when they change. */
+static void reserve_room(GtkWidget *label, const char *const *hints, size_t n)
+{
+    glong widest = 0;
+
+    for (size_t i = 0; i < n; i++)
+        widest = MAX(widest, *hints[i] ? g_utf8_strlen(_(hints[i]), -1) : 0);
+    gtk_label_set_width_chars(GTK_LABEL(label), (int)widest);
+}
+
 static void update_hints(ApiaryMachineWindow *window)
 {
-    bool captured = apiary_console_is_captured(APIARY_CONSOLE(window->console));
+    ApiaryConsole *console = APIARY_CONSOLE(window->console);
     bool on = apiary_vm_is_on(window->vm);
-    const char *pointer = !on                                         ? ""
-                          : apiary_vm_pointer_is_absolute(window->vm) ? _("Pointer: follows yours")
-                          : apiary_console_has_pointer(APIARY_CONSOLE(window->console))
-                              ? _("Pointer: held by the machine")
-                              : _("Pointer: click to hold it");
+    bool selecting = apiary_console_is_selecting(console);
+    PointerHint pointer = POINTER_FREE;
+    KeyboardHint keyboard = KEYBOARD_FREE;
 
-    gtk_label_set_text(GTK_LABEL(window->pointer_state), pointer);
-    gtk_label_set_text(GTK_LABEL(window->release_hint), !on ? ""
-                                                        : captured
-                                                            ? _("Release: Ctrl+Alt")
-                                                            : _("Keyboard: press Enter or click"));
+    if (!on || selecting)
+        pointer = POINTER_ABSENT;
+    else if (apiary_vm_pointer_is_absolute(window->vm))
+        pointer = POINTER_FOLLOWS;
+    else if (apiary_console_has_pointer(console))
+        pointer = POINTER_HELD;
+    if (selecting)
+        keyboard = KEYBOARD_SELECTS;
+    else if (!on)
+        keyboard = KEYBOARD_ABSENT;
+    else if (apiary_console_is_captured(console))
+        keyboard = KEYBOARD_HELD;
+    set_hint(window->pointer_state, pointer_hints[pointer]);
+    set_hint(window->release_hint, keyboard_hints[keyboard]);
+    g_simple_action_set_state(
+        G_SIMPLE_ACTION(g_action_map_lookup_action(G_ACTION_MAP(window), "select-text")),
+        g_variant_new_boolean(selecting));
 }
 
 static void update(ApiaryMachineWindow *window)
@@ -223,12 +266,26 @@ static void on_type_clipboard(GSimpleAction *action, GVariant *parameter, gpoint
 static void on_copy_text(GSimpleAction *action, GVariant *parameter, gpointer data)
 {
     ApiaryMachineWindow *window = data;
+    ApiaryConsole *console = APIARY_CONSOLE(window->console);
     Display *display = apiary_vm_get_display(window->vm);
-    g_autofree char *text = display ? display_text(display) : NULL;
+    g_autofree char *text = apiary_console_get_selected_text(console);
 
+    if (!text && display)
+        text = display_text(display);
     if (text)
         gtk_clipboard_set_text(gtk_clipboard_get(GDK_SELECTION_CLIPBOARD), text, -1);
     else
+        on_message(window, GTK_MESSAGE_INFO, _("The screen shows a picture, not text."));
+    apiary_console_set_selecting(console, FALSE);
+}
+
+static void on_select_text(GSimpleAction *action, GVariant *value, gpointer data)
+{
+    ApiaryMachineWindow *window = data;
+    ApiaryConsole *console = APIARY_CONSOLE(window->console);
+
+    gtk_widget_grab_focus(window->console);
+    if (!apiary_console_set_selecting(console, g_variant_get_boolean(value)))
         on_message(window, GTK_MESSAGE_INFO, _("The screen shows a picture, not text."));
 }
 
@@ -262,6 +319,7 @@ static void on_close(GSimpleAction *action, GVariant *parameter, gpointer data)
 static const GActionEntry actions[] = {
     {.name = "send-keys", .activate = on_send_keys, .parameter_type = "s"},
     {.name = "type-clipboard", .activate = on_type_clipboard},
+    {.name = "select-text", .state = "false", .change_state = on_select_text},
     {.name = "copy-text", .activate = on_copy_text},
     {.name = "screenshot", .activate = on_screenshot},
     {.name = "fullscreen", .activate = on_fullscreen},
@@ -354,6 +412,8 @@ static void apiary_machine_window_init(ApiaryMachineWindow *window)
     g_action_map_add_action(G_ACTION_MAP(window), scaling);
     g_action_map_add_action(G_ACTION_MAP(window), resize);
     fill_keys_menu(window);
+    reserve_room(window->pointer_state, pointer_hints, G_N_ELEMENTS(pointer_hints));
+    reserve_room(window->release_hint, keyboard_hints, G_N_ELEMENTS(keyboard_hints));
     g_signal_connect_object(apiary_preferences(), "changed::" APIARY_PREFERENCE_SCALING,
                             G_CALLBACK(update_scaling), window, G_CONNECT_SWAPPED);
     update_scaling(window);

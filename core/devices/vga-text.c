@@ -89,6 +89,20 @@ static void publish_text(const VgaCore *vga, const VgaPicture *picture)
     display_set_text(vga->board->display, cells, (int)columns, (int)rows);
 }
 
+static void publish_cursor(const VgaCore *vga, const VgaPicture *picture)
+{
+    const VgaShown *shown = &vga->shown;
+    bool on = picture->cursor_first <= picture->cursor_last;
+    int cell = -1;
+
+    for (unsigned row = 0; on && cell < 0 && row < MIN(shown->n_rows, MAX_TEXT_ROWS); row++) {
+        unsigned column = shown->cursor_address - shown->rows[row].address;
+        if (column < picture->columns)
+            cell = (int)(row * picture->columns + column);
+    }
+    display_set_text_cursor(vga->board->display, cell);
+}
+
 void vga_text_collect(VgaCore *vga, const VgaPicture *picture, bool everything)
 {
     VgaShown *shown = &vga->shown;
@@ -120,6 +134,7 @@ void vga_text_collect(VgaCore *vga, const VgaPicture *picture, bool everything)
     }
     if (text_changed)
         publish_text(vga, picture);
+    publish_cursor(vga, picture);
 }
 
 void vga_text_dots(const VgaCore *vga, const VgaPicture *picture, unsigned row, unsigned row_scan,

@@ -72,6 +72,7 @@ struct Display {
     uint64_t serial;
     uint16_t *cells;
     int columns, rows;
+    int text_cursor; /* cell, or -1 */
 
     GMutex clients_lock; /* taken before lock */
     GPtrArray *clients;
@@ -175,6 +176,7 @@ Display *display_new(void)
     g_mutex_init(&display->clients_lock);
     display->clients = g_ptr_array_new();
     display->newest = -1;
+    display->text_cursor = -1;
     display->fd = memfd_create("apiary-display", MFD_CLOEXEC);
     if (display->fd < 0 || ftruncate(display->fd, TOTAL_BYTES) < 0)
         g_error("cannot create the display's memory: %s", g_strerror(errno));
@@ -319,6 +321,13 @@ void display_set_text(Display *display, const uint16_t *cells, int columns, int 
     g_mutex_unlock(&display->lock);
 }
 
+void display_set_text_cursor(Display *display, int cell)
+{
+    g_mutex_lock(&display->lock);
+    display->text_cursor = cell;
+    g_mutex_unlock(&display->lock);
+}
+
 void display_set_source(Display *display, DisplayRefresh refresh, void *opaque)
 {
     display->refresh = refresh;
@@ -418,25 +427,41 @@ void display_client_unlock(DisplayClient *client)
     g_mutex_unlock(&display->lock);
 }
 
-char *display_text(Display *display)
+DisplayText *display_characters(Display *display)
 {
-    char *text = NULL;
+    DisplayText *text = NULL;
+
     g_mutex_lock(&display->lock);
     if (display->cells) {
-        GString *out = g_string_sized_new((size_t)(display->columns + 1) * (size_t)display->rows);
-        for (int row = 0; row < display->rows; row++) {
-            const uint16_t *cells = display->cells + (size_t)row * (size_t)display->columns;
-            int end = display->columns;
-            while (end > 0 && cp437[cells[end - 1] & 0xff] == ' ')
-                end--;
-            for (int column = 0; column < end; column++)
-                g_string_append_unichar(out, cp437[cells[column] & 0xff]);
-            g_string_append_c(out, '\n');
-        }
-        text = g_string_free(out, FALSE);
+        size_t n = (size_t)display->columns * (size_t)display->rows;
+        text = g_malloc(sizeof(*text) + n * sizeof(text->characters[0]));
+        text->columns = display->columns;
+        text->rows = display->rows;
+        text->cursor = display->text_cursor < (int)n ? display->text_cursor : -1;
+        for (size_t i = 0; i < n; i++)
+            text->characters[i] = cp437[display->cells[i] & 0xff];
     }
     g_mutex_unlock(&display->lock);
     return text;
+}
+
+char *display_text(Display *display)
+{
+    g_autofree DisplayText *text = display_characters(display);
+
+    if (!text)
+        return NULL;
+    GString *out = g_string_sized_new((size_t)(text->columns + 1) * (size_t)text->rows);
+    for (int row = 0; row < text->rows; row++) {
+        const gunichar *characters = text->characters + (size_t)row * (size_t)text->columns;
+        int end = text->columns;
+        while (end > 0 && characters[end - 1] == ' ')
+            end--;
+        for (int column = 0; column < end; column++)
+            g_string_append_unichar(out, characters[column]);
+        g_string_append_c(out, '\n');
+    }
+    return g_string_free(out, FALSE);
 }
 
 /* --- picture files --------------------------------------------------------------------------- */

@@ -21,6 +21,13 @@ typedef struct {
     int x, y, width, height;
 } DisplayRect;
 
+/* A text screen, row by row; all of its rows are equally high and end at the picture's edges. */
+typedef struct {
+    int columns, rows; /* 1 at least */
+    int cursor;        /* index of the cell with the cursor, or -1 */
+    gunichar characters[];
+} DisplayText;
+
 Display *display_new(void);
 void display_free(Display *display);
 
@@ -33,6 +40,8 @@ void display_publish(Display *display, const DisplayRect *rects, int n_rects);
 /* The text on the screen when in a text mode, so that clients can select it: CELLS is
  * columns*rows code/attribute pairs (CP437), or NULL in graphics modes. Copied. */
 void display_set_text(Display *display, const uint16_t *cells, int columns, int rows);
+/* The cell that the text cursor is in, row * columns + column, or -1 when none is shown. */
+void display_set_text_cursor(Display *display, int cell);
 
 /* A video device's hook: draw now if anything changed (called at refresh time, board thread). */
 typedef void (*DisplayRefresh)(void *opaque);
@@ -52,7 +61,9 @@ void display_client_free(DisplayClient *client);
  * the number of rectangles, 0 when nothing is new; FRAME is valid either way unless width is 0. */
 int display_client_lock(DisplayClient *client, DisplayFrame *frame, DisplayRect *rects, int max);
 void display_client_unlock(DisplayClient *client);
-/* The text screen as UTF-8, rows ended by newlines, or NULL in graphics modes. Free with g_free. */
+/* The text screen, or NULL in graphics modes. Free with g_free. */
+DisplayText *display_characters(Display *display);
+/* The same as UTF-8 without the blanks at the ends of its rows, rows ended by newlines, or NULL in graphics modes. Free with g_free. */
 char *display_text(Display *display);
 /* Writes the newest frame as "png" or "ppm". */
 bool display_save(Display *display, const char *path, const char *format, GError **error);

@@ -522,6 +522,21 @@ static void test_text_for_clients(void)
     g_autofree char *text = display_text(rig->board.display);
     g_assert_true(g_str_has_prefix(text, "\nHello\n\n"));
     g_assert_cmpuint(strlen(text), ==, 25 + 5);
+    /* The cursor on the fifth cell of the second row, then off, then on a page not shown. */
+    static const struct {
+        uint8_t start;
+        uint16_t address;
+        int cell;
+    } cursors[] = {{0x0d, 84, 84}, {0x2d, 84, -1}, {0x0d, 0x4000, -1}};
+    for (size_t i = 0; i < G_N_ELEMENTS(cursors); i++) {
+        set(rig, 0x3d4, 0x0a, cursors[i].start);
+        set(rig, 0x3d4, 0x0b, 0x0e);
+        set(rig, 0x3d4, 0x0e, cursors[i].address >> 8);
+        set(rig, 0x3d4, 0x0f, cursors[i].address & 0xff);
+        show(rig);
+        g_autofree DisplayText *screen = display_characters(rig->board.display);
+        g_assert_cmpint(screen->cursor, ==, cursors[i].cell);
+    }
     set_mode(rig, &mode_12);
     show(rig);
     g_assert_null(display_text(rig->board.display));

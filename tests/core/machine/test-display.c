@@ -229,8 +229,21 @@ static void test_text(void)
     display_set_text(display, cells[0], 4, 2);
     g_autofree char *text = display_text(display);
     g_assert_cmpstr(text, ==, "Aü░\nπ\n");
+
+    /* Every cell of it, and the cursor as long as it is on the screen. */
+    for (int cell = -1; cell <= 8; cell++) {
+        display_set_text_cursor(display, cell);
+        g_autofree DisplayText *screen = display_characters(display);
+        g_assert_cmpint(screen->columns, ==, 4);
+        g_assert_cmpint(screen->rows, ==, 2);
+        g_assert_cmpint(screen->cursor, ==, cell < 8 ? cell : -1);
+        g_assert_cmpuint(screen->characters[2], ==, 0x2591);
+        g_assert_cmpuint(screen->characters[3], ==, ' ');
+        g_assert_cmpuint(screen->characters[4], ==, 0x3c0);
+    }
     display_set_text(display, NULL, 0, 0);
     g_assert_null(display_text(display));
+    g_assert_null(display_characters(display));
     display_free(display);
 }
 

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The program in Russian: what the windows show has no English left but names and numbers."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+
+import pyatspi
+
+from windows import application, click, find, walk
+
+# Proper names, formats, units and what a person has typed.
+NOT_TRANSLATED = re.compile(
+    r"Apiary|Linux|ISO|qcow2|raw|CD/DVD|CD|DVD|Ctrl|Alt|Enter|Esc|F\d+|COM1|VNC|Windows|QEMU|"
+    r"[a-z]*\d[\w-]*|max|host|/\S+|(?:\S+=\S+)|MAC|Del|Backspace|PrintScreen|SysRq|Tab|B\b")
+ROLES = {pyatspi.ROLE_PUSH_BUTTON, pyatspi.ROLE_TOGGLE_BUTTON, pyatspi.ROLE_RADIO_BUTTON,
+         pyatspi.ROLE_CHECK_BOX, pyatspi.ROLE_LABEL, pyatspi.ROLE_MENU_ITEM, pyatspi.ROLE_TERMINAL,
+         pyatspi.ROLE_LIST, pyatspi.ROLE_FRAME, pyatspi.ROLE_SPIN_BUTTON}
+english = set()
+
+
+def check(where):
+    for node in walk(application()):
+        if node.getRole() not in ROLES or not node.getState().contains(pyatspi.STATE_SHOWING):
+            continue
+        if re.search(r"[A-Za-z]{2,}", NOT_TRANSLATED.sub("", node.name or "")):
+            english.add(f"{where}: {node.getRoleName()} “{node.name}”")
+
+
+def main():
+    environment = {**os.environ, "LANGUAGE": "ru"}
+    program = subprocess.Popen([os.environ["APIARY"]], env=environment)
+    try:
+        find("Машин пока нет")
+        check("empty manager")
+        find("Импортировать", pyatspi.ROLE_PUSH_BUTTON)
+        click("Новая машина из образа ISO", pyatspi.ROLE_PUSH_BUTTON)
+        find("Далее", pyatspi.ROLE_PUSH_BUTTON)
+        check("new machine, source")
+        click("Пока ни с чего: пустой диск")
+        for page in ("hardware", "storage", "summary"):
+            click("Далее", pyatspi.ROLE_PUSH_BUTTON)
+            time.sleep(0.7)
+            check(f"new machine, {page}")
+        find("Создать и запустить", pyatspi.ROLE_PUSH_BUTTON)
+        click("Отмена", pyatspi.ROLE_PUSH_BUTTON)
+
+        click("Попробовать демонстрационную машину", pyatspi.ROLE_PUSH_BUTTON)
+        find("Экран машины Демо Apiary")
+        find("Приостановить")
+        check("machine window, console")
+        click("Активность", pyatspi.ROLE_RADIO_BUTTON)
+        time.sleep(1.5)
+        check("machine window, activity")
+        subprocess.run([os.environ["APIARY"], "--settings", "Демо Apiary"], check=True,
+                       env=environment)
+        find("Параметры машины Демо Apiary")
+        time.sleep(0.7)
+        check("settings")
+        wrong = subprocess.run([os.environ["APIARY"], "--open", "x"], env=environment,
+                               capture_output=True, text=True)
+        if wrong.returncode != 1 or "Нет машины с именем «x»." not in wrong.stderr:
+            english.add(f"--open x: {wrong}")
+    finally:
+        program.terminate()
+    status = program.wait(20)
+    for line in sorted(english):
+        print("not Russian:", line)
+    if english or status:
+        sys.exit(f"{len(english)} pieces of English, exit status {status}")
+    print("ok: the windows are in Russian")
+
+
+main()
