@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
+#include "app/headless.h"
 #include "app/img.h"
 #include "app/run.h"
 #include "app/translations.h"
@@ -34,12 +35,16 @@ static int print_usage(FILE *out)
 
 int main(int argc, char **argv)
 {
+    int status;
+
     setlocale(LC_ALL, "");
     setlocale(LC_NUMERIC, "C"); /* sizes in options and output are the same everywhere */
     translations_init();
     for (size_t i = 0; argc > 1 && i < G_N_ELEMENTS(commands); i++)
         if (g_str_equal(argv[1], commands[i].name))
             return commands[i].run(argc - 1, argv + 1);
+    if (headless_main(argc, argv, &status))
+        return status;
     if (argc > 1 && g_str_equal(argv[1], "--version")) {
         puts("Apiary " APIARY_VERSION);
         return 0;

@@ -117,7 +117,7 @@ static bool start_servers(Run *run, const MachineConfig *config, GError **error)
     return true;
 }
 
-static int run_headless(const MachineConfig *config)
+int run_headless(const MachineConfig *config)
 {
     Run run = {.machine = machine_new(config),
                .loop = g_main_loop_new(NULL, FALSE),

@@ -43,6 +43,8 @@ static void notify_stopped(ApiaryApplication *application, ApiaryVm *vm)
         return;
     notification = g_notification_new(apiary_vm_get_name(vm));
     g_notification_set_body(notification, text);
+    g_notification_set_default_action_and_target(notification, "app.open", "s",
+                                                 apiary_vm_get_name(vm));
     g_application_send_notification(G_APPLICATION(application), apiary_vm_get_name(vm),
                                     notification);
 }
@@ -133,7 +135,8 @@ static GtkWindow *open_manager(ApiaryApplication *application)
 
 void apiary_application_new_machine(ApiaryApplication *application, const char *iso)
 {
-    GtkWindow *parent = gtk_application_get_active_window(GTK_APPLICATION(application));
+    GtkWindow *active = gtk_application_get_active_window(GTK_APPLICATION(application));
+    GtkWindow *parent = active ? active : open_manager(application);
     ApiaryNewMachineAssistant *assistant =
         apiary_new_machine_assistant_new(GTK_APPLICATION(application), parent);
 
@@ -183,6 +186,15 @@ static void on_demo(GSimpleAction *action, GVariant *parameter, gpointer data)
     apiary_demo_start(data, gtk_application_get_active_window(data));
 }
 
+static void on_open(GSimpleAction *action, GVariant *name, gpointer data)
+{
+    ApiaryVm *vm = apiary_collection_find(apiary_application_get_collection(data),
+                                          g_variant_get_string(name, NULL));
+
+    if (vm)
+        apiary_application_open_vm(data, vm);
+}
+
 static void on_about(GSimpleAction *action, GVariant *parameter, gpointer data)
 {
     gtk_show_about_dialog(gtk_application_get_active_window(data), "program-name", "Apiary",
@@ -208,9 +220,12 @@ static void on_quit(GSimpleAction *action, GVariant *parameter, gpointer data)
 }
 
 static const GActionEntry actions[] = {
-    {.name = "new", .activate = on_new},   {.name = "import", .activate = on_import},
-    {.name = "demo", .activate = on_demo}, {.name = "about", .activate = on_about},
+    {.name = "new", .activate = on_new},
+    {.name = "import", .activate = on_import},
+    {.name = "demo", .activate = on_demo},
+    {.name = "about", .activate = on_about},
     {.name = "quit", .activate = on_quit},
+    {.name = "open", .activate = on_open, .parameter_type = "s"},
 };
 
 static const struct {
@@ -240,6 +255,8 @@ static const GOptionEntry options[] = {
     {"open", 0, 0, G_OPTION_ARG_STRING, NULL, N_("Show a machine's window"), N_("NAME")},
     {"start", 0, 0, G_OPTION_ARG_STRING, NULL, N_("Start a machine and show its window"),
      N_("NAME")},
+    /* It is served before the window's options are read (app/headless.c). */
+    {"headless", 0, 0, G_OPTION_ARG_NONE, NULL, N_("With --start: run it in the terminal"), NULL},
     {"settings", 0, 0, G_OPTION_ARG_STRING, NULL, N_("Show a machine's settings"), N_("NAME")},
     {NULL},
 };
@@ -330,6 +347,8 @@ static void load_style(void)
 static void apiary_application_startup(GApplication *base)
 {
     g_resources_register(apiary_get_resource());
+    /* What the desktop knows the windows by; until now it was the command that usage names. */
+    g_set_prgname(APIARY_APP_ID);
     G_APPLICATION_CLASS(apiary_application_parent_class)->startup(base);
     load_style();
     gtk_window_set_default_icon_name(APIARY_APP_ID);
@@ -346,6 +365,14 @@ static void apiary_application_activate(GApplication *base)
     /* `apiary run` shows its one machine, which is no part of the library. */
     if (!(g_application_get_flags(base) & G_APPLICATION_NON_UNIQUE))
         open_manager(APIARY_APPLICATION(base));
+}
+
+/* A disc image from a file manager; the desktop activates the program over D-Bus for that. */
+static void apiary_application_open(GApplication *base, GFile **files, int n_files,
+                                    const char *hint)
+{
+    for (int i = 0; i < n_files; i++)
+        apiary_application_new_machine(APIARY_APPLICATION(base), g_file_peek_path(files[i]));
 }
 
 static void apiary_application_shutdown(GApplication *base)
@@ -382,6 +409,7 @@ static void apiary_application_class_init(ApiaryApplicationClass *klass)
     G_OBJECT_CLASS(klass)->finalize = apiary_application_finalize;
     application_class->startup = apiary_application_startup;
     application_class->activate = apiary_application_activate;
+    application_class->open = apiary_application_open;
     application_class->shutdown = apiary_application_shutdown;
     application_class->handle_local_options = apiary_application_handle_local_options;
     application_class->command_line = apiary_application_command_line;
@@ -390,15 +418,16 @@ static void apiary_application_class_init(ApiaryApplicationClass *klass)
 static void name_program(void)
 {
     g_set_application_name("Apiary");
-    g_set_prgname(APIARY_APP_ID);
+    g_set_prgname("apiary");
 }
 
 int ui_main(int argc, char **argv)
 {
     name_program();
-    g_autoptr(ApiaryApplication) application = g_object_new(
-        APIARY_TYPE_APPLICATION, "application-id", APIARY_APP_ID, "flags",
-        G_APPLICATION_HANDLES_COMMAND_LINE, "resource-base-path", APIARY_RESOURCE_PATH, NULL);
+    g_autoptr(ApiaryApplication) application =
+        g_object_new(APIARY_TYPE_APPLICATION, "application-id", APIARY_APP_ID, "flags",
+                     G_APPLICATION_HANDLES_COMMAND_LINE | G_APPLICATION_HANDLES_OPEN,
+                     "resource-base-path", APIARY_RESOURCE_PATH, NULL);
     return g_application_run(G_APPLICATION(application), argc, argv);
 }
 

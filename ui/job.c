@@ -76,6 +76,22 @@ static void run_on_thread(GTask *task, gpointer source, gpointer data, GCancella
         g_task_return_error(task, error);
 }
 
+/* Who went away while it ran wants to know. */
+static void notify_end(const ApiaryJob *job, const GError *error)
+{
+    GApplication *application = g_application_get_default();
+    GtkWindow *window = gtk_application_get_active_window(GTK_APPLICATION(application));
+    g_autoptr(GNotification) notification = NULL;
+
+    if (!job->dialog || gtk_window_is_active(GTK_WINDOW(job->dialog)) ||
+        (window && gtk_window_is_active(window)) ||
+        g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+        return;
+    notification = g_notification_new(job->title);
+    g_notification_set_body(notification, error ? error->message : _("Finished."));
+    g_application_send_notification(application, NULL, notification);
+}
+
 static void on_finished(GObject *source, GAsyncResult *result, gpointer data)
 {
     ApiaryJob *job = data;
@@ -84,6 +100,7 @@ static void on_finished(GObject *source, GAsyncResult *result, gpointer data)
     g_task_propagate_boolean(G_TASK(result), &error);
     g_clear_handle_id(&job->show_timer, g_source_remove);
     g_clear_handle_id(&job->update_timer, g_source_remove);
+    notify_end(job, error);
     if (job->dialog)
         gtk_widget_destroy(job->dialog);
     job->done(job->opaque, error);

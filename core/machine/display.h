@@ -63,7 +63,8 @@ int display_client_lock(DisplayClient *client, DisplayFrame *frame, DisplayRect 
 void display_client_unlock(DisplayClient *client);
 /* The text screen, or NULL in graphics modes. Free with g_free. */
 DisplayText *display_characters(Display *display);
-/* The same as UTF-8 without the blanks at the ends of its rows, rows ended by newlines, or NULL in graphics modes. Free with g_free. */
+/* The same as UTF-8 without the blanks at the ends of its rows, rows ended by newlines, or NULL in
+ * graphics modes. Free with g_free. */
 char *display_text(Display *display);
 /* Writes the newest frame as "png" or "ppm". */
 bool display_save(Display *display, const char *path, const char *format, GError **error);
