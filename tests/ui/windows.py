@@ -6,6 +6,9 @@ import time
 
 import pyatspi
 
+# The registry is there before a program is started that wants to be in it.
+pyatspi.Registry.getDesktop(0)
+
 
 def walk(node):
     try:
