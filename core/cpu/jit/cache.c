@@ -115,6 +115,7 @@ void jit_cache_flush(JitCpu *jc)
 {
     jit_smc_forget_all(jc);
     jc->n_blocks = 0;
+    memset(jc->site_owners, 0, sizeof jc->site_owners);
     g_array_set_size(jc->exits, 0);
     g_array_set_size(jc->far_links, 0);
     g_array_set_size(jc->traps, 0);

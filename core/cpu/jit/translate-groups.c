@@ -193,7 +193,8 @@ static void plan_item(Plan *plan, Item *item)
     switch (item->kind) {
     case KIND_INTERPRET: close_groups(plan); return;
     case KIND_LEAVE_TO:
-    case KIND_MOFFS: return;
+    case KIND_NOTHING: return; /* a prefetch is no access */
+    case KIND_MOFFS:
     case KIND_BIT_TEST: note_writes(plan, item); return;
     default: break;
     }
