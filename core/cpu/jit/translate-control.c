@@ -259,7 +259,9 @@ void jit_unlink_far(JitCpu *jc, JitBlock *block)
         const JitFarLink *link = &g_array_index(jc->far_links, JitFarLink, at - 1);
         JitExit *exit = &g_array_index(jc->exits, JitExit, link->exit);
         if (exit->linked == block) {
-            emit_patch(exit->site, exit->unlinked);
+            /* The entry of a block that is gone may stand where the jump stood. */
+            if (exit->block->valid)
+                emit_patch(exit->site, exit->unlinked);
             exit->linked = NULL;
         }
         at = link->next;
