@@ -86,6 +86,10 @@ static int8_t join(Plan *plan, AccessGroup at, int64_t disp, unsigned size, bool
     }
     if (t->n_groups == MAX_GROUPS || disp != (int32_t)disp)
         return NO_GROUP;
+    /* The stack has one SitePage: a group's head ends the group before it. */
+    for (unsigned i = 0; i < t->n_groups && is_stack(&at); i++)
+        if (is_stack(&t->groups[i]))
+            plan->progress[i].open = false;
     at.store = store;
     at.members = 1;
     at.low = (int32_t)disp;
