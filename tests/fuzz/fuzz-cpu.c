@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * fuzz-cpu [--cases N] [--seed S] [--case K] [--jobs J] [--coverage]
+ *
+ * The last line is "N cases, M mismatches, seed S"; the exit status is 1 if M is not 0.
+ */
+
+#include "tests/fuzz/fuzz.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { MAX_JOBS = 64, MAX_PRINTED = 8 /* a worker */, HANG_SECONDS = 60 };
+
+/* Shared by the workers. */
+typedef struct {
+    _Atomic uint64_t cases, asked_host, mismatches, endless;
+    _Atomic uint64_t current[MAX_JOBS]; /* the case a worker is at */
+} Totals;
+
+static Totals *totals;
+static uint64_t seed;
+static unsigned jobs;
+
+/* --- a worker --------------------------------------------------------------------------------- */
+
+typedef struct {
+    unsigned index, printed;
+    CpuState interpreter[GROUP], jit;
+    RunPath path[GROUP];
+} Worker;
+
+static void report(Worker *worker, const FuzzCase *failed)
+{
+    static FuzzCase c;
+    Verdicts verdicts;
+
+    c = *failed;
+    atomic_fetch_add(&totals->mismatches, 1);
+    if (worker->printed++ >= MAX_PRINTED)
+        return;
+    if (judge_shrink(&c, &verdicts)) {
+        judge_print(&c, &verdicts, seed);
+        return;
+    }
+    printf("case %lu of seed %lu differs only after the cases before it\n", c.number, seed);
+    fflush(stdout);
+}
+
+/* N cases of a group. The host works on them while they are translated. */
+static void run_group(Worker *worker, uint64_t group, unsigned n)
+{
+    HostBatch *batch = host_batch();
+    bool failed[GROUP] = {false};
+    unsigned asked = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        FuzzCase *c = &batch->cases[i];
+        generate_case(c, seed, group * GROUP + i);
+        totals->current[worker->index] = c->number;
+        worker->path[i] = guest_run(GUEST_INTERPRETER, c, &worker->interpreter[i]);
+        batch->wanted[i] = c->asks_host && worker->path[i] == RUN_INSIDE;
+        asked += batch->wanted[i];
+        for (unsigned k = 0; k < c->n; k++)
+            coverage_count(&c->insns[k]);
+    }
+    if (asked)
+        host_begin(n);
+    for (unsigned i = 0; i < n; i++) {
+        totals->current[worker->index] = batch->cases[i].number;
+        if (worker->path[i] == RUN_ENDLESS) {
+            totals->endless++;
+            continue;
+        }
+        guest_run(GUEST_JIT, &batch->cases[i], &worker->jit);
+        failed[i] = !judge_agree(&batch->cases[i], &worker->interpreter[i], &worker->jit);
+    }
+    bool wanted[GROUP];
+    memcpy(wanted, batch->wanted, sizeof wanted);
+    if (asked)
+        host_finish(n);
+    bool any = false;
+    for (unsigned i = 0; i < n; i++) {
+        if (wanted[i])
+            failed[i] |= !batch->done[i] ||
+                         !judge_agree(&batch->cases[i], &worker->interpreter[i], &batch->out[i]);
+        any |= failed[i];
+    }
+    totals->cases += n;
+    totals->asked_host += asked;
+    if (!any)
+        return;
+    for (unsigned i = 0; i < n; i++) {
+        static FuzzCase again;
+        if (!failed[i])
+            continue;
+        generate_case(&again, seed, group * GROUP + i); /* the batch serves the report */
+        report(worker, &again);
+    }
+    guest_reset();
+}
+
+static void hang(int number)
+{
+    _exit(3);
+}
+
+static _Noreturn void work(unsigned index, uint64_t first_group, uint64_t cases)
+{
+    static Worker worker;
+    uint64_t slots = UINT64_MAX;
+
+    worker.index = index;
+    signal(SIGALRM, hang);
+    host_batch();
+    for (uint64_t group = first_group; group * GROUP < cases; group += jobs) {
+        alarm(HANG_SECONDS);
+        /* Code is only ever written to slots that nothing was translated from. */
+        if (group * GROUP / N_SLOTS != slots) {
+            slots = group * GROUP / N_SLOTS;
+            guest_reset();
+        }
+        run_group(&worker, group, MIN(cases - group * GROUP, GROUP));
+    }
+    host_stop();
+    _exit(0);
+}
+
+/* --- all of them ------------------------------------------------------------------------------ */
+
+static pid_t start(unsigned index, uint64_t first_group, uint64_t cases)
+{
+    fflush(stdout);
+    pid_t pid = fork();
+
+    if (pid < 0)
+        g_error("Cannot start a worker");
+    if (!pid)
+        work(index, first_group, cases);
+    return pid;
+}
+
+static void run_all(uint64_t cases)
+{
+    pid_t pids[MAX_JOBS];
+    unsigned running = jobs;
+
+    for (unsigned i = 0; i < jobs; i++)
+        pids[i] = start(i, i, cases);
+    while (running) {
+        int status;
+        pid_t pid = wait(&status);
+        unsigned i = 0;
+        while (i < jobs && pids[i] != pid)
+            i++;
+        if (i == jobs)
+            continue;
+        running--;
+        if (WIFEXITED(status) && !WEXITSTATUS(status))
+            continue;
+        printf("case %lu of seed %lu %s\n", totals->current[i], seed,
+               WIFEXITED(status) ? "does not end" : "kills the process of the guests");
+        totals->mismatches++;
+        totals->cases += GROUP;
+        pids[i] = start(i, totals->current[i] / GROUP + jobs, cases);
+        running++;
+    }
+}
+
+static void run_one(uint64_t number)
+{
+    static FuzzCase c;
+    Verdicts verdicts;
+
+    generate_case(&c, seed, number);
+    judge_alone(&c, &verdicts);
+    totals->cases = 1;
+    totals->asked_host = verdicts.asked_host;
+    totals->mismatches = verdicts.differs;
+    if (verdicts.differs)
+        judge_shrink(&c, &verdicts);
+    judge_print(&c, &verdicts, seed);
+    host_stop();
+}
+
+int main(int argc, char **argv)
+{
+    gint64 cases = 1000000, number = -1, jobs_wanted = 0, seed_wanted = 1;
+    gboolean coverage = FALSE;
+    const GOptionEntry entries[] = {
+        {"cases", 0, 0, G_OPTION_ARG_INT64, &cases, "How many cases to run", "N"},
+        {"seed", 0, 0, G_OPTION_ARG_INT64, &seed_wanted, "What the cases are made from", "S"},
+        {"case", 0, 0, G_OPTION_ARG_INT64, &number, "Run only case K of the seed", "K"},
+        {"jobs", 0, 0, G_OPTION_ARG_INT64, &jobs_wanted, "Worker processes", "J"},
+        {"coverage", 0, 0, G_OPTION_ARG_NONE, &coverage, "Print the whole coverage list", NULL},
+        {NULL, 0, 0, 0, NULL, NULL, NULL},
+    };
+    g_autoptr(GOptionContext) context = g_option_context_new("");
+    g_autoptr(GError) error = NULL;
+
+    g_option_context_add_main_entries(context, entries, NULL);
+    if (!g_option_context_parse(context, &argc, &argv, &error) || argc > 1 || cases < 1) {
+        g_printerr("fuzz-cpu: %s\n", error ? error->message : "See --help.");
+        return 2;
+    }
+    seed = seed_wanted;
+    jobs = CLAMP(jobs_wanted ? jobs_wanted : g_get_num_processors(), 1, MAX_JOBS);
+    totals = mmap(NULL, sizeof *totals, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    g_assert(totals != MAP_FAILED);
+    coverage_init();
+    gint64 began = g_get_monotonic_time();
+    if (number >= 0)
+        run_one(number);
+    else
+        run_all(cases);
+    double seconds = (g_get_monotonic_time() - began) / 1e6;
+    if (number < 0)
+        coverage_print(coverage);
+    printf("%lu of the cases ran on the host, too; %lu had no end; %.1f s, %.0f cases a second\n",
+           totals->asked_host, totals->endless, seconds, totals->cases / seconds);
+    printf("%lu cases, %lu mismatches, seed %lu\n", totals->cases, totals->mismatches, seed);
+    return totals->mismatches ? 1 : 0;
+}
