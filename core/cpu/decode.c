@@ -75,6 +75,15 @@ static bool exists(const ZydisDecodedInstruction *zi)
     }
 }
 
+/* VPEXTRD and VPINSRD with VEX.W outside 64-bit mode: Intel's ignore it (SDM 2, PEXTRD), AMD's
+ * processors know no such instruction. */
+static bool is_wide_only(const ZydisDecodedInstruction *zi, uint32_t mode)
+{
+    return !(mode & MODE_CS64) && zi->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX &&
+           zi->opcode_map == ZYDIS_OPCODE_MAP_0F3A && (zi->opcode == 0x16 || zi->opcode == 0x22) &&
+           zi->raw.vex.W && __builtin_cpu_is("amd");
+}
+
 /* --- operands --------------------------------------------------------------------------------- */
 
 static void set_register(InsnOperand *operand, ZydisRegister reg)
@@ -519,7 +528,7 @@ DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode
         return available == INSN_MAX_BYTES ? DECODE_TOO_LONG : DECODE_NEED_MORE;
     if (status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG)
         return DECODE_TOO_LONG;
-    if (!ZYAN_SUCCESS(status) || !exists(&zi))
+    if (!ZYAN_SUCCESS(status) || !exists(&zi) || is_wide_only(&zi, mode))
         return mode & MODE_CS64 ? DECODE_INVALID : decode_legacy_syscall(bytes, available, insn);
     if (zi.mnemonic == ZYDIS_MNEMONIC_PAUSE && (zi.attributes & ZYDIS_ATTRIB_HAS_REX) &&
         zi.raw.rex.B)
