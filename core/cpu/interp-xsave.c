@@ -211,10 +211,14 @@ static void insn_xrstor(Cpu *cpu, const Insn *insn)
     uint8_t area[AREA_SIZE];
     uint64_t linear = area_linear(cpu, insn, size, 64, false);
 
-    mmu_load_bytes(cpu, linear, area, size);
+    /* The header is looked at first, and AVX state only accessed if it says that there is some. */
+    mmu_load_bytes(cpu, linear + AREA_HEADER, area + AREA_HEADER, AREA_YMM - AREA_HEADER);
     uint64_t present = host_load(area + AREA_HEADER, 8);
     if ((present & ~cpu->xcr0) || !is_zero(area + AREA_HEADER + 8, 16))
         cpu_raise_error(cpu, EXC_GP, 0);
+    mmu_load_bytes(cpu, linear, area, AREA_HEADER);
+    if (requested & present & COMPONENT_AVX)
+        mmu_load_bytes(cpu, linear + AREA_YMM, area + AREA_YMM, AREA_SIZE - AREA_YMM);
     if (requested & (COMPONENT_SSE | COMPONENT_AVX))
         interp_check_mxcsr(cpu, host_load(area + AREA_MXCSR, 4));
 
