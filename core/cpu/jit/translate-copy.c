@@ -272,7 +272,7 @@ typedef struct {
 
 /* Finds where operand GUEST is during the instruction, with a temporary if it is homeless. */
 static unsigned place_operand(const InsnOperand *operand, Temporary *temporaries, unsigned *n,
-                              bool memory)
+                              bool memory, bool may_leave_result)
 {
     if (!is_homeless(operand->reg))
         return host_register(operand->reg);
@@ -284,8 +284,8 @@ static unsigned place_operand(const InsnOperand *operand, Temporary *temporaries
         *temporary = (Temporary){operand->reg, memory || i ? H_R11 : H_R10, false, false};
         ++*n;
     }
-    bool whole =
-        operand->reg_class >= REG_CLASS_GPR32 && operand->actions == ZYDIS_OPERAND_ACTION_WRITE;
+    bool whole = operand->reg_class >= REG_CLASS_GPR32 &&
+                 operand->actions == ZYDIS_OPERAND_ACTION_WRITE && !may_leave_result;
     temporary->load |= !whole;
     temporary->store |= (operand->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0;
     return temporary->host;
@@ -305,6 +305,8 @@ void t_emit_copy(Translator *t)
     Temporary temporaries[3];
     unsigned n = 0, high = KEEP;
     bool store = false;
+    /* A source of 0 leaves the destination (APM 3, BSF; what Intel's processors do, too). */
+    bool scan = insn->mnemonic == ZYDIS_MNEMONIC_BSF || insn->mnemonic == ZYDIS_MNEMONIC_BSR;
 
     for (unsigned i = 0; i < insn->n_operands; i++) {
         const InsnOperand *operand = &insn->operands[i];
@@ -317,7 +319,7 @@ void t_emit_copy(Translator *t)
             high = operand->reg;
             host = operand->reg + (fields.memory ? 0 : 4);
         } else {
-            host = place_operand(operand, temporaries, &n, fields.memory);
+            host = place_operand(operand, temporaries, &n, fields.memory, scan);
             if (operand->reg_class == REG_CLASS_GPR8 && operand->reg >= 4)
                 fields.need_rex = true;
         }
