@@ -18,6 +18,15 @@ static void free_flags_for(Translator *t, uint32_t live)
 
 /* --- sites ------------------------------------------------------------------------------------ */
 
+/* MMX instructions, too, raise what the x87 has waiting (SDM 3, 12.3). */
+static bool waits_for_x87(const Insn *insn)
+{
+    for (unsigned i = 0; i < insn->n_operands; i++)
+        if (insn->operands[i].reg_class == REG_CLASS_MMX)
+            return true;
+    return insn->category_flags & INSN_IS_X87;
+}
+
 JitSite t_site(const Translator *t, unsigned size, unsigned flags)
 {
     const Item *x87 = t->x87;
@@ -28,7 +37,7 @@ JitSite t_site(const Translator *t, unsigned size, unsigned flags)
         .x87_offset = NO_X87,
     };
 
-    if (t->item->insn.category_flags & INSN_IS_X87)
+    if (waits_for_x87(&t->item->insn))
         site.flags |= SITE_X87;
     if (x87) {
         site.x87_offset = x87->offset;
