@@ -42,8 +42,8 @@ JitSite t_site(const Translator *t, unsigned size, unsigned flags)
     if (x87) {
         site.x87_offset = x87->offset;
         site.x87_opcode = (uint16_t)((x87->insn.opcode & 7) << 8 | x87->insn.modrm);
-        if (x87->insn.category_flags & INSN_HAS_MEMORY)
-            site.x87_opcode |= (uint16_t)(x87->insn.mem_seg << 11 | X87_HAS_MEMORY);
+        if (t->x87_data)
+            site.x87_opcode |= (uint16_t)(t->x87_data->insn.mem_seg << 11 | X87_HAS_MEMORY);
     }
     return site;
 }
@@ -142,7 +142,7 @@ void t_exit_direct(Translator *t, int32_t target, uint32_t live)
 
 void t_exit_ungrouped(Translator *t)
 {
-    const Item *x87 = t->x87;
+    const Item *x87 = t->x87, *x87_data = t->x87_data;
     bool saved = t->flags_saved;
 
     exchange_streams(t);
@@ -154,6 +154,7 @@ void t_exit_ungrouped(Translator *t)
     exchange_streams(t);
     t->flags_saved = saved;
     t->x87 = x87;
+    t->x87_data = x87_data;
     link_site(t, t->cold.p - 4, t->item->offset);
     g_array_index(t->jc->exits, JitExit, t->jc->exits->len - 1).ungrouped = true;
 }

@@ -256,8 +256,9 @@ void t_note_x87(Translator *t)
     t_load_rip(t, H_R10, item->offset);
     emit_rm(&t->hot, true, 0x89, H_R10, H_RSP, (int32_t)offsetof(Cpu, x87_fip));
     note_selector(t, SEG_CS, offsetof(Cpu, x87_fcs));
-    if (item->insn.category_flags & INSN_HAS_MEMORY)
-        note_selector(t, item->insn.mem_seg, offsetof(Cpu, x87_fds));
+    if (t->x87_data)
+        note_selector(t, t->x87_data->insn.mem_seg, offsetof(Cpu, x87_fds));
+    t->x87_data = NULL;
     emit8(&t->hot, 0x66);
     emit_rm(&t->hot, false, 0xc7, 0, H_RSP, (int32_t)offsetof(Cpu, x87_fop));
     emit16(&t->hot, (uint16_t)((item->insn.opcode & 7) << 8 | item->insn.modrm));
@@ -359,6 +360,7 @@ void t_emit_copy(Translator *t)
     if (t_is_noted_x87(insn)) {
         t->x87 = t->item;
         if (fields.memory) {
+            t->x87_data = t->item;
             emit_rm(&t->hot, true, 0x8b, H_R10, H_RSP, OFFSET_SLOT(SLOT_TEMP));
             emit_rm(&t->hot, true, 0x89, H_R10, H_RSP, (int32_t)offsetof(Cpu, x87_fdp));
         }
