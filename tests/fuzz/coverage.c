@@ -56,6 +56,18 @@ static const char *exemption(const Insn *insn)
     return NULL;
 }
 
+/* SDM 2A, 2.1.1: repeat prefixes before other instructions are reserved. Before these, processors
+ * take them into account. */
+static bool has_reserved_prefix(const Insn *insn)
+{
+    bool repeat = false;
+
+    for (unsigned i = 0; i < insn->opcode_offset; i++)
+        repeat |= insn->bytes[i] == 0xf2 || insn->bytes[i] == 0xf3;
+    return repeat &&
+           (insn->mnemonic == ZYDIS_MNEMONIC_LOOPE || insn->mnemonic == ZYDIS_MNEMONIC_LOOPNE);
+}
+
 static bool loads_segment(const Insn *insn)
 {
     for (unsigned i = 0; i < insn->n_operands; i++)
@@ -108,8 +120,16 @@ Verdict coverage_verdict(const Insn *insn, FuzzMode mode, const char **reason)
     *reason = exemption(insn);
     if (*reason)
         return VERDICT_EXEMPT;
+    if (has_reserved_prefix(insn)) {
+        *reason = "reserved prefix";
+        return VERDICT_EXEMPT;
+    }
     if (loads_segment(insn)) {
         *reason = "changes a segment: test-system";
+        return VERDICT_EXEMPT;
+    }
+    if (mode == FUZZ_REAL && (insn->category_flags & INSN_IS_SYSTEM) && !is_harmless(insn)) {
+        *reason = "is allowed here and changes the machine: test-system";
         return VERDICT_EXEMPT;
     }
     if (mode >= FUZZ_16) {

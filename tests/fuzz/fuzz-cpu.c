@@ -20,7 +20,7 @@ enum { MAX_JOBS = 64, MAX_PRINTED = 8 /* a worker */, HANG_SECONDS = 60 };
 
 /* Shared by the workers. */
 typedef struct {
-    _Atomic uint64_t cases, asked_host, mismatches, endless;
+    _Atomic uint64_t cases, asked_host, mismatches, useless;
     _Atomic uint64_t current[MAX_JOBS]; /* the case a worker is at */
 } Totals;
 
@@ -32,32 +32,34 @@ static unsigned jobs;
 
 typedef struct {
     unsigned index, printed;
-    CpuState interpreter[GROUP], jit;
     RunPath path[GROUP];
+    CpuState interpreter[GROUP], jit;
+    Verdicts failures[GROUP]; /* of those that differ */
 } Worker;
 
-static void report(Worker *worker, const FuzzCase *failed)
+static void report(Worker *worker, uint64_t number, const Verdicts *failure)
 {
     static FuzzCase c;
     Verdicts verdicts;
 
-    c = *failed;
     atomic_fetch_add(&totals->mismatches, 1);
     if (worker->printed++ >= MAX_PRINTED)
         return;
+    generate_case(&c, seed, number);
     if (judge_shrink(&c, &verdicts)) {
         judge_print(&c, &verdicts, seed);
         return;
     }
-    printf("case %lu of seed %lu differs only after the cases before it\n", c.number, seed);
-    fflush(stdout);
+    printf("alone there is no difference in:\n");
+    generate_case(&c, seed, number);
+    judge_print(&c, failure, seed);
 }
 
 /* N cases of a group. The host works on them while they are translated. */
 static void run_group(Worker *worker, uint64_t group, unsigned n)
 {
     HostBatch *batch = host_batch();
-    bool failed[GROUP] = {false};
+    bool failed[GROUP] = {false}, asked_host[GROUP], any = false;
     unsigned asked = 0;
 
     for (unsigned i = 0; i < n; i++) {
@@ -73,35 +75,42 @@ static void run_group(Worker *worker, uint64_t group, unsigned n)
     if (asked)
         host_begin(n);
     for (unsigned i = 0; i < n; i++) {
-        totals->current[worker->index] = batch->cases[i].number;
-        if (worker->path[i] == RUN_ENDLESS) {
-            totals->endless++;
+        const FuzzCase *c = &batch->cases[i];
+        totals->current[worker->index] = c->number;
+        asked_host[i] = batch->wanted[i];
+        if (worker->path[i] == RUN_USELESS) {
+            totals->useless++;
             continue;
         }
-        guest_run(GUEST_JIT, &batch->cases[i], &worker->jit);
-        failed[i] = !judge_agree(&batch->cases[i], &worker->interpreter[i], &worker->jit);
+        guest_run(GUEST_JIT, c, &worker->jit);
+        if (!judge_agree(c, &worker->interpreter[i], &worker->jit)) {
+            failed[i] = any = true;
+            worker->failures[i] = (Verdicts){.jit = worker->jit};
+        }
     }
-    bool wanted[GROUP];
-    memcpy(wanted, batch->wanted, sizeof wanted);
     if (asked)
         host_finish(n);
-    bool any = false;
     for (unsigned i = 0; i < n; i++) {
-        if (wanted[i])
-            failed[i] |= !batch->done[i] ||
-                         !judge_agree(&batch->cases[i], &worker->interpreter[i], &batch->out[i]);
-        any |= failed[i];
+        if (!asked_host[i] ||
+            (batch->done[i] &&
+             judge_agree(&batch->cases[i], &worker->interpreter[i], &batch->out[i])))
+            continue;
+        if (!failed[i])
+            worker->failures[i] = (Verdicts){.jit = worker->interpreter[i]};
+        worker->failures[i].asked_host = true;
+        worker->failures[i].lost_host = !batch->done[i];
+        worker->failures[i].host = batch->out[i];
+        failed[i] = any = true;
     }
     totals->cases += n;
     totals->asked_host += asked;
     if (!any)
         return;
     for (unsigned i = 0; i < n; i++) {
-        static FuzzCase again;
         if (!failed[i])
             continue;
-        generate_case(&again, seed, group * GROUP + i); /* the batch serves the report */
-        report(worker, &again);
+        worker->failures[i].interpreter = worker->interpreter[i];
+        report(worker, group * GROUP + i, &worker->failures[i]);
     }
     guest_reset();
 }
@@ -222,8 +231,9 @@ int main(int argc, char **argv)
     double seconds = (g_get_monotonic_time() - began) / 1e6;
     if (number < 0)
         coverage_print(coverage);
-    printf("%lu of the cases ran on the host, too; %lu had no end; %.1f s, %.0f cases a second\n",
-           totals->asked_host, totals->endless, seconds, totals->cases / seconds);
+    printf("%lu of the cases ran on the host, too; %lu had no end or went astray; %.1f s, %.0f "
+           "cases a second\n",
+           totals->asked_host, totals->useless, seconds, totals->cases / seconds);
     printf("%lu cases, %lu mismatches, seed %lu\n", totals->cases, totals->mismatches, seed);
     return totals->mismatches ? 1 : 0;
 }

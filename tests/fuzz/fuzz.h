@@ -63,6 +63,7 @@ typedef struct {
     FuzzInsn insns[MAX_BLOCK];
     uint32_t undefined; /* flags at the end */
     bool asks_host;     /* nothing in it stands against running it there */
+    bool stands_alone;  /* nothing may follow its instruction */
     /* A register, and with PLANT_STACK the place it points to, holds the address of an
      * instruction. NO_PLANT: none. */
     uint8_t plant, plant_target;
@@ -136,7 +137,7 @@ typedef enum { GUEST_INTERPRETER, GUEST_JIT, N_GUESTS } GuestKind;
 typedef enum {
     RUN_INSIDE,  /* never left the case's own instructions */
     RUN_OUTSIDE, /* did: not for the host */
-    RUN_ENDLESS, /* not for anybody */
+    RUN_USELESS, /* has no end, or went to another case's code */
 } RunPath;
 
 /* Both guests anew, with nothing translated. */

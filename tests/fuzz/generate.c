@@ -195,6 +195,13 @@ static bool selects_components(const Insn *insn)
     return insn->isa_set == ZYDIS_ISA_SET_XSAVE || insn->isa_set == ZYDIS_ISA_SET_XSAVEOPT;
 }
 
+/* When they keep the x87's last addresses is the model's affair (APM 2, 11.4.4). */
+static bool stands_alone(const Insn *insn)
+{
+    return selects_components(insn) || insn->isa_set == ZYDIS_ISA_SET_FXSAVE ||
+           insn->isa_set == ZYDIS_ISA_SET_FXSAVE64;
+}
+
 /* Flags that PUSHF and LAHF show, which Zydis' table has not all. */
 static uint32_t flags_read(const Insn *insn)
 {
@@ -230,7 +237,7 @@ static bool append(FuzzCase *c, Random *random, const Insn *insn, unsigned form)
     const char *reason;
     Verdict verdict = coverage_verdict(insn, c->mode, &reason);
 
-    if (verdict == VERDICT_EXEMPT || (selects_components(insn) && c->n))
+    if (verdict == VERDICT_EXEMPT || (stands_alone(insn) && c->n))
         return false;
     *out = (FuzzInsn){
         .length = insn->length,
@@ -249,6 +256,7 @@ static bool append(FuzzCase *c, Random *random, const Insn *insn, unsigned form)
     if (selects_components(insn))
         c->in.gpr[RAX] &= 7;
     c->asks_host &= verdict == VERDICT_HOST;
+    c->stands_alone |= stands_alone(insn);
     c->n++;
     return true;
 }
@@ -446,13 +454,14 @@ void generate_case(FuzzCase *c, uint64_t seed, uint64_t number)
     c->mode = generate_mode(number);
     c->n = 0;
     c->asks_host = true;
+    c->stands_alone = false;
     c->plant = NO_PLANT;
     c->plant_target = 0;
     state_randomise(&c->in, &random, fuzz_data_offset(c->mode), !random_below(&random, 4));
     narrow(c);
     unsigned kind = random_below(&random, 8);
     unsigned wanted = kind < 4 ? 1 : 2 + random_below(&random, MAX_BLOCK - 1), bytes = 0;
-    for (unsigned tries = 0; c->n < wanted && tries < 64; tries++) {
+    for (unsigned tries = 0; c->n < wanted && !c->stands_alone && tries < 64; tries++) {
         if (kind == 7 || kind == 3)
             append_bytes(c, &random);
         else

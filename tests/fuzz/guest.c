@@ -19,6 +19,7 @@ enum {
     PD_64 = 0x3000,
     PD_32 = 0x4000,
     PAGE_TABLE = 0x5000,
+    PDPT_LOW = 0x6000,
     READ_ONLY = 0x100000,
     DATA = 0x101000,
     CODE = 0x200000,
@@ -56,13 +57,16 @@ static void put64(Guest *guest, uint64_t address, uint64_t value)
     memcpy(guest->ram->host + address, &value, 8);
 }
 
-/* Code and data of 64-bit and, as PAE paging shares the format, of 32-bit mode. */
+/* Code and data of 64-bit and, as PAE paging shares the format, of 32-bit mode. The host's process
+ * has both, so 64-bit code sees both. */
 static void make_page_tables(Guest *guest)
 {
     const FuzzPlaces *wide = &fuzz_places[FUZZ_64], *narrow = &fuzz_places[FUZZ_32];
 
     put64(guest, PML4 + (wide->code >> 39 & 511) * 8, PDPT | USER | WRITABLE | PRESENT);
     put64(guest, PDPT + (wide->code >> 30 & 511) * 8, PD_64 | USER | WRITABLE | PRESENT);
+    put64(guest, PML4, PDPT_LOW | USER | WRITABLE | PRESENT);
+    put64(guest, PDPT_LOW, PD_32 | USER | WRITABLE | PRESENT);
     for (unsigned i = 0; i < CODE_SIZE >> 21; i++) {
         uint64_t entry = (CODE + ((uint64_t)i << 21)) | LARGE | USER | PRESENT;
         put64(guest, PD_64 + ((wide->code >> 21 & 511) + i) * 8, entry);
@@ -89,6 +93,7 @@ static void make_cpu(Guest *guest, bool translates)
     if (translates) {
         JitOptions options = JIT_OPTIONS_DEFAULT;
         options.cache_bytes = 8u << 20;
+        options.exact_flags = true;
         guest->jit = jit_new_with_options(&options, &error);
     }
     CpuConfig config = {
@@ -215,6 +220,7 @@ static void store(const Guest *guest, const FuzzCase *c, CpuState *out)
     memcpy(out->vectors.legacy + AREA_FDP, &cpu->x87_fdp, 8);
     memcpy(out->gpr, cpu->gpr, sizeof out->gpr);
     memcpy(out->data, guest->ram->host + DATA, STATE_PAGE);
+    memset(guest->ram->host + CODE + c->offset, 0, c->length); /* the next shall not see it */
     out->rflags = cpu->rflags;
     out->rip = at_end || at_exit ? c->end : cpu->rip;
     out->vector = at_end || at_exit ? -1 : cpu->raised_vector;
@@ -231,6 +237,19 @@ static bool is_inside(const FuzzCase *c, uint64_t rip)
     return false;
 }
 
+/* Whether RIP is at code of another case, of which there may be a translation. */
+static bool is_astray(const FuzzCase *c, uint64_t rip)
+{
+    uint64_t linear = c->cs_base + rip;
+
+    if (linear - fuzz_places[c->mode].code - c->offset < c->length)
+        return false;
+    for (FuzzMode mode = 0; mode < N_FUZZ_MODES; mode++)
+        if (linear - fuzz_places[mode].code < CODE_SIZE)
+            return true;
+    return false;
+}
+
 static RunPath interpret(Cpu *cpu, const FuzzCase *c)
 {
     volatile RunPath path = RUN_INSIDE;
@@ -240,9 +259,12 @@ static RunPath interpret(Cpu *cpu, const FuzzCase *c)
         return path;
     while (cpu->rip != c->end || c->mode >= FUZZ_16) {
         if (++steps > MAX_STEPS)
-            return RUN_ENDLESS;
-        if (!is_inside(c, cpu->rip))
+            return RUN_USELESS;
+        if (!is_inside(c, cpu->rip)) {
+            if (is_astray(c, cpu->rip))
+                return RUN_USELESS;
             path = RUN_OUTSIDE;
+        }
         interp_one(cpu);
         cpu->interrupt_shadow = 0;
     }

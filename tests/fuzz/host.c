@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define LAST_USER_PAGE 0x7ffffffff000
+
 enum { HANG_SECONDS = 10 };
 
 static HostBatch *batch;
@@ -28,7 +30,8 @@ static uint8_t *code; /* writable; at fuzz_places[].code it is not */
 static void *map_at(uint64_t address, size_t length, int protection, int fd)
 {
     void *p = mmap((void *)address, length, protection,
-                   (address ? MAP_FIXED_NOREPLACE : 0) | MAP_SHARED | (fd < 0 ? MAP_ANONYMOUS : 0),
+                   (address ? MAP_FIXED_NOREPLACE : 0) | MAP_SHARED | MAP_POPULATE |
+                       (fd < 0 ? MAP_ANONYMOUS : 0),
                    fd, 0);
 
     if (p == MAP_FAILED || (address && p != (void *)address)) {
@@ -38,24 +41,34 @@ static void *map_at(uint64_t address, size_t length, int protection, int fd)
     return p;
 }
 
+static int shared_pages(const char *name, size_t length)
+{
+    int fd = memfd_create(name, MFD_CLOEXEC);
+
+    if (fd < 0 || ftruncate(fd, length) < 0)
+        _exit(2);
+    return fd;
+}
+
+/* The same code and data at both places, as the guests have it. */
 static void map_places(void)
 {
-    int fd = memfd_create("fuzz-code", MFD_CLOEXEC);
+    int code_fd = shared_pages("fuzz-code", CODE_SIZE);
+    int data_fd = shared_pages("fuzz-data", 2 * STATE_PAGE);
 
-    if (fd < 0 || ftruncate(fd, CODE_SIZE) < 0)
-        _exit(2);
-    code = map_at(0, CODE_SIZE, PROT_READ | PROT_WRITE, fd);
+    code = map_at(0, CODE_SIZE, PROT_READ | PROT_WRITE, code_fd);
+    fuzz_fill_read_only(map_at(0, STATE_PAGE, PROT_READ | PROT_WRITE, data_fd));
     for (FuzzMode mode = FUZZ_64; mode <= FUZZ_32; mode++) {
         const FuzzPlaces *places = &fuzz_places[mode];
-        map_at(places->code, CODE_SIZE, PROT_READ | PROT_EXEC, fd);
-        map_at(places->data, STATE_PAGE, PROT_READ | PROT_WRITE, -1);
-        uint8_t *page = map_at(places->data - STATE_PAGE, STATE_PAGE, PROT_READ | PROT_WRITE, -1);
-        fuzz_fill_read_only(page);
-        mprotect(page, STATE_PAGE, PROT_READ);
+        uint64_t pages = places->data - STATE_PAGE;
+        map_at(places->code, CODE_SIZE, PROT_READ | PROT_EXEC, code_fd);
+        map_at(pages, 2 * STATE_PAGE, PROT_READ | PROT_WRITE, data_fd);
+        mprotect((void *)pages, STATE_PAGE, PROT_READ);
         if (!host_cpu_place_exit(places->exit, mode == FUZZ_32))
             _exit(2);
     }
-    close(fd);
+    close(code_fd);
+    close(data_fd);
 }
 
 static void run_case(const FuzzCase *c, CpuState *out)
@@ -69,12 +82,13 @@ static void run_case(const FuzzCase *c, CpuState *out)
     host_cpu_init(fuzz_places[c->mode].code, CODE_SIZE);
     host_cpu_run(out, c->mode == FUZZ_32);
     memcpy(out->data, data, STATE_PAGE);
+    memset(code + c->offset, 0, c->length); /* the next case shall not see it */
     if (out->vector < 0)
         out->rip = c->end;
     if (out->vector != EXC_PF)
         out->address = 0;
     /* Linux hides what is mapped in its half. */
-    if (out->vector == EXC_PF && out->address >> 63)
+    if (out->vector == EXC_PF && out->address >= LAST_USER_PAGE)
         out->error &= ~1u;
 }
 

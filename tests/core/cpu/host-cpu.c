@@ -147,13 +147,12 @@ void host_cpu_run(CpuState *state, bool compatibility)
     state->error = 0;
     running = state;
     if (!sigsetjmp(escape, 0)) {
-        if (compatibility) {
-            /* 64-bit code ignores them and leaves them alone. */
-            __asm__ volatile("mov %0, %%ds\nmov %0, %%es" : : "r"(USER_DS));
+        /* 64-bit code ignores them, but shows them as the x87's last data segment. */
+        __asm__ volatile("mov %0, %%ds\nmov %0, %%es" : : "r"(USER_DS));
+        if (compatibility)
             host_cpu_enter_compatibility();
-        } else {
+        else
             host_cpu_enter();
-        }
     }
     __asm__ volatile("xrstor64 %0" : : "m"(clean), "a"(7), "d"(0) : "memory");
     running = NULL;
