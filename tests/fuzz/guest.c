@@ -93,7 +93,6 @@ static void make_cpu(Guest *guest, bool translates)
     if (translates) {
         JitOptions options = JIT_OPTIONS_DEFAULT;
         options.cache_bytes = 8u << 20;
-        options.exact_flags = true;
         guest->jit = jit_new_with_options(&options, &error);
     }
     CpuConfig config = {
