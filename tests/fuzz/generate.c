@@ -445,6 +445,20 @@ static void choose_targets(FuzzCase *c, Random *random)
     }
 }
 
+/* What data pages begin with, the same for all cases of a seed. */
+enum { N_DATA_PAGES = 16 };
+static uint8_t (*data_pages(uint64_t seed))[STATE_PAGE]
+{
+    static uint8_t pages[N_DATA_PAGES][STATE_PAGE];
+    static bool made;
+    Random random = {seed};
+
+    for (unsigned i = 0; !made && i < N_DATA_PAGES; i++)
+        random_page(&random, pages[i]);
+    made = true;
+    return pages;
+}
+
 void generate_case(FuzzCase *c, uint64_t seed, uint64_t number)
 {
     Random random = {seed * 0xd1342543de82ef95 + number * 0x2545f4914f6cdd1d};
@@ -459,6 +473,7 @@ void generate_case(FuzzCase *c, uint64_t seed, uint64_t number)
     c->plant_target = 0;
     state_randomise(&c->in, &random, fuzz_data_offset(c->mode), !random_below(&random, 4));
     narrow(c);
+    memcpy(c->in.data, data_pages(seed)[random_below(&random, N_DATA_PAGES)], STATE_PAGE);
     unsigned kind = random_below(&random, 8);
     unsigned wanted = kind < 4 ? 1 : 2 + random_below(&random, MAX_BLOCK - 1), bytes = 0;
     for (unsigned tries = 0; c->n < wanted && !c->stands_alone && tries < 64; tries++) {

@@ -79,7 +79,7 @@ static void run_case(const FuzzCase *c, CpuState *out)
     memcpy(data, c->in.data, STATE_PAGE);
     *out = c->in;
     out->rip = c->start;
-    host_cpu_init(fuzz_places[c->mode].code, CODE_SIZE);
+    host_cpu_set_code(fuzz_places[c->mode].code, CODE_SIZE);
     host_cpu_run(out, c->mode == FUZZ_32);
     memcpy(out->data, data, STATE_PAGE);
     memset(code + c->offset, 0, c->length); /* the next case shall not see it */
@@ -98,6 +98,7 @@ static _Noreturn void serve(int fd)
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     map_places();
+    host_cpu_init();
     while (read(fd, &n, 1) == 1) {
         alarm(HANG_SECONDS);
         for (unsigned i = 0; i < n; i++) {

@@ -45,6 +45,14 @@ static void random_vector(Random *random, uint8_t *out)
     }
 }
 
+void random_page(Random *random, uint8_t *data)
+{
+    memset(data, 0, STATE_PAGE);
+    for (unsigned i = 0; i < STATE_PAGE; i += 16)
+        if (i < 512 || i >= STATE_PAGE - 512 || !(i % 64))
+            random_vector(random, data + i);
+}
+
 static void randomise_x87(uint8_t *legacy, Random *random, bool unmask)
 {
     uint16_t control = 0x37f & ~(random_next(random) & 0xf00);
@@ -70,7 +78,7 @@ void state_randomise(CpuState *state, Random *random, uint64_t page, bool unmask
 {
     uint8_t *legacy = state->vectors.legacy;
 
-    memset(state, 0, sizeof *state);
+    memset(state, 0, offsetof(CpuState, data));
     for (unsigned i = 0; i < N_GPR; i++)
         state->gpr[i] =
             random_below(random, 2) ? random_pointer(random, page) : random_value(random);
@@ -89,9 +97,6 @@ void state_randomise(CpuState *state, Random *random, uint64_t page, bool unmask
     if (!random_below(random, 4)) /* small indices for gathers */
         for (unsigned i = 0; i < 32; i++)
             memset(legacy + AREA_XMM + i * 8 + 1, 0, 7);
-    for (unsigned i = 0; i < STATE_PAGE; i += 16)
-        if (i < 512 || i >= STATE_PAGE - 512 || !(i % 64))
-            random_vector(random, state->data + i);
     randomise_x87(legacy, random, unmask);
     state->vectors.header[0] = 7;
     state->vector = -1;

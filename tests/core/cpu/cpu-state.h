@@ -48,8 +48,10 @@ static inline unsigned random_below(Random *random, unsigned limit)
 uint64_t random_value(Random *random);
 /* Into the data page at PAGE, sometimes at or over one of its ends. */
 uint64_t random_pointer(Random *random, uint64_t page);
-/* Everything at random; half the registers point to the data page at PAGE. UNMASK: exceptions of
- * the x87 and of SSE may be unmasked. */
+/* A page of numbers: integers and doubles, more of them at its ends. */
+void random_page(Random *random, uint8_t *data);
+/* Everything but the data at random; half the registers point to the data page at PAGE. UNMASK:
+ * exceptions of the x87 and of SSE may be unmasked. */
 void state_randomise(CpuState *state, Random *random, uint64_t page, bool unmask);
 
 /* --- comparing -------------------------------------------------------------------------------- */

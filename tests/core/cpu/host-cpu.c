@@ -90,20 +90,24 @@ static void on_signal(int number, siginfo_t *info, void *opaque)
     siglongjmp(escape, 1);
 }
 
-void host_cpu_init(uint64_t start, uint64_t length)
+void host_cpu_init(void)
 {
     static const int signals[] = {SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGTRAP};
     static uint8_t alternate[65536];
     stack_t stack = {.ss_sp = alternate, .ss_size = sizeof alternate};
 
-    code_start = start;
-    code_length = length;
     sigaltstack(&stack, NULL);
     for (unsigned i = 0; i < G_N_ELEMENTS(signals); i++) {
         struct sigaction action = {.sa_sigaction = on_signal,
                                    .sa_flags = SA_ONSTACK | SA_SIGINFO | SA_NODEFER};
         sigaction(signals[i], &action, NULL);
     }
+}
+
+void host_cpu_set_code(uint64_t start, uint64_t length)
+{
+    code_start = start;
+    code_length = length;
 }
 
 uint64_t host_cpu_exit(void)

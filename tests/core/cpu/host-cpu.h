@@ -11,8 +11,9 @@
 
 #include "tests/core/cpu/cpu-state.h"
 
+void host_cpu_init(void);
 /* Faults between START and START + LENGTH are the code's; others kill the process. */
-void host_cpu_init(uint64_t start, uint64_t length);
+void host_cpu_set_code(uint64_t start, uint64_t length);
 /* Where the code must jump to in order to end. */
 uint64_t host_cpu_exit(void);
 /* Maps a page at ADDRESS (below 4 GiB if COMPATIBILITY) whose first bytes lead to host_cpu_exit(),

@@ -229,6 +229,7 @@ static void try_form(uint8_t *bytes, bool unmask)
         insn_decode(bytes, INSN_MAX_BYTES, MODE_CS64, &insn);
     }
     state_randomise(&host, &rng, DATA_PAGE, unmask);
+    random_page(&rng, host.data);
     if (insn.isa_set == ZYDIS_ISA_SET_XSAVE || insn.isa_set == ZYDIS_ISA_SET_XSAVEOPT)
         host.gpr[RAX] &= 7; /* the components that both have */
     guest = host;
@@ -341,7 +342,8 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     const char *seed = g_getenv("APIARY_TEST_SEED");
     rng.state = seed ? g_ascii_strtoull(seed, NULL, 0) : 20240611;
-    host_cpu_init(CODE, 1);
+    host_cpu_init();
+    host_cpu_set_code(CODE, 1);
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
     void *code = mmap((void *)CODE_PAGE, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, flags, -1, 0);
     void *data = mmap((void *)DATA_PAGE, PAGE, PROT_READ | PROT_WRITE, flags, -1, 0);
