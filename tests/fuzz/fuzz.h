@@ -48,6 +48,7 @@ typedef struct {
     int8_t target;       /* of a near branch: a number of an instruction, n for the exit; else -1 */
     uint64_t rip_target; /* of a RIP-relative operand; 0 */
     uint8_t imm_offset, imm_size, disp_offset;
+    bool calls;
     /* Flags it reads, sets in any case, and leaves without a defined value. */
     uint32_t reads, sets, spoils;
     uint32_t undefined;   /* flags without a defined value before it */

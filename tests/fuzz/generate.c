@@ -247,6 +247,7 @@ static bool append(FuzzCase *c, Random *random, const Insn *insn, unsigned form)
         .imm_offset = insn->imm_offset,
         .imm_size = insn->imm_size,
         .disp_offset = insn->disp_offset,
+        .calls = insn->mnemonic == ZYDIS_MNEMONIC_CALL,
         .reads = flags_read(insn),
         .sets = may_leave_flags(insn) ? 0 : insn->flags_modified,
         .spoils = insn->flags_undefined,
@@ -310,15 +311,19 @@ static void find_undefined(FuzzCase *c)
             joining[fi->target] |= undefined;
     }
     c->undefined = undefined | joining[c->n];
-    /* The planted address may be jumped to from anywhere. */
-    if (c->plant != NO_PLANT) {
-        uint32_t all = c->undefined;
-        for (unsigned i = 0; i < c->n; i++)
-            all |= c->insns[i].undefined;
-        for (unsigned i = c->plant_target; i < c->n; i++)
-            c->insns[i].undefined |= all;
-        c->undefined |= all;
+    /* A planted address may be jumped to, a call returned from, from anywhere. */
+    uint32_t all = c->undefined;
+    unsigned from = c->plant != NO_PLANT ? c->plant_target : c->n;
+    for (unsigned i = 0; i < c->n; i++) {
+        all |= c->insns[i].undefined;
+        if (c->insns[i].calls)
+            from = MIN(from, i + 1);
     }
+    if (from == c->n)
+        return;
+    for (unsigned i = from; i < c->n; i++)
+        c->insns[i].undefined |= all;
+    c->undefined |= all;
 }
 
 /* What reads an undefined flag has no defined result. */

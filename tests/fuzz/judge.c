@@ -48,10 +48,10 @@ static bool is_repeated_comparison(const Insn *insn)
            (insn->opcode & 0xf6) == 0xa6;
 }
 
-static bool may_run_in_pieces(const Insn *insn, const CpuState *a, const CpuState *b)
+static bool may_run_in_pieces(const Insn *insn, bool wide, const CpuState *a, const CpuState *b)
 {
-    return a->vector >= 0 && b->vector >= 0 && state_fault_is_of_a_piece(a, insn, faults) &&
-           state_fault_is_of_a_piece(b, insn, faults);
+    return a->vector >= 0 && b->vector >= 0 && state_fault_is_of_a_piece(a, insn, wide, faults) &&
+           state_fault_is_of_a_piece(b, insn, wide, faults);
 }
 
 /* What these have pushed when a later push faults is beyond the stack, and whether it is there is
@@ -93,7 +93,7 @@ bool judge_agree(const FuzzCase *c, const CpuState *a, const CpuState *b)
         if (is_repeated_comparison(&insn))
             undefined |= RFLAGS_ARITH;
         forget_half_done(&insn, c, &left, &right);
-        if (c->mode <= FUZZ_32 && may_run_in_pieces(&insn, a, b)) {
+        if (c->mode <= FUZZ_32 && may_run_in_pieces(&insn, c->mode == FUZZ_64, a, b)) {
             right.vector = left.vector;
             right.error = left.error;
             right.address = left.address;

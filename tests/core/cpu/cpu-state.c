@@ -230,18 +230,20 @@ static unsigned area_size(const Insn *insn)
 
 /* Whether an access to some part of [ADDRESS, ADDRESS + SIZE) raises what STATE reports. */
 static bool is_fault_of(const CpuState *state, uint64_t address, unsigned size, bool write,
-                        StateFaultFunc faults)
+                        bool wide, StateFaultFunc faults)
 {
     uint32_t error = 0;
 
     if (state->vector == EXC_GP)
-        return !cpu_canonical(address) || !cpu_canonical(address + size - 1);
+        return wide ? !cpu_canonical(address) || !cpu_canonical(address + size - 1)
+                    : address + size - 1 > UINT32_MAX;
     return state->vector == EXC_PF && state->address - address < size &&
            cpu_canonical(state->address) && faults(state->address, write, &error) &&
            error == state->error;
 }
 
-bool state_fault_is_of_a_piece(const CpuState *state, const Insn *insn, StateFaultFunc faults)
+bool state_fault_is_of_a_piece(const CpuState *state, const Insn *insn, bool wide,
+                               StateFaultFunc faults)
 {
     bool string = insn->category_flags & INSN_IS_STRING;
     bool moves = string && (insn->opcode & 0xfe) == 0xa4;
@@ -250,13 +252,13 @@ bool state_fault_is_of_a_piece(const CpuState *state, const Insn *insn, StateFau
 
     if (size) {
         uint64_t address = insn_effective_address(insn, state);
-        return is_fault_of(state, address, size, false, faults) ||
-               is_fault_of(state, address, size, true, faults);
+        return is_fault_of(state, address, size, false, wide, faults) ||
+               is_fault_of(state, address, size, true, wide, faults);
     }
     if (!moves && !compares)
         return false;
     uint64_t source = state->gpr[RSI] & address_mask(insn);
     uint64_t destination = state->gpr[RDI] & address_mask(insn);
-    return is_fault_of(state, source, insn->mem_size, false, faults) ||
-           is_fault_of(state, destination, insn->mem_size, moves, faults);
+    return is_fault_of(state, source, insn->mem_size, false, wide, faults) ||
+           is_fault_of(state, destination, insn->mem_size, moves, wide, faults);
 }

@@ -178,8 +178,9 @@ static void compare(const Insn *insn, CpuState *h, CpuState *g)
     /* Whether an interrupted REPE CMPS or SCAS shows its last comparison, too. */
     if (h->vector >= 0 && insn->rep && (insn->opcode & 0xf6) == 0xa6)
         h->rflags = g->rflags;
-    if (h->vector >= 0 && g->vector >= 0 && state_fault_is_of_a_piece(h, insn, data_page_faults) &&
-        state_fault_is_of_a_piece(g, insn, data_page_faults)) {
+    if (h->vector >= 0 && g->vector >= 0 &&
+        state_fault_is_of_a_piece(h, insn, true, data_page_faults) &&
+        state_fault_is_of_a_piece(g, insn, true, data_page_faults)) {
         g->vector = h->vector;
         g->address = h->address;
     }
