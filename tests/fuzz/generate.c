@@ -230,6 +230,18 @@ static bool may_leave_flags(const Insn *insn)
     }
 }
 
+/* Real mode lets code change itself, and the code of other cases. */
+static bool stores_to_code(const FuzzCase *c, const Insn *insn)
+{
+    if (c->mode != FUZZ_REAL || insn->mem_seg != SEG_CS)
+        return false;
+    for (unsigned i = 0; i < insn->n_operands; i++)
+        if (insn->operands[i].kind == OPERAND_MEM &&
+            (insn->operands[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+            return true;
+    return false;
+}
+
 /* Appends INSN to C unless something stands against it. */
 static bool append(FuzzCase *c, Random *random, const Insn *insn, unsigned form)
 {
@@ -237,7 +249,7 @@ static bool append(FuzzCase *c, Random *random, const Insn *insn, unsigned form)
     const char *reason;
     Verdict verdict = coverage_verdict(insn, c->mode, &reason);
 
-    if (verdict == VERDICT_EXEMPT || (stands_alone(insn) && c->n))
+    if (verdict == VERDICT_EXEMPT || (stands_alone(insn) && c->n) || stores_to_code(c, insn))
         return false;
     *out = (FuzzInsn){
         .length = insn->length,
@@ -313,13 +325,13 @@ static void find_undefined(FuzzCase *c)
     c->undefined = undefined | joining[c->n];
     /* A planted address may be jumped to, a call returned from, from anywhere. */
     uint32_t all = c->undefined;
-    unsigned from = c->plant != NO_PLANT ? c->plant_target : c->n;
+    unsigned from = c->plant != NO_PLANT ? c->plant_target : MAX_BLOCK + 1;
     for (unsigned i = 0; i < c->n; i++) {
         all |= c->insns[i].undefined;
         if (c->insns[i].calls)
             from = MIN(from, i + 1);
     }
-    if (from == c->n)
+    if (from > MAX_BLOCK)
         return;
     for (unsigned i = from; i < c->n; i++)
         c->insns[i].undefined |= all;
