@@ -8,8 +8,8 @@
 #include <string.h>
 
 const FuzzPlaces fuzz_places[N_FUZZ_MODES] = {
-    [FUZZ_64] = {0x3a7500000000, 0x3a7502000000, 0x3a7503001000},
-    [FUZZ_32] = {0x3a000000, 0x3c000000, 0x3d001000},
+    [FUZZ_64] = {0x3a7500000000, 0x3a754d5a7000, 0x3a7503001000},
+    [FUZZ_32] = {0x3a000000, 0x5b9a7000, 0x3d001000},
     [FUZZ_16] = {0x3a000000, 0, 0x3d001000},
     [FUZZ_REAL] = {0x200000, 0, 0x101000},
 };

@@ -234,7 +234,7 @@ static bool is_fault_of(const CpuState *state, uint64_t address, unsigned size, 
 {
     uint32_t error = 0;
 
-    if (state->vector == EXC_GP)
+    if (state->vector == EXC_GP || state->vector == EXC_SS)
         return wide ? !cpu_canonical(address) || !cpu_canonical(address + size - 1)
                     : address + size - 1 > UINT32_MAX;
     return state->vector == EXC_PF && state->address - address < size &&
@@ -252,7 +252,9 @@ bool state_fault_is_of_a_piece(const CpuState *state, const Insn *insn, bool wid
 
     if (size) {
         uint64_t address = insn_effective_address(insn, state);
-        return is_fault_of(state, address, size, false, wide, faults) ||
+        /* Misaligned, which some raise before and some after the others. */
+        return (state->vector == EXC_GP && size >= 512 && (address & 63)) ||
+               is_fault_of(state, address, size, false, wide, faults) ||
                is_fault_of(state, address, size, true, wide, faults);
     }
     if (!moves && !compares)
