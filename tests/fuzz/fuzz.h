@@ -48,10 +48,11 @@ typedef struct {
     int8_t target;       /* of a near branch: a number of an instruction, n for the exit; else -1 */
     uint64_t rip_target; /* of a RIP-relative operand; 0 */
     uint8_t imm_offset, imm_size, disp_offset;
-    bool calls;
+    bool conditional, calls, leaves; /* leaves: for where a register or memory says */
     /* Flags it reads, sets in any case, and leaves without a defined value. */
     uint32_t reads, sets, spoils;
     uint32_t undefined;   /* flags without a defined value before it */
+    uint32_t live;        /* flags that may be read behind it or by it before they are set */
     uint32_t form;        /* of the coverage list, or NO_FORM */
     uint8_t address_form; /* AddressForm */
 } FuzzInsn;
@@ -141,8 +142,15 @@ typedef enum {
     RUN_USELESS, /* has no end, or went to another case's code */
 } RunPath;
 
-/* Both guests anew, with nothing translated. */
-void guest_reset(void);
+/* Both guests anew, with nothing translated. EXACT: JitOptions.exact_flags; without it translated
+ * code shows a fault's handler anything for flags that the program overwrites before it reads them.
+ */
+void guest_reset(bool exact);
+/* The option of the guests for case NUMBER. */
+static inline bool guest_is_exact(uint64_t number)
+{
+    return number / N_SLOTS & 1;
+}
 /* The path is the interpreter's to tell. */
 RunPath guest_run(GuestKind kind, const FuzzCase *c, CpuState *out);
 
@@ -168,6 +176,8 @@ void host_stop(void);
 /* Whether A and B are results of C that one processor may show: equal but for what the manuals
  * leave undefined. */
 bool judge_agree(const FuzzCase *c, const CpuState *a, const CpuState *b);
+/* The same of translated code, whose flags at a fault may be inexact: see guest_reset(). */
+bool judge_agree_translated(const FuzzCase *c, const CpuState *interpreter, const CpuState *jit);
 
 typedef struct {
     CpuState interpreter, jit, host;

@@ -213,8 +213,7 @@ static uint32_t flags_read(const Insn *insn)
     }
 }
 
-/* A shift by 0 leaves the flags, so what was undefined stays so. */
-static bool may_leave_flags(const Insn *insn)
+static bool is_shift(const Insn *insn)
 {
     switch (insn->mnemonic) {
     case ZYDIS_MNEMONIC_RCL:
@@ -226,8 +225,16 @@ static bool may_leave_flags(const Insn *insn)
     case ZYDIS_MNEMONIC_SHLD:
     case ZYDIS_MNEMONIC_SHR:
     case ZYDIS_MNEMONIC_SHRD: return true;
-    default: return (insn->category_flags & INSN_IS_STRING) && (insn->rep || insn->repne);
+    default: return false;
     }
+}
+
+/* A shift or a repetition by 0 leaves the flags, so what was undefined stays so. */
+static bool may_leave_flags(const Insn *insn)
+{
+    if (is_shift(insn)) /* by 1, or by an immediate */
+        return (insn->opcode & 0xfe) != 0xd0 && (!insn->imm_size || !(insn->immediate & 31));
+    return (insn->category_flags & INSN_IS_STRING) && (insn->rep || insn->repne);
 }
 
 /* Real mode lets code change itself, and the code of other cases. */
@@ -259,6 +266,9 @@ static bool append(FuzzCase *c, Random *random, const Insn *insn, unsigned form)
         .imm_offset = insn->imm_offset,
         .imm_size = insn->imm_size,
         .disp_offset = insn->disp_offset,
+        .leaves = (insn->category_flags & INSN_IS_BRANCH) && !is_near_branch(insn),
+        .conditional =
+            insn->mnemonic != ZYDIS_MNEMONIC_CALL && insn->mnemonic != ZYDIS_MNEMONIC_JMP,
         .calls = insn->mnemonic == ZYDIS_MNEMONIC_CALL,
         .reads = flags_read(insn),
         .sets = may_leave_flags(insn) ? 0 : insn->flags_modified,
@@ -338,6 +348,23 @@ static void find_undefined(FuzzCase *c)
     c->undefined |= all;
 }
 
+/* Branches lead forward; where a return or an indirect jump leads, all flags may be read. */
+static void find_live(FuzzCase *c)
+{
+    uint32_t live = RFLAGS_ARITH;
+
+    for (unsigned i = c->n; i-- > 0;) {
+        FuzzInsn *fi = &c->insns[i];
+        if (fi->leaves)
+            live = RFLAGS_ARITH;
+        else if (fi->target >= 0)
+            live = (fi->conditional ? live : 0) |
+                   (fi->target < (int)c->n ? c->insns[fi->target].live : RFLAGS_ARITH);
+        live = (live & ~fi->sets) | fi->reads;
+        fi->live = live;
+    }
+}
+
 /* What reads an undefined flag has no defined result. */
 static void drop_readers_of_undefined(FuzzCase *c)
 {
@@ -404,6 +431,7 @@ void generate_lay_out(FuzzCase *c)
     Random random = {c->number};
 
     find_undefined(c);
+    find_live(c);
     for (unsigned i = 0; i < c->n; i++) {
         c->place[i] = at;
         at += c->insns[i].length;

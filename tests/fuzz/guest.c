@@ -47,6 +47,7 @@ typedef struct {
 } Guest;
 
 static Guest guests[N_GUESTS];
+static bool exact_flags;
 static CpuidModel *model;
 static uint32_t mxcsr_mask;
 
@@ -93,6 +94,7 @@ static void make_cpu(Guest *guest, bool translates)
     if (translates) {
         JitOptions options = JIT_OPTIONS_DEFAULT;
         options.cache_bytes = 8u << 20;
+        options.exact_flags = exact_flags;
         guest->jit = jit_new_with_options(&options, &error);
     }
     CpuConfig config = {
@@ -120,8 +122,9 @@ static void make_guest(Guest *guest)
     fuzz_fill_read_only(guest->ram->host + READ_ONLY);
 }
 
-void guest_reset(void)
+void guest_reset(bool exact)
 {
+    exact_flags = exact;
     if (!model) {
         g_autoptr(GError) error = NULL;
         model = cpuid_model_new("max", 1, &error);

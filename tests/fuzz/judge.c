@@ -78,7 +78,7 @@ static void forget_half_done(const Insn *insn, const FuzzCase *c, CpuState *left
             left->data[top - i] = right->data[top - i];
 }
 
-bool judge_agree(const FuzzCase *c, const CpuState *a, const CpuState *b)
+static bool agree(const FuzzCase *c, const CpuState *a, const CpuState *b, bool exact)
 {
     Insn insn;
 
@@ -87,6 +87,8 @@ bool judge_agree(const FuzzCase *c, const CpuState *a, const CpuState *b)
     CpuState left = *a, right = *b;
     int i = find_insn(c, a->rip);
     uint64_t undefined = undefined_at(c, i);
+    if (!exact && a->vector >= 0)
+        undefined |= i < 0 || i == (int)c->n ? 0 : RFLAGS_ARITH & ~c->insns[i].live;
     if (a->vector >= 0 && i >= 0 && i < (int)c->n &&
         insn_decode(c->insns[i].bytes, INSN_MAX_BYTES, fuzz_decode_mode(c->mode), &insn) ==
             DECODE_OK) {
@@ -104,13 +106,23 @@ bool judge_agree(const FuzzCase *c, const CpuState *a, const CpuState *b)
     return state_equal(&left, &right);
 }
 
+bool judge_agree(const FuzzCase *c, const CpuState *a, const CpuState *b)
+{
+    return agree(c, a, b, true);
+}
+
+bool judge_agree_translated(const FuzzCase *c, const CpuState *interpreter, const CpuState *jit)
+{
+    return agree(c, interpreter, jit, guest_is_exact(c->number));
+}
+
 /* --- one case alone --------------------------------------------------------------------------- */
 
 void judge_alone(const FuzzCase *c, Verdicts *out)
 {
     HostBatch *batch = host_batch();
 
-    guest_reset();
+    guest_reset(guest_is_exact(c->number));
     RunPath path = guest_run(GUEST_INTERPRETER, c, &out->interpreter);
     out->asked_host = c->asks_host && path == RUN_INSIDE;
     out->lost_host = out->differs = false;
@@ -126,7 +138,7 @@ void judge_alone(const FuzzCase *c, Verdicts *out)
     }
     guest_run(GUEST_JIT, c, &out->jit);
     out->differs =
-        !judge_agree(c, &out->interpreter, &out->jit) ||
+        !judge_agree_translated(c, &out->interpreter, &out->jit) ||
         (out->asked_host && (out->lost_host || !judge_agree(c, &out->interpreter, &out->host)));
 }
 
@@ -308,7 +320,7 @@ void judge_print(const FuzzCase *c, const Verdicts *v, uint64_t seed)
         g_string_append(text, "  host and interpreter:\n");
         state_describe_difference(text, &v->host, "host", &v->interpreter, "interpreter");
     }
-    if (!judge_agree(c, &v->interpreter, &v->jit)) {
+    if (!judge_agree_translated(c, &v->interpreter, &v->jit)) {
         g_string_append(text, "  interpreter and translated code:\n");
         state_describe_difference(text, &v->interpreter, "interpreter", &v->jit, "translated");
     }
