@@ -45,6 +45,7 @@ static void report(Worker *worker, uint64_t number, const Verdicts *failure)
     atomic_fetch_add(&totals->mismatches, 1);
     if (worker->printed++ >= MAX_PRINTED)
         return;
+    alarm(HANG_SECONDS);
     generate_case(&c, seed, number);
     if (judge_shrink(&c, &verdicts)) {
         judge_print(&c, &verdicts, seed);

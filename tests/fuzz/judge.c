@@ -113,7 +113,9 @@ bool judge_agree(const FuzzCase *c, const CpuState *a, const CpuState *b)
 
 bool judge_agree_translated(const FuzzCase *c, const CpuState *interpreter, const CpuState *jit)
 {
-    return agree(c, interpreter, jit, guest_is_exact(c->number));
+    /* FOP, FIP and FDP; when the host's FXSAVE and XSAVE show them, no manual says. */
+    return agree(c, interpreter, jit, guest_is_exact(c->number)) &&
+           !memcmp(interpreter->vectors.legacy + 6, jit->vectors.legacy + 6, 18);
 }
 
 /* --- one case alone --------------------------------------------------------------------------- */
@@ -323,6 +325,8 @@ void judge_print(const FuzzCase *c, const Verdicts *v, uint64_t seed)
     if (!judge_agree_translated(c, &v->interpreter, &v->jit)) {
         g_string_append(text, "  interpreter and translated code:\n");
         state_describe_difference(text, &v->interpreter, "interpreter", &v->jit, "translated");
+        print_bytes(text, "FDP FIP FOP of the interpreter", v->interpreter.vectors.legacy + 6, 18);
+        print_bytes(text, "FDP FIP FOP of translated code", v->jit.vectors.legacy + 6, 18);
     }
     fputs(text->str, stdout);
     fflush(stdout);
