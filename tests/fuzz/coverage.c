@@ -231,6 +231,8 @@ static void try_template(Walk *walk, FuzzTemplate *t)
     if (!ZYAN_SUCCESS(
             ZydisDecoderDecodeInstruction(&walk->decoder, NULL, bytes, INSN_MAX_BYTES, &zi)))
         return;
+    if (zi.opcode != t->opcode || zi.opcode_map != t->map) /* a prefix and what follows it */
+        return;
     t->has_modrm = zi.attributes & ZYDIS_ATTRIB_HAS_MODRM;
     t->memory = t->has_modrm && t->modrm < 0xc0;
     FuzzForm form = {
@@ -303,16 +305,30 @@ static void walk_opcodes(Walk *walk)
     }
 }
 
-/* Zydis takes these names; the decoder is as insn_decode() has it, but knows everything. */
-static void walk_mode(FuzzMode mode)
+/* As insn_decode() has it: hints of extensions that no model shows are the NOPs they are without.
+ */
+static ZydisDecoder decoder_of(FuzzMode mode)
 {
     static const ZydisMachineMode machine_modes[] = {
         ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_MACHINE_MODE_LEGACY_16,
         ZYDIS_MACHINE_MODE_REAL_16};
     static const ZydisStackWidth widths[] = {ZYDIS_STACK_WIDTH_64, ZYDIS_STACK_WIDTH_32,
                                              ZYDIS_STACK_WIDTH_16, ZYDIS_STACK_WIDTH_16};
+    ZydisDecoder decoder;
+
+    ZydisDecoderInit(&decoder, machine_modes[mode], widths[mode]);
+    ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
+    ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_CET, ZYAN_FALSE);
+    ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_CLDEMOTE, ZYAN_FALSE);
+    ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_WBNOINVD, ZYAN_FALSE);
+    return decoder;
+}
+
+static void walk_mode(FuzzMode mode)
+{
     Walk walk = {
         .mode = mode,
+        .decoder = decoder_of(mode),
         .by_key = g_hash_table_new(NULL, NULL),
         .known = g_hash_table_new(NULL, NULL),
         .owners = g_array_new(FALSE, FALSE, sizeof(unsigned)),
@@ -320,7 +336,6 @@ static void walk_mode(FuzzMode mode)
     };
     unsigned first = forms->len;
 
-    ZydisDecoderInit(&walk.decoder, machine_modes[mode], widths[mode]);
     walk_opcodes(&walk);
     /* Encodings in the order of their forms. */
     for (unsigned i = 0; i < walk.owners->len; i++)
