@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -127,6 +128,7 @@ static _Noreturn void work(unsigned index, uint64_t first_group, uint64_t cases)
     uint64_t slots = UINT64_MAX;
 
     worker.index = index;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGALRM, hang);
     host_batch();
     for (uint64_t group = first_group; group * GROUP < cases; group += jobs) {
