@@ -224,7 +224,8 @@ static unsigned area_size(const Insn *insn)
     case ZYDIS_MNEMONIC_XSAVE64:
     case ZYDIS_MNEMONIC_XSAVEOPT:
     case ZYDIS_MNEMONIC_XSAVEOPT64: return sizeof(CpuVectors);
-    default: return 0;
+    /* 80-bit numbers are accessed as 64 and 16 bits. */
+    default: return (insn->category_flags & INSN_IS_X87) && insn->mem_size == 10 ? 10 : 0;
     }
 }
 

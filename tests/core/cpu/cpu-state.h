@@ -70,9 +70,9 @@ typedef bool (*StateFaultFunc)(uint64_t address, bool write, uint32_t *error);
 
 /* The offset of INSN's ModRM memory operand with the registers of STATE, whose rip is at INSN. */
 uint64_t insn_effective_address(const Insn *insn, const CpuState *state);
-/* Some instructions access more than one piece of memory (CMPS and MOVS two operands, FXSAVE and
- * FNSTENV an area in the order of the model's liking), and no manual says which is first. True if
- * INSN is one of them and what STATE reports is the fault of one of its pieces. Flat segments, of
- * 64-bit code if WIDE. */
+/* Some instructions access more than one piece of memory (CMPS and MOVS two operands, FXSAVE,
+ * FNSTENV and the like an area in the order of the model's liking), and no manual says which is
+ * first. True if INSN is one of them and what STATE reports is the fault of one of its pieces. Flat
+ * segments, of 64-bit code if WIDE. */
 bool state_fault_is_of_a_piece(const CpuState *state, const Insn *insn, bool wide,
                                StateFaultFunc faults);
