@@ -114,7 +114,7 @@ static void run_group(Worker *worker, uint64_t group, unsigned n)
         worker->failures[i].interpreter = worker->interpreter[i];
         report(worker, group * GROUP + i, &worker->failures[i]);
     }
-    guest_reset(guest_is_exact(group * GROUP));
+    guest_reset(group * GROUP);
 }
 
 static void hang(int number)
@@ -136,7 +136,7 @@ static _Noreturn void work(unsigned index, uint64_t first_group, uint64_t cases)
         /* Code is only ever written to slots that nothing was translated from. */
         if (group * GROUP / N_SLOTS != slots) {
             slots = group * GROUP / N_SLOTS;
-            guest_reset(guest_is_exact(group * GROUP));
+            guest_reset(group * GROUP);
         }
         run_group(&worker, group, MIN(cases - group * GROUP, GROUP));
     }

@@ -142,15 +142,12 @@ typedef enum {
     RUN_USELESS, /* has no end, or went to another case's code */
 } RunPath;
 
-/* Both guests anew, with nothing translated. EXACT: JitOptions.exact_flags; without it translated
- * code shows a fault's handler anything for flags that the program overwrites before it reads them.
- */
-void guest_reset(bool exact);
-/* The option of the guests for case NUMBER. */
-static inline bool guest_is_exact(uint64_t number)
-{
-    return number / N_SLOTS & 1;
-}
+/* Both guests anew, with nothing translated and the options of the translator that go with case
+ * NUMBER. */
+void guest_reset(uint64_t number);
+/* JitOptions.exact_flags of them: without it translated code shows a fault's handler anything for
+ * flags that the program overwrites before it reads them. */
+bool guest_is_exact(uint64_t number);
 /* The path is the interpreter's to tell. */
 RunPath guest_run(GuestKind kind, const FuzzCase *c, CpuState *out);
 

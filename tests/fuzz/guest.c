@@ -47,7 +47,6 @@ typedef struct {
 } Guest;
 
 static Guest guests[N_GUESTS];
-static bool exact_flags;
 static CpuidModel *model;
 static uint32_t mxcsr_mask;
 
@@ -84,28 +83,43 @@ static void code_written(void *opaque, RamBlock *block, uint64_t offset, uint64_
     jit_code_written(opaque, block, offset, length);
 }
 
-static void make_cpu(Guest *guest, bool translates)
+/* Half of the cases as it is by default. */
+static JitOptions translator_options(uint64_t number)
+{
+    JitOptions options = JIT_OPTIONS_DEFAULT;
+    unsigned kind = number / N_SLOTS % 8;
+
+    options.cache_bytes = 8u << 20;
+    options.exact_flags = kind >= 4 && kind <= 6;
+    options.no_groups = kind == 6;
+    options.slow_accesses = kind == 7;
+    options.max_insns = kind == 7 ? 1 : options.max_insns;
+    return options;
+}
+
+bool guest_is_exact(uint64_t number)
+{
+    return translator_options(number).exact_flags;
+}
+
+static void make_cpu(Guest *guest, const JitOptions *options)
 {
     g_autoptr(GError) error = NULL;
 
     cpu_free(guest->cpu);
     jit_free(guest->jit);
     guest->jit = NULL;
-    if (translates) {
-        JitOptions options = JIT_OPTIONS_DEFAULT;
-        options.cache_bytes = 8u << 20;
-        options.exact_flags = exact_flags;
-        guest->jit = jit_new_with_options(&options, &error);
-    }
+    if (options)
+        guest->jit = jit_new_with_options(options, &error);
     CpuConfig config = {
-        .accel = translates ? CPU_ACCEL_JIT : CPU_ACCEL_INTERP,
+        .accel = options ? CPU_ACCEL_JIT : CPU_ACCEL_INTERP,
         .memory = guest->map,
         .model = model,
         .jit = guest->jit,
     };
     guest->cpu = cpu_new(&config, &error);
     g_assert_no_error(error);
-    if (translates)
+    if (options)
         memory_map_set_listeners(guest->map, NULL, code_written, guest->jit);
     guest->mode = -1;
 }
@@ -122,9 +136,10 @@ static void make_guest(Guest *guest)
     fuzz_fill_read_only(guest->ram->host + READ_ONLY);
 }
 
-void guest_reset(bool exact)
+void guest_reset(uint64_t number)
 {
-    exact_flags = exact;
+    JitOptions options = translator_options(number);
+
     if (!model) {
         g_autoptr(GError) error = NULL;
         model = cpuid_model_new("max", 1, &error);
@@ -134,7 +149,7 @@ void guest_reset(bool exact)
             make_guest(&guests[i]);
     }
     for (unsigned i = 0; i < N_GUESTS; i++)
-        make_cpu(&guests[i], i == GUEST_JIT);
+        make_cpu(&guests[i], i == GUEST_JIT ? &options : NULL);
 }
 
 static void set_data_segments(Cpu *cpu, uint64_t base, uint32_t limit, uint16_t attributes)
