@@ -75,6 +75,15 @@ static bool exists(const ZydisDecodedInstruction *zi)
     }
 }
 
+/* VPEXTRD and VPINSRD with VEX.W outside 64-bit mode: Intel's ignore it (SDM 2, PEXTRD), AMD's
+ * processors know no such instruction. */
+static bool is_wide_only(const ZydisDecodedInstruction *zi, uint32_t mode)
+{
+    return !(mode & MODE_CS64) && zi->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX &&
+           zi->opcode_map == ZYDIS_OPCODE_MAP_0F3A && (zi->opcode == 0x16 || zi->opcode == 0x22) &&
+           zi->raw.vex.W && __builtin_cpu_is("amd");
+}
+
 /* --- operands --------------------------------------------------------------------------------- */
 
 static void set_register(InsnOperand *operand, ZydisRegister reg)
@@ -507,6 +516,25 @@ static DecodeResult decode_xchg_r8(const uint8_t *bytes, unsigned length, uint32
     return result;
 }
 
+/* 66h before a near branch in 64-bit code makes AMD's processors use 16 bits. Zydis knows it only
+ * of those with a long displacement. */
+static bool is_narrow_branch(const ZydisDecodedInstruction *zi, const uint8_t *bytes, uint32_t mode)
+{
+    unsigned reg = zi->raw.modrm.reg;
+    bool branch = (zi->opcode >= 0xe0 && zi->opcode <= 0xe3) || zi->opcode == 0xeb ||
+                  (zi->opcode & 0xf0) == 0x70 || (zi->opcode & 0xfe) == 0xc2 ||
+                  (zi->opcode == 0xff && (reg == 2 || reg == 4));
+
+    if (!(mode & MODE_CS64) || zi->opcode_map != ZYDIS_OPCODE_MAP_DEFAULT || !branch ||
+        zi->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || zi->raw.rex.W ||
+        !__builtin_cpu_is("amd"))
+        return false;
+    for (unsigned i = 0; i < zi->raw.prefix_count; i++)
+        if (bytes[i] == 0x66)
+            return true;
+    return false;
+}
+
 DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode, Insn *insn)
 {
     ZydisDecoder decoder = decoder_for(mode);
@@ -519,7 +547,7 @@ DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode
         return available == INSN_MAX_BYTES ? DECODE_TOO_LONG : DECODE_NEED_MORE;
     if (status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG)
         return DECODE_TOO_LONG;
-    if (!ZYAN_SUCCESS(status) || !exists(&zi))
+    if (!ZYAN_SUCCESS(status) || !exists(&zi) || is_wide_only(&zi, mode))
         return mode & MODE_CS64 ? DECODE_INVALID : decode_legacy_syscall(bytes, available, insn);
     if (zi.mnemonic == ZYDIS_MNEMONIC_PAUSE && (zi.attributes & ZYDIS_ATTRIB_HAS_REX) &&
         zi.raw.rex.B)
@@ -547,6 +575,11 @@ DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode
     insn->category_flags |= classify(insn, &zi);
     insn->mem_align = required_alignment(insn, &zi);
     set_layout(insn, &zi, bytes, mode);
+    if (is_narrow_branch(&zi, bytes, mode)) {
+        insn->opsize = 2;
+        if (insn->mem_size)
+            insn->mem_size = 2;
+    }
     if (zi.cpu_flags) {
         const ZydisAccessedFlags *flags = zi.cpu_flags;
         insn->flags_tested = flags->tested & RFLAGS_ARITH;

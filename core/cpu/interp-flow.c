@@ -7,12 +7,17 @@
 
 /* --- targets ---------------------------------------------------------------------------------- */
 
+static bool is_beyond_code(const Cpu *cpu, uint64_t target)
+{
+    return cpu_is_64bit(cpu) ? !cpu_canonical(target) : target > cpu->seg[SEG_CS].limit;
+}
+
 /* A near target, truncated to the operand size and checked against CS before anything is committed.
  */
 static uint64_t near_target(Cpu *cpu, uint64_t target, unsigned opsize)
 {
     target &= size_mask(opsize);
-    if (cpu_is_64bit(cpu) ? !cpu_canonical(target) : target > cpu->seg[SEG_CS].limit)
+    if (is_beyond_code(cpu, target))
         cpu_raise_error(cpu, EXC_GP, 0);
     return target;
 }
@@ -44,18 +49,26 @@ static void insn_jmp_indirect(Cpu *cpu, const Insn *insn)
     cpu->next_rip = near_target(cpu, operand_read(cpu, insn, 0, insn->opsize), insn->opsize);
 }
 
+/* The stack is checked before the target is (SDM 2, CALL) and written afterwards. */
+static void call_near(Cpu *cpu, uint64_t target, unsigned opsize)
+{
+    if (is_beyond_code(cpu, target & size_mask(opsize)))
+        mmu_probe(cpu,
+                  interp_linear(cpu, SEG_SS, stack_offset(cpu, -(int64_t)opsize), opsize, true),
+                  opsize, ACCESS_WRITE);
+    target = near_target(cpu, target, opsize);
+    interp_push(cpu, cpu->next_rip, opsize);
+    cpu->next_rip = target;
+}
+
 static void insn_call_relative(Cpu *cpu, const Insn *insn)
 {
-    uint64_t target = near_target(cpu, cpu->next_rip + insn->immediate, insn->opsize);
-    interp_push(cpu, cpu->next_rip, insn->opsize);
-    cpu->next_rip = target;
+    call_near(cpu, cpu->next_rip + insn->immediate, insn->opsize);
 }
 
 static void insn_call_indirect(Cpu *cpu, const Insn *insn)
 {
-    uint64_t target = near_target(cpu, operand_read(cpu, insn, 0, insn->opsize), insn->opsize);
-    interp_push(cpu, cpu->next_rip, insn->opsize);
-    cpu->next_rip = target;
+    call_near(cpu, operand_read(cpu, insn, 0, insn->opsize), insn->opsize);
 }
 
 static void insn_ret_near(Cpu *cpu, const Insn *insn)

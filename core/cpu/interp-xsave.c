@@ -121,15 +121,22 @@ static void check_fx(Cpu *cpu)
         cpu_raise(cpu, EXC_NM);
 }
 
+/* Here, unlike elsewhere, the address counts before its alignment. */
+static uint64_t fx_linear(Cpu *cpu, const Insn *insn, bool write)
+{
+    uint64_t linear = insn_linear(cpu, insn, AREA_HEADER, write);
+
+    insn_require_alignment(cpu, insn, 16);
+    return linear;
+}
+
 /* Bytes from the last register on are left alone. */
 static void insn_fxsave(Cpu *cpu, const Insn *insn)
 {
     uint8_t area[AREA_HEADER];
     unsigned length = AREA_XMM + xmm_bytes(cpu);
     check_fx(cpu);
-    /* Here, unlike elsewhere, the address counts before its alignment. */
-    uint64_t linear = insn_linear(cpu, insn, AREA_HEADER, true);
-    insn_require_alignment(cpu, insn, 16);
+    uint64_t linear = fx_linear(cpu, insn, true);
     put_x87(cpu, area, is_wide(cpu, insn));
     memcpy(area + AREA_MXCSR, cpu->vectors.legacy + AREA_MXCSR, 8);
     memcpy(area + AREA_XMM, cpu->vectors.legacy + AREA_XMM, xmm_bytes(cpu));
@@ -141,7 +148,7 @@ static void insn_fxrstor(Cpu *cpu, const Insn *insn)
 {
     uint8_t area[AREA_HEADER];
     check_fx(cpu);
-    uint64_t linear = area_linear(cpu, insn, AREA_HEADER, 16, false);
+    uint64_t linear = fx_linear(cpu, insn, false);
     mmu_load_bytes(cpu, linear, area, sizeof area);
     interp_check_mxcsr(cpu, host_load(area + AREA_MXCSR, 4));
     take_x87(cpu, area, is_wide(cpu, insn));
@@ -204,10 +211,14 @@ static void insn_xrstor(Cpu *cpu, const Insn *insn)
     uint8_t area[AREA_SIZE];
     uint64_t linear = area_linear(cpu, insn, size, 64, false);
 
-    mmu_load_bytes(cpu, linear, area, size);
+    /* The header is looked at first, and AVX state only accessed if it says that there is some. */
+    mmu_load_bytes(cpu, linear + AREA_HEADER, area + AREA_HEADER, AREA_YMM - AREA_HEADER);
     uint64_t present = host_load(area + AREA_HEADER, 8);
     if ((present & ~cpu->xcr0) || !is_zero(area + AREA_HEADER + 8, 16))
         cpu_raise_error(cpu, EXC_GP, 0);
+    mmu_load_bytes(cpu, linear, area, AREA_HEADER);
+    if (requested & present & COMPONENT_AVX)
+        mmu_load_bytes(cpu, linear + AREA_YMM, area + AREA_YMM, AREA_SIZE - AREA_YMM);
     if (requested & (COMPONENT_SSE | COMPONENT_AVX))
         interp_check_mxcsr(cpu, host_load(area + AREA_MXCSR, 4));
 

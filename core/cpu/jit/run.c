@@ -90,14 +90,14 @@ JIT_VECTOR_SAFE void *jit_helper_slow(Cpu *cpu, uint64_t linear, const JitSite *
     take_site(cpu, site);
     /* Alignment faults and waiting x87 exceptions come before page faults: the interpreter knows.
      */
-    bool odd = site->size >= 16 && (linear & (site->size - 1u));
-    if (UNLIKELY(site->flags & SITE_X87)) {
+    bool odd = (site->size >= 16 && (linear & (site->size - 1u))) ||
+               ((cpu->mode & MODE_CS64) && !cpu_canonical(linear));
+    if (UNLIKELY((site->flags & SITE_X87) && !odd)) {
         uint32_t error;
         odd = mmu_fill(cpu, cpu_mmu_index(cpu), linear, store ? ACCESS_WRITE : ACCESS_READ,
                        &error) != MMU_FILLED;
     }
-    if (LIKELY((linear & 0xfff) + site->size <= GUEST_PAGE_SIZE) && !odd &&
-        (!(cpu->mode & MODE_CS64) || cpu_canonical(linear))) {
+    if (LIKELY((linear & 0xfff) + site->size <= GUEST_PAGE_SIZE) && !odd) {
         host = mmu_host_pointer(cpu, linear, site->size, store ? ACCESS_WRITE : ACCESS_READ);
         if (!host && store) {
             host = mmu_locked_pointer(cpu, linear, site->size);

@@ -18,6 +18,15 @@ static void free_flags_for(Translator *t, uint32_t live)
 
 /* --- sites ------------------------------------------------------------------------------------ */
 
+/* MMX instructions, too, raise what the x87 has waiting (SDM 3, 12.3). */
+static bool waits_for_x87(const Insn *insn)
+{
+    for (unsigned i = 0; i < insn->n_operands; i++)
+        if (insn->operands[i].reg_class == REG_CLASS_MMX)
+            return true;
+    return insn->category_flags & INSN_IS_X87;
+}
+
 JitSite t_site(const Translator *t, unsigned size, unsigned flags)
 {
     const Item *x87 = t->x87;
@@ -28,13 +37,13 @@ JitSite t_site(const Translator *t, unsigned size, unsigned flags)
         .x87_offset = NO_X87,
     };
 
-    if (t->item->insn.category_flags & INSN_IS_X87)
+    if (waits_for_x87(&t->item->insn))
         site.flags |= SITE_X87;
     if (x87) {
         site.x87_offset = x87->offset;
         site.x87_opcode = (uint16_t)((x87->insn.opcode & 7) << 8 | x87->insn.modrm);
-        if (x87->insn.category_flags & INSN_HAS_MEMORY)
-            site.x87_opcode |= (uint16_t)(x87->insn.mem_seg << 11 | X87_HAS_MEMORY);
+        if (t->x87_data)
+            site.x87_opcode |= (uint16_t)(t->x87_data->insn.mem_seg << 11 | X87_HAS_MEMORY);
     }
     return site;
 }
@@ -133,7 +142,7 @@ void t_exit_direct(Translator *t, int32_t target, uint32_t live)
 
 void t_exit_ungrouped(Translator *t)
 {
-    const Item *x87 = t->x87;
+    const Item *x87 = t->x87, *x87_data = t->x87_data;
     bool saved = t->flags_saved;
 
     exchange_streams(t);
@@ -145,15 +154,17 @@ void t_exit_ungrouped(Translator *t)
     exchange_streams(t);
     t->flags_saved = saved;
     t->x87 = x87;
+    t->x87_data = x87_data;
     link_site(t, t->cold.p - 4, t->item->offset);
     g_array_index(t->jc->exits, JitExit, t->jc->exits->len - 1).ungrouped = true;
 }
 
-/* To the block at r10, RIP; flags are in SLOT_FLAGS. */
-static void emit_look_up(JitCpu *jc, Emit *e)
+/* To the block at r10, RIP, with POP added to rSP; flags are in SLOT_FLAGS. To MISS if there are
+ * requests or it is not in the table. */
+static void emit_look_up(Emit *e, const uint8_t *miss, int32_t pop)
 {
     emit_alu_mem_imm(e, false, 7, H_RSP, OFFSET_REQUESTS, 0);
-    emit_jcc(e, CC_NE, jc->stub_indirect);
+    emit_jcc(e, CC_NE, miss);
     emit_rr(e, false, 0x89, H_R10, H_R11);
     emit_rr(e, false, 0xc1, 5, H_R11); /* shr */
     emit8(e, 12);
@@ -163,14 +174,47 @@ static void emit_look_up(JitCpu *jc, Emit *e)
     emit8(e, 4);
     emit_rm(e, true, 0x03, H_R11, H_RSP, OFFSET_SLOT(SLOT_TARGETS));
     emit_rm(e, true, 0x39, H_R10, H_R11, offsetof(JitTarget, rip));
-    emit_jcc(e, CC_NE, jc->stub_indirect);
+    emit_jcc(e, CC_NE, miss);
+    if (pop)
+        emit_rm(e, true, 0x8d, H_R15, H_R15, pop);
     emit_rm(e, false, 0xff, 4, H_R11, offsetof(JitTarget, code));
+}
+
+/* The current instruction, which has changed nothing yet, is interpreted when r10 is no canonical
+ * address: #GP(0). Changes r11 and EFLAGS. */
+static void check_canonical(Translator *t, Emit *e)
+{
+    JitSite data = t_site(t, t->item->insn.length, 0);
+
+    emit_mov_rr(e, H_R11, H_R10);
+    emit_rr(e, true, 0xc1, 7, H_R11); /* sar */
+    emit8(e, 47);
+    emit_alu_imm(e, true, 0, H_R11, 1);
+    emit_alu_imm(e, true, 7, H_R11, 1);
+    uint8_t *good = emit_jcc(e, CC_BE, e->p);
+    emit_call(e, t->jc->stub_interp);
+    emit_bytes(e, &data, sizeof data);
+    emit_patch(good, e->p);
+}
+
+/* Leaves for r10 with POP added to rSP (64-bit code only), which is looked at on the way out of the
+ * table of targets: what is in there is canonical. */
+static void exit_checked(Translator *t, int32_t pop)
+{
+    const uint8_t *miss = t->cold.p;
+
+    free_flags_for(t, ALL_FLAGS);
+    check_canonical(t, &t->cold);
+    if (pop)
+        emit_rm(&t->cold, true, 0x8d, H_R15, H_R15, pop);
+    emit_jmp(&t->cold, t->jc->stub_indirect);
+    emit_look_up(&t->hot, miss, pop);
 }
 
 void t_exit_indirect(Translator *t)
 {
     free_flags_for(t, ALL_FLAGS);
-    emit_look_up(t->jc, &t->hot);
+    emit_look_up(&t->hot, t->jc->stub_indirect, 0);
 }
 
 /* --- links to other pages --------------------------------------------------------------------- */
@@ -192,7 +236,7 @@ static void look_up_instead(JitCpu *jc, JitExit *exit)
     if (!exit->flags_saved)
         t_save_flags(&t);
     t_load_rip(&t, H_R10, exit->target);
-    emit_look_up(jc, &t.hot);
+    emit_look_up(&t.hot, jc->stub_indirect, 0);
     jc->cold = t.hot.p;
 }
 
@@ -440,12 +484,16 @@ static void push_return_address(Translator *t)
 static void emit_ret(Translator *t)
 {
     const Insn *insn = &t->item->insn;
+    int32_t pop = insn->opsize + (insn->opcode == 0xc2 ? (uint16_t)insn->immediate : 0);
 
     t_stack_access(t, 0, insn->opsize, false);
     load_target(t, insn->opsize);
+    if (t_64bit(t)) {
+        exit_checked(t, pop);
+        return;
+    }
     check_target(t);
-    t_move_stack_pointer(
-        t, (int32_t)(insn->opsize + (insn->opcode == 0xc2 ? (uint16_t)insn->immediate : 0)));
+    t_move_stack_pointer(t, pop);
     t_exit_indirect(t);
 }
 
@@ -462,10 +510,17 @@ void t_emit_branch(Translator *t)
         break;
     case KIND_JMP_INDIRECT:
         indirect_target(t);
-        t_exit_indirect(t);
+        if (t_64bit(t))
+            exit_checked(t, 0);
+        else
+            t_exit_indirect(t);
         break;
     case KIND_CALL_INDIRECT:
         indirect_target(t);
+        if (t_64bit(t)) {
+            free_flags_for(t, ALL_FLAGS);
+            check_canonical(t, &t->hot);
+        }
         emit_rm(&t->hot, true, 0x89, H_R10, H_RSP, OFFSET_SLOT(SLOT_TEMP));
         push_return_address(t);
         emit_rm(&t->hot, true, 0x8b, H_R10, H_RSP, OFFSET_SLOT(SLOT_TEMP));

@@ -256,8 +256,9 @@ void t_note_x87(Translator *t)
     t_load_rip(t, H_R10, item->offset);
     emit_rm(&t->hot, true, 0x89, H_R10, H_RSP, (int32_t)offsetof(Cpu, x87_fip));
     note_selector(t, SEG_CS, offsetof(Cpu, x87_fcs));
-    if (item->insn.category_flags & INSN_HAS_MEMORY)
-        note_selector(t, item->insn.mem_seg, offsetof(Cpu, x87_fds));
+    if (t->x87_data)
+        note_selector(t, t->x87_data->insn.mem_seg, offsetof(Cpu, x87_fds));
+    t->x87_data = NULL;
     emit8(&t->hot, 0x66);
     emit_rm(&t->hot, false, 0xc7, 0, H_RSP, (int32_t)offsetof(Cpu, x87_fop));
     emit16(&t->hot, (uint16_t)((item->insn.opcode & 7) << 8 | item->insn.modrm));
@@ -272,7 +273,7 @@ typedef struct {
 
 /* Finds where operand GUEST is during the instruction, with a temporary if it is homeless. */
 static unsigned place_operand(const InsnOperand *operand, Temporary *temporaries, unsigned *n,
-                              bool memory)
+                              bool memory, bool may_leave_result)
 {
     if (!is_homeless(operand->reg))
         return host_register(operand->reg);
@@ -284,8 +285,8 @@ static unsigned place_operand(const InsnOperand *operand, Temporary *temporaries
         *temporary = (Temporary){operand->reg, memory || i ? H_R11 : H_R10, false, false};
         ++*n;
     }
-    bool whole =
-        operand->reg_class >= REG_CLASS_GPR32 && operand->actions == ZYDIS_OPERAND_ACTION_WRITE;
+    bool whole = operand->reg_class >= REG_CLASS_GPR32 &&
+                 operand->actions == ZYDIS_OPERAND_ACTION_WRITE && !may_leave_result;
     temporary->load |= !whole;
     temporary->store |= (operand->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0;
     return temporary->host;
@@ -305,6 +306,8 @@ void t_emit_copy(Translator *t)
     Temporary temporaries[3];
     unsigned n = 0, high = KEEP;
     bool store = false;
+    /* A source of 0 leaves the destination (APM 3, BSF; what Intel's processors do, too). */
+    bool scan = insn->mnemonic == ZYDIS_MNEMONIC_BSF || insn->mnemonic == ZYDIS_MNEMONIC_BSR;
 
     for (unsigned i = 0; i < insn->n_operands; i++) {
         const InsnOperand *operand = &insn->operands[i];
@@ -317,7 +320,7 @@ void t_emit_copy(Translator *t)
             high = operand->reg;
             host = operand->reg + (fields.memory ? 0 : 4);
         } else {
-            host = place_operand(operand, temporaries, &n, fields.memory);
+            host = place_operand(operand, temporaries, &n, fields.memory, scan);
             if (operand->reg_class == REG_CLASS_GPR8 && operand->reg >= 4)
                 fields.need_rex = true;
         }
@@ -357,6 +360,7 @@ void t_emit_copy(Translator *t)
     if (t_is_noted_x87(insn)) {
         t->x87 = t->item;
         if (fields.memory) {
+            t->x87_data = t->item;
             emit_rm(&t->hot, true, 0x8b, H_R10, H_RSP, OFFSET_SLOT(SLOT_TEMP));
             emit_rm(&t->hot, true, 0x89, H_R10, H_RSP, (int32_t)offsetof(Cpu, x87_fdp));
         }

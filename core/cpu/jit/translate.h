@@ -76,6 +76,7 @@ typedef struct {
     bool flags_saved;        /* live flags are in SLOT_FLAGS, not in EFLAGS */
     bool vectors_checked;    /* the guest's vectors are known to be live */
     const Item *x87;         /* the last x87 instruction whose address is yet to be noted */
+    const Item *x87_data;    /* the last with a memory operand whose segment is */
     const Item *checked_for; /* the backward branch before which requests were looked at */
     bool check_requests;     /* forward exits look at the requests too */
     uint32_t granules;

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/*
+ * What an unprivileged instruction can read and write: registers and one page of data. Tests that
+ * compare processors make it at random, run it on each and look for differences.
+ */
+
+#include "core/cpu/cpu.h"
+#include "core/cpu/decode.h"
+
+#define STATE_PAGE 4096u
+
+typedef struct {
+    CpuVectors vectors; /* with FIP, FDP and FOP in the FXSAVE area's places */
+    uint64_t gpr[N_GPR];
+    uint64_t rflags;
+    uint64_t rip;
+    int vector; /* of the exception that ended the run, -1 none */
+    uint32_t error;
+    uint64_t address; /* of a page fault */
+    uint8_t data[STATE_PAGE];
+} CpuState;
+
+/* --- random numbers --------------------------------------------------------------------------- */
+
+/* SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014). */
+typedef struct {
+    uint64_t state;
+} Random;
+
+static inline uint64_t random_next(Random *random)
+{
+    uint64_t z = random->state += 0x9e3779b97f4a7c15;
+
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+    z = (z ^ z >> 27) * 0x94d049bb133111eb;
+    return z ^ z >> 31;
+}
+
+/* 0 to LIMIT - 1. */
+static inline unsigned random_below(Random *random, unsigned limit)
+{
+    return (random_next(random) >> 32) * limit >> 32;
+}
+
+/* Small numbers, signs and single bits among plain ones. */
+uint64_t random_value(Random *random);
+/* Into the data page at PAGE, sometimes at or over one of its ends. */
+uint64_t random_pointer(Random *random, uint64_t page);
+/* A page of numbers: integers and doubles, more of them at its ends. */
+void random_page(Random *random, uint8_t *data);
+/* Everything but the data at random; half the registers point to the data page at PAGE. UNMASK:
+ * exceptions of the x87 and of SSE may be unmasked. */
+void state_randomise(CpuState *state, Random *random, uint64_t page, bool unmask);
+
+/* --- comparing -------------------------------------------------------------------------------- */
+
+/* Whether A and B agree in everything: RFLAGS but for its system bits, addresses at a page fault.
+ * The x87's last addresses and opcode are not looked at. */
+bool state_equal(const CpuState *a, const CpuState *b);
+/* The differences, a line each, as NAME_A and NAME_B have them. */
+void state_describe_difference(GString *out, const CpuState *a, const char *name_a,
+                               const CpuState *b, const char *name_b);
+
+/* --- what the manuals leave open -------------------------------------------------------------- */
+
+/* Whether an access to the byte at ADDRESS faults; then ERROR has the page fault's error code. */
+typedef bool (*StateFaultFunc)(uint64_t address, bool write, uint32_t *error);
+
+/* The offset of INSN's ModRM memory operand with the registers of STATE, whose rip is at INSN. */
+uint64_t insn_effective_address(const Insn *insn, const CpuState *state);
+/* Some instructions access more than one piece of memory (CMPS and MOVS two operands, FXSAVE,
+ * FNSTENV and the like an area in the order of the model's liking), and no manual says which is
+ * first. True if INSN is one of them and what STATE reports is the fault of one of its pieces. Flat
+ * segments, of 64-bit code if WIDE. */
+bool state_fault_is_of_a_piece(const CpuState *state, const Insn *insn, bool wide,
+                               StateFaultFunc faults);

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* The two guests: an interpreted processor and a translating one, each with memory of its own. A
+ * run ends with an exception that nobody delivers: the case's own, or that of its exit. */
+
+#include "core/cpu/cpuid.h"
+#include "core/cpu/interp.h"
+#include "core/cpu/jit/jit.h"
+#include "core/cpu/mmu.h"
+#include "tests/core/cpu/host-cpu.h"
+#include "tests/fuzz/fuzz.h"
+
+#include <string.h>
+
+/* Guest-physical. */
+enum {
+    PML4 = 0x1000,
+    PDPT = 0x2000,
+    PD_64 = 0x3000,
+    PD_32 = 0x4000,
+    PAGE_TABLE = 0x5000,
+    PDPT_LOW = 0x6000,
+    READ_ONLY = 0x100000,
+    DATA = 0x101000,
+    CODE = 0x200000,
+    RAM_SIZE = CODE + CODE_SIZE,
+    MAX_STEPS = 4096,
+};
+#define NX        (1ull << 63)
+#define LARGE     0x80
+#define USER      4
+#define WRITABLE  2
+#define PRESENT   1
+
+/* Places in the FXSAVE area. */
+#define AREA_FOP  6
+#define AREA_FIP  8
+#define AREA_FDP  16
+#define AREA_MASK 28
+
+typedef struct {
+    MemoryMap *map;
+    RamBlock *ram;
+    Cpu *cpu;
+    Jit *jit;
+    int mode; /* FuzzMode it is set up for, -1 none */
+} Guest;
+
+static Guest guests[N_GUESTS];
+static CpuidModel *model;
+static uint32_t mxcsr_mask;
+
+/* --- setting up ------------------------------------------------------------------------------- */
+
+static void put64(Guest *guest, uint64_t address, uint64_t value)
+{
+    memcpy(guest->ram->host + address, &value, 8);
+}
+
+/* Code and data of 64-bit and, as PAE paging shares the format, of 32-bit mode. The host's process
+ * has both, so 64-bit code sees both. */
+static void make_page_tables(Guest *guest)
+{
+    const FuzzPlaces *wide = &fuzz_places[FUZZ_64], *narrow = &fuzz_places[FUZZ_32];
+
+    put64(guest, PML4 + (wide->code >> 39 & 511) * 8, PDPT | USER | WRITABLE | PRESENT);
+    put64(guest, PDPT + (wide->code >> 30 & 511) * 8, PD_64 | USER | WRITABLE | PRESENT);
+    put64(guest, PML4, PDPT_LOW | USER | WRITABLE | PRESENT);
+    put64(guest, PDPT_LOW, PD_32 | USER | WRITABLE | PRESENT);
+    for (unsigned i = 0; i < CODE_SIZE >> 21; i++) {
+        uint64_t entry = (CODE + ((uint64_t)i << 21)) | LARGE | USER | PRESENT;
+        put64(guest, PD_64 + ((wide->code >> 21 & 511) + i) * 8, entry);
+        put64(guest, PD_32 + ((narrow->code >> 21 & 511) + i) * 8, entry);
+    }
+    put64(guest, PD_64 + (wide->data >> 21 & 511) * 8, PAGE_TABLE | USER | WRITABLE | PRESENT);
+    put64(guest, PD_32 + (narrow->data >> 21 & 511) * 8, PAGE_TABLE | USER | WRITABLE | PRESENT);
+    put64(guest, PAGE_TABLE, READ_ONLY | NX | USER | PRESENT);
+    put64(guest, PAGE_TABLE + 8, DATA | NX | USER | WRITABLE | PRESENT);
+}
+
+static void code_written(void *opaque, RamBlock *block, uint64_t offset, uint64_t length)
+{
+    jit_code_written(opaque, block, offset, length);
+}
+
+/* Half of the cases as it is by default. */
+static JitOptions translator_options(uint64_t number)
+{
+    JitOptions options = JIT_OPTIONS_DEFAULT;
+    unsigned kind = number / N_SLOTS % 8;
+
+    options.cache_bytes = 8u << 20;
+    options.exact_flags = kind >= 4 && kind <= 6;
+    options.no_groups = kind == 6;
+    options.slow_accesses = kind == 7;
+    options.max_insns = kind == 7 ? 1 : options.max_insns;
+    return options;
+}
+
+bool guest_is_exact(uint64_t number)
+{
+    return translator_options(number).exact_flags;
+}
+
+static void make_cpu(Guest *guest, const JitOptions *options)
+{
+    g_autoptr(GError) error = NULL;
+
+    cpu_free(guest->cpu);
+    jit_free(guest->jit);
+    guest->jit = NULL;
+    if (options)
+        guest->jit = jit_new_with_options(options, &error);
+    CpuConfig config = {
+        .accel = options ? CPU_ACCEL_JIT : CPU_ACCEL_INTERP,
+        .memory = guest->map,
+        .model = model,
+        .jit = guest->jit,
+    };
+    guest->cpu = cpu_new(&config, &error);
+    g_assert_no_error(error);
+    if (options)
+        memory_map_set_listeners(guest->map, NULL, code_written, guest->jit);
+    guest->mode = -1;
+}
+
+static void make_guest(Guest *guest)
+{
+    g_autoptr(GError) error = NULL;
+
+    guest->map = memory_map_new();
+    guest->ram = ram_block_new(guest->map, "ram", RAM_SIZE, &error);
+    g_assert_no_error(error);
+    memory_region_place(memory_region_new_ram(guest->map, "ram", guest->ram, 0, RAM_SIZE), 0, 0);
+    make_page_tables(guest);
+    fuzz_fill_read_only(guest->ram->host + READ_ONLY);
+}
+
+void guest_reset(uint64_t number)
+{
+    JitOptions options = translator_options(number);
+
+    if (!model) {
+        g_autoptr(GError) error = NULL;
+        model = cpuid_model_new("max", 1, &error);
+        g_assert_no_error(error);
+        mxcsr_mask = host_cpu_mxcsr_mask();
+        for (unsigned i = 0; i < N_GUESTS; i++)
+            make_guest(&guests[i]);
+    }
+    for (unsigned i = 0; i < N_GUESTS; i++)
+        make_cpu(&guests[i], i == GUEST_JIT ? &options : NULL);
+}
+
+static void set_data_segments(Cpu *cpu, uint64_t base, uint32_t limit, uint16_t attributes)
+{
+    for (unsigned i = 0; i <= SEG_GS; i++)
+        if (i != SEG_CS)
+            cpu->seg[i] = (CpuSegment){base, limit, 0x2b, attributes};
+}
+
+static void set_mode(Guest *guest, FuzzMode mode)
+{
+    Cpu *cpu = guest->cpu;
+
+    cpu_reset(cpu);
+    cpu->cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_PAE | CR4_FSGSBASE;
+    cpu->cr0 = CR0_PE | CR0_PG | CR0_MP | CR0_NE | CR0_ET | CR0_WP;
+    cpu->xcr0 = 7;
+    cpu->cpl = 3;
+    cpu->cr3 = PML4;
+    cpu->efer = EFER_NXE;
+    cpu->pdpte[0] = PD_32 | PRESENT;
+    cpu->pdpte[1] = cpu->pdpte[2] = cpu->pdpte[3] = 0;
+    switch (mode) {
+    case FUZZ_64:
+        cpu->efer |= EFER_LME | EFER_LMA;
+        set_data_segments(cpu, 0, UINT32_MAX, 0xc0f3);
+        cpu->seg[SEG_CS] = (CpuSegment){0, UINT32_MAX, 0x33, 0xa0fb};
+        break;
+    case FUZZ_32:
+        set_data_segments(cpu, 0, UINT32_MAX, 0xc0f3);
+        cpu->seg[SEG_CS] = (CpuSegment){0, UINT32_MAX, 0x23, 0xc0fb};
+        break;
+    case FUZZ_16:
+        set_data_segments(cpu, fuzz_places[mode].data, STATE_PAGE - 1, 0xf3);
+        cpu->seg[SEG_CS] = (CpuSegment){0, 0xffff, 0x23, 0xfb};
+        break;
+    default:
+        cpu->cr0 = CR0_MP | CR0_NE | CR0_ET;
+        cpu->efer = 0;
+        cpu->cpl = 0;
+        set_data_segments(cpu, fuzz_places[mode].data, STATE_PAGE - 1, 0x93);
+        cpu->seg[SEG_CS] = (CpuSegment){0, 0xffff, 0x23, 0x9b};
+        break;
+    }
+    cpu_update_mode(cpu);
+    mmu_flush_all(cpu);
+    guest->mode = mode;
+}
+
+/* --- one case --------------------------------------------------------------------------------- */
+
+static void load(Guest *guest, const FuzzCase *c)
+{
+    Cpu *cpu = guest->cpu;
+    uint8_t *slot = guest->ram->host + CODE + c->offset;
+
+    if (guest->mode != (int)c->mode)
+        set_mode(guest, c->mode);
+    memcpy(slot, c->code, c->length);
+    memcpy(guest->ram->host + DATA, c->in.data, STATE_PAGE);
+    memcpy(cpu->gpr, c->in.gpr, sizeof cpu->gpr);
+    cpu->vectors = c->in.vectors;
+    memcpy(cpu->vectors.legacy + AREA_MASK, &mxcsr_mask, 4);
+    cpu->x87_fip = cpu->x87_fdp = 0;
+    cpu->x87_fop = cpu->x87_fcs = cpu->x87_fds = 0;
+    cpu->rip = c->start;
+    cpu->rflags = c->in.rflags;
+    cpu->cr2 = 0;
+    cpu->halt_state = CPU_RUNNING;
+    cpu->requests = 0;
+    cpu->interrupt_shadow = 0;
+    if (c->mode >= FUZZ_16)
+        cpu->seg[SEG_CS].base = c->cs_base;
+}
+
+static void store(const Guest *guest, const FuzzCase *c, CpuState *out)
+{
+    Cpu *cpu = guest->cpu;
+    bool at_end = cpu->rip == c->end && (c->mode < FUZZ_16 || cpu->raised_vector == EXC_UD);
+    bool at_exit = c->mode < FUZZ_16 && cpu->rip == fuzz_places[c->mode].exit;
+
+    out->vectors = cpu->vectors;
+    memcpy(out->vectors.legacy + AREA_FOP, &cpu->x87_fop, 2);
+    memcpy(out->vectors.legacy + AREA_FIP, &cpu->x87_fip, 8);
+    memcpy(out->vectors.legacy + AREA_FDP, &cpu->x87_fdp, 8);
+    memcpy(out->gpr, cpu->gpr, sizeof out->gpr);
+    memcpy(out->data, guest->ram->host + DATA, STATE_PAGE);
+    memset(guest->ram->host + CODE + c->offset, 0, c->length); /* the next shall not see it */
+    out->rflags = cpu->rflags;
+    out->rip = at_end || at_exit ? c->end : cpu->rip;
+    out->vector = at_end || at_exit ? -1 : cpu->raised_vector;
+    out->error = out->vector >= 0 && cpu->raised_has_error ? cpu->raised_error : 0;
+    out->address = out->vector == EXC_PF ? cpu->cr2 : 0;
+}
+
+/* Whether RIP is at an instruction of C. */
+static bool is_inside(const FuzzCase *c, uint64_t rip)
+{
+    for (unsigned i = 0; i <= c->n; i++)
+        if (rip == c->start + c->place[i])
+            return true;
+    return false;
+}
+
+/* Whether RIP is at code of another case, of which there may be a translation. */
+static bool is_astray(const FuzzCase *c, uint64_t rip)
+{
+    uint64_t linear = c->cs_base + rip;
+
+    if (linear - fuzz_places[c->mode].code - c->offset < c->length)
+        return false;
+    for (FuzzMode mode = 0; mode < N_FUZZ_MODES; mode++)
+        if (linear - fuzz_places[mode].code < CODE_SIZE)
+            return true;
+    return false;
+}
+
+static RunPath interpret(Cpu *cpu, const FuzzCase *c)
+{
+    volatile RunPath path = RUN_INSIDE;
+    volatile unsigned steps = 0;
+
+    if (sigsetjmp(cpu->escape, 0))
+        return path;
+    while (cpu->rip != c->end || c->mode >= FUZZ_16) {
+        if (++steps > MAX_STEPS)
+            return RUN_USELESS;
+        if (!is_inside(c, cpu->rip)) {
+            if (is_astray(c, cpu->rip))
+                return RUN_USELESS;
+            path = RUN_OUTSIDE;
+        }
+        interp_one(cpu);
+        cpu->interrupt_shadow = 0;
+    }
+    return path;
+}
+
+static void translate(Cpu *cpu)
+{
+    if (sigsetjmp(cpu->escape, 0))
+        return;
+    for (;;) {
+        cpu->requests = 0;
+        cpu->interrupt_shadow = 0;
+        jit_run(cpu);
+    }
+}
+
+RunPath guest_run(GuestKind kind, const FuzzCase *c, CpuState *out)
+{
+    Guest *guest = &guests[kind];
+    RunPath path = RUN_INSIDE;
+
+    load(guest, c);
+    if (kind == GUEST_INTERPRETER)
+        path = interpret(guest->cpu, c);
+    else
+        translate(guest->cpu);
+    cpu_spill_vectors(guest->cpu);
+    store(guest, c, out);
+    return path;
+}

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* When two results count as the same, and what a case that has none looks like at its smallest. */
+
+#include "tests/fuzz/fuzz.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* --- agreeing --------------------------------------------------------------------------------- */
+
+/* The page tables of the guests, and what the host has mapped. */
+static bool faults(uint64_t address, bool write, uint32_t *error)
+{
+    *error = 4 | (write ? 2 : 0);
+    for (FuzzMode mode = FUZZ_64; mode <= FUZZ_32; mode++) {
+        const FuzzPlaces *places = &fuzz_places[mode];
+        if (address - places->data < STATE_PAGE)
+            return false;
+        if (address - places->code < CODE_SIZE || places->data - 1 - address < STATE_PAGE) {
+            *error |= 1;
+            return write;
+        }
+    }
+    return true;
+}
+
+/* The number of the instruction at RIP, N for the exit, -1 for none. */
+static int find_insn(const FuzzCase *c, uint64_t rip)
+{
+    for (unsigned i = 0; i <= c->n; i++)
+        if (rip == c->start + c->place[i])
+            return (int)i;
+    return -1;
+}
+
+static uint32_t undefined_at(const FuzzCase *c, int i)
+{
+    if (i < 0)
+        return RFLAGS_ARITH;
+    return i == (int)c->n ? c->undefined : c->insns[i].undefined;
+}
+
+/* SDM 2, REP: whether flags are those of the last comparison before a fault is not said. */
+static bool is_repeated_comparison(const Insn *insn)
+{
+    return (insn->category_flags & INSN_IS_STRING) && (insn->rep || insn->repne) &&
+           (insn->opcode & 0xf6) == 0xa6;
+}
+
+static bool may_run_in_pieces(const Insn *insn, bool wide, const CpuState *a, const CpuState *b)
+{
+    return a->vector >= 0 && b->vector >= 0 && state_fault_is_of_a_piece(a, insn, wide, faults) &&
+           state_fault_is_of_a_piece(b, insn, wide, faults);
+}
+
+/* What these have pushed when a later push faults is beyond the stack, and whether it is there is
+ * the model's affair. */
+static void forget_half_done(const Insn *insn, const FuzzCase *c, CpuState *left, CpuState *right)
+{
+    unsigned size;
+
+    switch (insn->mnemonic) {
+    case ZYDIS_MNEMONIC_POPA:
+    case ZYDIS_MNEMONIC_POPAD:
+        for (unsigned i = 0; i < 8; i++)
+            if (i != RSP)
+                left->gpr[i] = right->gpr[i];
+        return;
+    case ZYDIS_MNEMONIC_PUSHA:
+    case ZYDIS_MNEMONIC_PUSHAD: size = insn->opsize * 8; break;
+    case ZYDIS_MNEMONIC_ENTER: size = insn->opsize * 33; break;
+    default: return;
+    }
+    uint64_t top = left->gpr[RSP] - fuzz_data_offset(c->mode);
+    for (unsigned i = 1; i <= size; i++)
+        if (top - i < STATE_PAGE)
+            left->data[top - i] = right->data[top - i];
+}
+
+static bool agree(const FuzzCase *c, const CpuState *a, const CpuState *b, bool exact)
+{
+    Insn insn;
+
+    if (state_equal(a, b))
+        return true;
+    CpuState left = *a, right = *b;
+    int i = find_insn(c, a->rip);
+    uint64_t undefined = undefined_at(c, i);
+    if (!exact && a->vector >= 0)
+        undefined |= i < 0 || i == (int)c->n ? 0 : RFLAGS_ARITH & ~c->insns[i].live;
+    if (a->vector >= 0 && i >= 0 && i < (int)c->n &&
+        insn_decode(c->insns[i].bytes, INSN_MAX_BYTES, fuzz_decode_mode(c->mode), &insn) ==
+            DECODE_OK) {
+        if (is_repeated_comparison(&insn))
+            undefined |= RFLAGS_ARITH;
+        forget_half_done(&insn, c, &left, &right);
+        if (c->mode <= FUZZ_32 && may_run_in_pieces(&insn, c->mode == FUZZ_64, a, b)) {
+            right.vector = left.vector;
+            right.error = left.error;
+            right.address = left.address;
+        }
+    }
+    left.rflags &= ~undefined;
+    right.rflags &= ~undefined;
+    return state_equal(&left, &right);
+}
+
+bool judge_agree(const FuzzCase *c, const CpuState *a, const CpuState *b)
+{
+    return agree(c, a, b, true);
+}
+
+bool judge_agree_translated(const FuzzCase *c, const CpuState *interpreter, const CpuState *jit)
+{
+    /* FOP, FIP and FDP; when the host's FXSAVE and XSAVE show them, no manual says. */
+    return agree(c, interpreter, jit, guest_is_exact(c->number)) &&
+           !memcmp(interpreter->vectors.legacy + 6, jit->vectors.legacy + 6, 18);
+}
+
+/* --- one case alone --------------------------------------------------------------------------- */
+
+void judge_alone(const FuzzCase *c, Verdicts *out)
+{
+    HostBatch *batch = host_batch();
+
+    guest_reset(c->number);
+    RunPath path = guest_run(GUEST_INTERPRETER, c, &out->interpreter);
+    out->asked_host = c->asks_host && path == RUN_INSIDE;
+    out->lost_host = out->differs = false;
+    if (path == RUN_USELESS)
+        return;
+    if (out->asked_host) {
+        batch->cases[0] = *c;
+        batch->wanted[0] = true;
+        host_begin(1);
+        host_finish(1);
+        out->host = batch->out[0];
+        out->lost_host = !batch->done[0];
+    }
+    guest_run(GUEST_JIT, c, &out->jit);
+    out->differs =
+        !judge_agree_translated(c, &out->interpreter, &out->jit) ||
+        (out->asked_host && (out->lost_host || !judge_agree(c, &out->interpreter, &out->host)));
+}
+
+/* --- shrinking -------------------------------------------------------------------------------- */
+
+static bool still_differs(FuzzCase *c, Verdicts *out)
+{
+    generate_lay_out(c);
+    judge_alone(c, out);
+    return out->differs;
+}
+
+/* Keeps CANDIDATE if it differs. */
+static bool take(FuzzCase *c, FuzzCase *candidate, Verdicts *out)
+{
+    Verdicts verdicts;
+
+    if (!still_differs(candidate, &verdicts))
+        return false;
+    *c = *candidate;
+    *out = verdicts;
+    return true;
+}
+
+static void remove_insn(FuzzCase *c, unsigned i)
+{
+    memmove(&c->insns[i], &c->insns[i + 1], (c->n - i - 1) * sizeof c->insns[0]);
+    c->n--;
+    for (unsigned k = 0; k < c->n; k++)
+        if (c->insns[k].target > (int)i)
+            c->insns[k].target--;
+    if (c->plant_target > i)
+        c->plant_target--;
+}
+
+static void shrink_code(FuzzCase *c, Verdicts *out)
+{
+    static FuzzCase candidate;
+
+    for (unsigned i = c->n; c->n > 1 && i-- > 0;) {
+        candidate = *c;
+        remove_insn(&candidate, i);
+        take(c, &candidate, out);
+    }
+    if (c->plant != NO_PLANT) {
+        candidate = *c;
+        candidate.plant = NO_PLANT;
+        take(c, &candidate, out);
+    }
+}
+
+static void shrink_bytes(FuzzCase *c, Verdicts *out, uint8_t *part, unsigned length)
+{
+    static FuzzCase candidate;
+    size_t at = (size_t)(part - (uint8_t *)c);
+
+    candidate = *c;
+    memset((uint8_t *)&candidate + at, 0, length);
+    if (memcmp(&candidate, c, sizeof candidate))
+        take(c, &candidate, out);
+}
+
+static void shrink_state(FuzzCase *c, Verdicts *out)
+{
+    static FuzzCase candidate;
+    CpuState *in = &c->in;
+
+    for (unsigned length = STATE_PAGE; length >= 64; length /= 4)
+        for (unsigned i = 0; i < STATE_PAGE; i += length)
+            shrink_bytes(c, out, in->data + i, length);
+    shrink_bytes(c, out, in->vectors.ymm_high, 256);
+    shrink_bytes(c, out, in->vectors.legacy + 160, 256);
+    shrink_bytes(c, out, in->vectors.legacy + 32, 128);
+    for (unsigned i = 0; i < 16; i++) {
+        shrink_bytes(c, out, (uint8_t *)&in->gpr[i], 8);
+        shrink_bytes(c, out, in->vectors.legacy + 160 + i * 16, 16);
+        shrink_bytes(c, out, in->vectors.ymm_high + i * 16, 16);
+        if (i < 8)
+            shrink_bytes(c, out, in->vectors.legacy + 32 + i * 16, 10);
+    }
+    candidate = *c;
+    candidate.in.rflags = RFLAGS_1 | RFLAGS_IF;
+    take(c, &candidate, out);
+    candidate = *c;
+    memcpy(candidate.in.vectors.legacy, "\x7f\x03\x00\x00\x00", 5);
+    take(c, &candidate, out);
+    candidate = *c;
+    memcpy(candidate.in.vectors.legacy + 24, "\x80\x1f\x00\x00", 4);
+    take(c, &candidate, out);
+}
+
+bool judge_shrink(FuzzCase *c, Verdicts *out)
+{
+    judge_alone(c, out);
+    if (!out->differs)
+        return false;
+    shrink_code(c, out);
+    shrink_state(c, out);
+    return true;
+}
+
+/* --- printing --------------------------------------------------------------------------------- */
+
+static void print_bytes(GString *text, const char *name, const uint8_t *bytes, unsigned length)
+{
+    unsigned n = length;
+
+    while (n && !bytes[n - 1])
+        n--;
+    if (!n)
+        return;
+    g_string_append_printf(text, "    %s ", name);
+    for (unsigned i = length; i-- > 0;)
+        g_string_append_printf(text, "%02x", bytes[i]);
+    g_string_append_c(text, '\n');
+}
+
+static void print_state(GString *text, const CpuState *in)
+{
+    static const char *const names[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+                                        "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+    const uint8_t *legacy = in->vectors.legacy;
+    char name[16];
+
+    g_string_append_printf(text, "    rflags %lx", in->rflags);
+    for (unsigned i = 0; i < N_GPR; i++)
+        if (in->gpr[i])
+            g_string_append_printf(text, " %s %lx", names[i], in->gpr[i]);
+    g_string_append_printf(text, "\n    fcw %02x%02x fsw %02x%02x ftw %02x mxcsr %02x%02x\n",
+                           legacy[1], legacy[0], legacy[3], legacy[2], legacy[4], legacy[25],
+                           legacy[24]);
+    for (unsigned i = 0; i < 8; i++) {
+        g_snprintf(name, sizeof name, "st%u", i);
+        print_bytes(text, name, legacy + 32 + i * 16, 10);
+    }
+    for (unsigned i = 0; i < 16; i++) {
+        g_snprintf(name, sizeof name, "xmm%u", i);
+        print_bytes(text, name, legacy + 160 + i * 16, 16);
+        g_snprintf(name, sizeof name, "ymm%u high", i);
+        print_bytes(text, name, in->vectors.ymm_high + i * 16, 16);
+    }
+    for (unsigned i = 0; i < STATE_PAGE; i += 16) {
+        g_snprintf(name, sizeof name, "data+%03x", i);
+        print_bytes(text, name, in->data + i, 16);
+    }
+}
+
+static void print_insn(GString *text, const FuzzCase *c, unsigned i)
+{
+    static const ZydisMachineMode modes[] = {
+        ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_MACHINE_MODE_LEGACY_16,
+        ZYDIS_MACHINE_MODE_REAL_16};
+    const uint8_t *bytes = c->code + c->place[i];
+    ZydisDisassembledInstruction insn;
+    GString *hex = g_string_new(NULL);
+
+    for (unsigned k = 0; k < c->insns[i].length; k++)
+        g_string_append_printf(hex, "%02x ", bytes[k]);
+    bool known = ZYAN_SUCCESS(ZydisDisassembleIntel(modes[c->mode], c->start + c->place[i], bytes,
+                                                    c->insns[i].length, &insn));
+    g_string_append_printf(text, "  %012lx  %-36s %s\n", c->start + c->place[i], hex->str,
+                           known ? insn.text : "?");
+    g_string_free(hex, TRUE);
+}
+
+void judge_print(const FuzzCase *c, const Verdicts *v, uint64_t seed)
+{
+    static const char *const modes[] = {"64-bit", "32-bit", "16-bit", "real mode"};
+    GString *text = g_string_new(NULL);
+
+    g_string_append_printf(text, "case %lu of seed %lu, %s:\n", c->number, seed, modes[c->mode]);
+    for (unsigned i = 0; i < c->n; i++)
+        print_insn(text, c, i);
+    g_string_append(text, "  state in:\n");
+    print_state(text, &c->in);
+    if (v->lost_host)
+        g_string_append(text, "  the host's process died of it\n");
+    if (v->asked_host && !v->lost_host && !judge_agree(c, &v->interpreter, &v->host)) {
+        g_string_append(text, "  host and interpreter:\n");
+        state_describe_difference(text, &v->host, "host", &v->interpreter, "interpreter");
+    }
+    if (!judge_agree_translated(c, &v->interpreter, &v->jit)) {
+        g_string_append(text, "  interpreter and translated code:\n");
+        state_describe_difference(text, &v->interpreter, "interpreter", &v->jit, "translated");
+        print_bytes(text, "FDP FIP FOP of the interpreter", v->interpreter.vectors.legacy + 6, 18);
+        print_bytes(text, "FDP FIP FOP of translated code", v->jit.vectors.legacy + 6, 18);
+    }
+    fputs(text->str, stdout);
+    fflush(stdout);
+    g_string_free(text, TRUE);
+}
