@@ -2,6 +2,8 @@
 
 #include "core/machine/keynames.h"
 
+#include "core/devices/ps2-keys.h"
+
 #include <gio/gio.h>
 #include <linux/input-event-codes.h>
 #include <stdlib.h>
@@ -141,6 +143,18 @@ unsigned key_by_name(const char *name)
     for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
         if (g_str_equal(keys[i].name, name))
             return keys[i].code;
+    return 0;
+}
+
+unsigned key_by_number(int64_t number)
+{
+    uint8_t bytes[PS2_MAX_SEQUENCE];
+
+    for (unsigned code = 1; code < KEY_MAX; code++) {
+        unsigned n = ps2_key_sequence(code, true, 1, bytes);
+        if ((n == 1 && bytes[0] == number) || (n == 2 && (bytes[1] | 0x80) == number))
+            return code;
+    }
     return 0;
 }
 
