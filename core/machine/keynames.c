@@ -172,5 +172,7 @@ unsigned keys_by_combination(const char *combination, unsigned *codes, unsigned 
         }
         codes[n++] = code;
     }
+    if (!n)
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "There is no key \"\".");
     return n;
 }

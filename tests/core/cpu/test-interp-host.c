@@ -58,8 +58,8 @@ static uint64_t random64(void)
     switch (below(8)) {
     case 0: return value & 0xff;
     case 1: return (uint64_t)(int64_t)(int8_t)value;
-    case 2: return (int64_t)1 << (value & 63);
-    case 3: return ((int64_t)1 << (value & 63)) - 1;
+    case 2: return (uint64_t)1 << (value & 63);
+    case 3: return ((uint64_t)1 << (value & 63)) - 1;
     default: return value;
     }
 }
