@@ -2,6 +2,7 @@
 
 #include "core/config/options.h"
 
+#include <errno.h>
 #include <string.h>
 
 G_DEFINE_QUARK(apiary - option - error, option_error)
@@ -110,8 +111,9 @@ static bool check_number(const OptionInfo *info, const char *text, GError **erro
             return false;
     } else {
         char *end;
+        errno = 0;
         number = g_ascii_strtoull(text, &end, 0);
-        if (end == text || *end || *text == '-') {
+        if (errno || *end || !g_ascii_isdigit(*text)) {
             g_set_error(error, option_error_quark(), 0, "%s=%s: not a number.", info->name, text);
             return false;
         }
