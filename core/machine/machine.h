@@ -120,7 +120,7 @@ void machine_unlisten(Machine *machine,
 MachineState machine_state(Machine *machine); /* any thread */
 /* QEMU's RunState: running, paused, prelaunch (not started yet), shutdown. Any thread. */
 const char *machine_status_text(Machine *machine);
-Display *machine_display(Machine *machine);   /* lives as long as the machine */
+Display *machine_display(Machine *machine); /* lives as long as the machine */
 /* The configuration it runs with (or will start with). Read-only. */
 const MachineConfig *machine_config(Machine *machine);
 /* Replaces the configuration of a machine that is off. */
