@@ -259,6 +259,7 @@ static void on_event(void *opaque, const MachineEvent *event)
         apiary_vm_message(vm, GTK_MESSAGE_ERROR, text);
         break;
     }
+    case EVENT_POWER_BUTTON:
     case EVENT_KEYBOARD_LEDS: break;
     }
 }

@@ -483,14 +483,28 @@ const char *block_image_path(const BlockImage *image)
     return image->path;
 }
 
-const char *block_image_format(const BlockImage *image)
+/* Without a thrown-away overlay: the file that the path names. */
+static const BlockNode *named_node(const BlockImage *image)
 {
     const BlockNode *node = image->node;
 
-    /* Of a thrown-away overlay, the format of what is under it. */
     while (node->file->is_link_less && node->backing)
         node = node->backing;
-    return node->driver->name;
+    return node;
+}
+
+const char *block_image_format(const BlockImage *image)
+{
+    return named_node(image)->driver->name;
+}
+
+unsigned block_image_backing_depth(const BlockImage *image)
+{
+    unsigned depth = 0;
+
+    for (const BlockNode *node = named_node(image)->backing; node; node = node->backing)
+        depth++;
+    return depth;
 }
 
 BlockNode *block_image_node(BlockImage *image)

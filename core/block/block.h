@@ -46,6 +46,7 @@ uint64_t block_image_size(const BlockImage *image); /* guest-visible bytes */
 bool block_image_read_only(const BlockImage *image);
 const char *block_image_path(const BlockImage *image);
 const char *block_image_format(const BlockImage *image);
+unsigned block_image_backing_depth(const BlockImage *image); /* files below the one at the path */
 
 typedef enum { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_WRITE_ZEROES } BlockOp;
 

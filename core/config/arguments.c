@@ -34,6 +34,8 @@ static bool take(char **field, const char *value)
 
 /* --- machine ---------------------------------------------------------------------------------- */
 
+#define MAX_CPUS 32
+
 static const OptionInfo memory_options[] = {
     {"size", OPTION_STRING, NULL, 0, 0, NULL, N_("RAM; without a unit in MiB")},
     {NULL},
@@ -104,7 +106,8 @@ static bool set_smp(MachineConfig *config, const char *value, GError **error)
         return false;
     uint64_t product = option_uint(values, "sockets") * option_uint(values, "cores");
     config->cpus = option_is_set(values, "cpus") ? option_uint(values, "cpus") : product;
-    return true;
+    return config->cpus <= MAX_CPUS ||
+           refuse(error, "%u CPUs are more than the machine's %d.", config->cpus, MAX_CPUS);
 }
 
 static bool set_cpu(MachineConfig *config, const char *value, GError **error)
@@ -157,7 +160,8 @@ static bool set_boot(MachineConfig *config, const char *value, GError **error)
         take(&config->boot_once, once);
     if (option_is_set(values, "menu"))
         config->boot_menu = option_bool(values, "menu");
-    config->boot_splash_time = option_uint(values, "splash-time");
+    if (option_is_set(values, "splash-time"))
+        config->boot_splash_time = option_uint(values, "splash-time");
     return true;
 }
 
@@ -630,6 +634,14 @@ static char *escape_commas(const char *text)
     return g_strjoinv(",,", pieces);
 }
 
+static void append_text(GString *value, const char *key, const char *text)
+{
+    g_autofree char *escaped = text ? escape_commas(text) : NULL;
+
+    if (text)
+        g_string_append_printf(value, ",%s=%s", key, escaped);
+}
+
 static void append_drive(GString *line, const DriveConfig *drive)
 {
     g_autoptr(GString) value = g_string_new(NULL);
@@ -653,39 +665,89 @@ static void append_drive(GString *line, const DriveConfig *drive)
         g_string_append_printf(value, ",cache=%s", drive->cache);
     if (drive->discard)
         g_string_append(value, ",discard=unmap");
-    if (drive->serial)
-        g_string_append_printf(value, ",serial=%s", drive->serial);
+    append_text(value, "serial", drive->serial);
+    append_text(value, "id", drive->id);
     append_flag(line, "-drive", value->str);
+}
+
+static void append_if_given(GString *line, const char *flag, const char *value)
+{
+    if (value)
+        append_flag(line, flag, value);
+}
+
+static void append_list(GString *line, const char *flag, const GPtrArray *values)
+{
+    for (guint i = 0; i < values->len; i++)
+        append_flag(line, flag, values->pdata[i]);
+}
+
+static void append_boot(GString *line, const MachineConfig *config)
+{
+    g_autoptr(GString) value = g_string_new(NULL);
+
+    g_string_append_printf(value, "order=%s", config->boot_order);
+    append_text(value, "once", config->boot_once);
+    if (config->boot_menu)
+        g_string_append(value, ",menu=on");
+    if (config->boot_splash_time)
+        g_string_append_printf(value, ",splash-time=%u", config->boot_splash_time);
+    append_flag(line, "-boot", value->str);
+}
+
+static void append_accel(GString *line, const MachineConfig *config)
+{
+    g_autofree char *value =
+        g_strconcat(config->accel_interp ? "interp" : "jit", config->accel_options ? "," : NULL,
+                    config->accel_options, NULL);
+
+    if (config->accel_interp || config->accel_options)
+        append_flag(line, "-accel", value);
+}
+
+static void append_switches(GString *line, const MachineConfig *config)
+{
+    const struct {
+        const char *flag;
+        bool given;
+    } switches[] = {
+        {"-no-reboot", config->no_reboot},
+        {"-no-shutdown", config->no_shutdown},
+        {"-S", config->start_paused},
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(switches); i++)
+        if (switches[i].given)
+            g_string_append_printf(line, " %s", switches[i].flag);
 }
 
 char *config_to_command_line(const MachineConfig *config)
 {
     GString *line = g_string_new("apiary run");
     g_autofree char *name = escape_commas(config->name);
-    g_autofree char *memory = g_strdup_printf("%" G_GUINT64_FORMAT "M", config->ram_bytes >> 20);
+    bool mebibytes = config->ram_bytes % (1 << 20) == 0;
+    g_autofree char *memory =
+        g_strdup_printf("%" G_GUINT64_FORMAT "%c", config->ram_bytes >> (mebibytes ? 20 : 0),
+                        mebibytes ? 'M' : 'B');
     g_autofree char *cpus = g_strdup_printf("%u", config->cpus);
-    g_autofree char *boot =
-        g_strdup_printf("order=%s%s", config->boot_order, config->boot_menu ? ",menu=on" : "");
 
     append_flag(line, "-name", name);
     append_flag(line, "-m", memory);
     append_flag(line, "-smp", cpus);
     append_flag(line, "-cpu", config->cpu_model);
-    if (config->accel_interp)
-        append_flag(line, "-accel", "interp");
-    if (config->firmware)
-        append_flag(line, "-bios", config->firmware);
-    append_flag(line, "-boot", boot);
+    append_accel(line, config);
+    append_if_given(line, "-bios", config->firmware);
+    append_boot(line, config);
     for (guint i = 0; i < config->drives->len; i++)
         append_drive(line, config->drives->pdata[i]);
-    if (config->kernel)
-        append_flag(line, "-kernel", config->kernel);
-    if (config->initrd)
-        append_flag(line, "-initrd", config->initrd);
-    if (config->append)
-        append_flag(line, "-append", config->append);
-    for (guint i = 0; i < config->serials->len; i++)
-        append_flag(line, "-serial", config->serials->pdata[i]);
+    append_if_given(line, "-kernel", config->kernel);
+    append_if_given(line, "-initrd", config->initrd);
+    append_if_given(line, "-append", config->append);
+    append_list(line, "-chardev", config->chardevs);
+    append_list(line, "-serial", config->serials);
+    append_if_given(line, "-debugcon", config->debugcon);
+    append_list(line, "-qmp", config->qmps);
+    append_list(line, "-monitor", config->monitors);
     for (guint i = 0; i < config->netdevs->len; i++) {
         const NetdevConfig *netdev = config->netdevs->pdata[i];
         g_autofree char *values = option_values_format(netdev->values);
@@ -706,5 +768,9 @@ char *config_to_command_line(const MachineConfig *config)
         g_autofree char *rtc = g_strconcat("base=", config->rtc_base, NULL);
         append_flag(line, "-rtc", rtc);
     }
+    if (!g_str_equal(config->display, "gtk"))
+        append_flag(line, "-display", config->display);
+    append_if_given(line, "-pidfile", config->pidfile);
+    append_switches(line, config);
     return g_string_free(line, FALSE);
 }

@@ -45,7 +45,7 @@ typedef struct {
     char *boot_order;    /* letters, "cdn" by default: a floppy, c disk, d CD, n network */
     char *boot_once;     /* or NULL */
     bool boot_menu;
-    uint64_t boot_splash_time; /* ms */
+    unsigned boot_splash_time; /* ms */
     char *kernel, *initrd, *append;
     GPtrArray *drives;          /* DriveConfig* */
     GPtrArray *devices;         /* DeviceConfig*: -device, in order */

@@ -17,6 +17,7 @@
 #define GROUP_DRIVE   "Drive "
 #define GROUP_DEVICE  "Device "
 #define GROUP_NETWORK "Network "
+#define MAX_NUMBER    65535
 
 typedef enum { KEY_TEXT, KEY_SIZE_BYTES, KEY_NUMBER, KEY_SWITCH, KEY_LIST } KeyType;
 
@@ -38,12 +39,17 @@ static const Key machine_keys[] = {
     MACHINE_KEY("Interpreter", KEY_SWITCH, accel_interp),
     MACHINE_KEY("Firmware", KEY_TEXT, firmware),
     MACHINE_KEY("BootOrder", KEY_TEXT, boot_order),
+    MACHINE_KEY("AcceleratorOptions", KEY_TEXT, accel_options),
     MACHINE_KEY("BootMenu", KEY_SWITCH, boot_menu),
+    MACHINE_KEY("BootMenuTime", KEY_NUMBER, boot_splash_time),
     MACHINE_KEY("Kernel", KEY_TEXT, kernel),
     MACHINE_KEY("Initrd", KEY_TEXT, initrd),
     MACHINE_KEY("Append", KEY_TEXT, append),
     MACHINE_KEY("Serial", KEY_LIST, serials),
+    MACHINE_KEY("Chardev", KEY_LIST, chardevs),
+    MACHINE_KEY("DebugConsole", KEY_TEXT, debugcon),
     MACHINE_KEY("QMP", KEY_LIST, qmps),
+    MACHINE_KEY("Monitor", KEY_LIST, monitors),
     MACHINE_KEY("VGA", KEY_TEXT, vga),
     MACHINE_KEY("VGAMemory", KEY_NUMBER, vga_memory_mb),
     MACHINE_KEY("Clock", KEY_TEXT, rtc_base),
@@ -91,6 +97,9 @@ static bool load_key(GKeyFile *file, const char *group, const Key *key, void *ba
     }
     case KEY_NUMBER: {
         int number = g_key_file_get_integer(file, group, key->name, &local);
+        if (!local && (number < 0 || number > MAX_NUMBER))
+            g_set_error(&local, option_error_quark(), 0, "[%s] %s=%d: must be from 0 to %d.", group,
+                        key->name, number, MAX_NUMBER);
         if (!local)
             *(int *)field = number;
         break;

@@ -2,6 +2,7 @@
 
 #include "core/config/options.h"
 
+#include <errno.h>
 #include <glib/gi18n.h>
 #include <inttypes.h>
 #include <string.h>
@@ -112,8 +113,9 @@ static bool check_number(const OptionInfo *info, const char *text, GError **erro
             return false;
     } else {
         char *end;
+        errno = 0;
         number = g_ascii_strtoull(text, &end, 0);
-        if (end == text || *end || *text == '-') {
+        if (errno || *end || !g_ascii_isdigit(*text)) {
             g_set_error(error, option_error_quark(), 0, _("%s=%s: not a number."), info->name,
                         text);
             return false;

@@ -13,11 +13,6 @@
 
 #define INTERP_INLINE static inline __attribute__((always_inline))
 
-/* Any alignment, one host access: what TSO promises the guest for aligned ones. */
-typedef uint16_t __attribute__((aligned(1), may_alias)) HostU16;
-typedef uint32_t __attribute__((aligned(1), may_alias)) HostU32;
-typedef uint64_t __attribute__((aligned(1), may_alias)) HostU64;
-
 INTERP_INLINE uint64_t size_mask(unsigned size)
 {
     return size == 8 ? UINT64_MAX : (1ull << (size * 8)) - 1;
@@ -144,26 +139,6 @@ INTERP_INLINE void *tlb_store_pointer(const Cpu *cpu, uint64_t linear, unsigned 
     if (__builtin_expect(cpu->mode & (MODE_AC | MODE_DEBUG), 0))
         return NULL;
     return delta <= GUEST_PAGE_SIZE - size ? (void *)(uintptr_t)(set->host[i] + delta) : NULL;
-}
-
-INTERP_INLINE uint64_t host_load(const void *host, unsigned size)
-{
-    switch (size) {
-    case 1: return *(const volatile uint8_t *)host;
-    case 2: return *(const volatile HostU16 *)host;
-    case 4: return *(const volatile HostU32 *)host;
-    default: return *(const volatile HostU64 *)host;
-    }
-}
-
-INTERP_INLINE void host_store(void *host, uint64_t value, unsigned size)
-{
-    switch (size) {
-    case 1: *(volatile uint8_t *)host = value; break;
-    case 2: *(volatile HostU16 *)host = value; break;
-    case 4: *(volatile HostU32 *)host = value; break;
-    default: *(volatile HostU64 *)host = value; break;
-    }
 }
 
 /* SIZE 1, 2, 4 or 8. */

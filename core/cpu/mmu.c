@@ -39,26 +39,6 @@ static inline unsigned entry_of(uint64_t linear)
     return (linear >> GUEST_PAGE_SHIFT) & (TLB_ENTRIES - 1);
 }
 
-static inline uint64_t read_sized(const uint8_t *host, unsigned size)
-{
-    switch (size) {
-    case 1: return *(const volatile uint8_t *)host;
-    case 2: return *(const volatile uint16_t *)host;
-    case 4: return *(const volatile uint32_t *)host;
-    default: return *(const volatile uint64_t *)host;
-    }
-}
-
-static inline void write_sized(uint8_t *host, uint64_t value, unsigned size)
-{
-    switch (size) {
-    case 1: *(volatile uint8_t *)host = (uint8_t)value; break;
-    case 2: *(volatile uint16_t *)host = (uint16_t)value; break;
-    case 4: *(volatile uint32_t *)host = (uint32_t)value; break;
-    default: *(volatile uint64_t *)host = value; break;
-    }
-}
-
 /* --- flushing --------------------------------------------------------------------------------- */
 
 static void map_set(uint64_t *bits, unsigned i, bool on)
@@ -333,7 +313,7 @@ static void report_code_store(Cpu *cpu, const Place *place, unsigned length)
 
 static uint64_t place_read(Cpu *cpu, const Place *place, unsigned size)
 {
-    return place->host ? read_sized(place->host, size) : device_read(cpu, place->physical, size);
+    return place->host ? host_load(place->host, size) : device_read(cpu, place->physical, size);
 }
 
 static void place_write(Cpu *cpu, const Place *place, uint64_t value, unsigned size)
@@ -342,7 +322,7 @@ static void place_write(Cpu *cpu, const Place *place, uint64_t value, unsigned s
         device_write(cpu, place->physical, value, size);
         return;
     }
-    write_sized(place->host, value, size);
+    host_store(place->host, value, size);
     report_code_store(cpu, place, size);
 }
 
@@ -358,7 +338,7 @@ static void place_read_bytes(Cpu *cpu, const Place *place, uint8_t *buffer, unsi
             piece.host += done;
         while (size > length - done || (piece.physical & (size - 1)))
             size /= 2;
-        write_sized(buffer + done, place_read(cpu, &piece, size), size);
+        host_store(buffer + done, place_read(cpu, &piece, size), size);
         done += size;
     }
 }
@@ -375,7 +355,7 @@ static void place_write_bytes(Cpu *cpu, const Place *place, const uint8_t *buffe
         piece.host = place->host ? place->host + done : NULL;
         while (size > length - done || (piece.physical & (size - 1)))
             size /= 2;
-        place_write(cpu, &piece, read_sized(buffer + done, size), size);
+        place_write(cpu, &piece, host_load(buffer + done, size), size);
         done += size;
     }
     if (place->host)
@@ -466,7 +446,7 @@ static inline uint64_t load(Cpu *cpu, unsigned set, uint64_t linear, unsigned si
     unsigned i = entry_of(linear);
 
     if (LIKELY(linear - tlb->load_tag[i] <= GUEST_PAGE_SIZE - size))
-        return read_sized((uint8_t *)(tlb->host[i] + (linear - tlb->load_tag[i])), size);
+        return host_load((uint8_t *)(tlb->host[i] + (linear - tlb->load_tag[i])), size);
     return load_slow(cpu, set, linear, size);
 }
 
@@ -476,7 +456,7 @@ static inline void store(Cpu *cpu, unsigned set, uint64_t linear, uint64_t value
     unsigned i = entry_of(linear);
 
     if (LIKELY(linear - tlb->store_tag[i] <= GUEST_PAGE_SIZE - size))
-        write_sized((uint8_t *)(tlb->host[i] + (linear - tlb->store_tag[i])), value, size);
+        host_store((uint8_t *)(tlb->host[i] + (linear - tlb->store_tag[i])), value, size);
     else
         store_slow(cpu, set, linear, value, size);
 }

@@ -15,6 +15,32 @@
 
 #include "core/cpu/cpu.h"
 
+/* Any alignment, one host access: what TSO promises the guest for aligned ones. */
+typedef uint16_t __attribute__((aligned(1), may_alias)) HostU16;
+typedef uint32_t __attribute__((aligned(1), may_alias)) HostU32;
+typedef uint64_t __attribute__((aligned(1), may_alias)) HostU64;
+
+static inline __attribute__((always_inline)) uint64_t host_load(const void *host, unsigned size)
+{
+    switch (size) {
+    case 1: return *(const volatile uint8_t *)host;
+    case 2: return *(const volatile HostU16 *)host;
+    case 4: return *(const volatile HostU32 *)host;
+    default: return *(const volatile HostU64 *)host;
+    }
+}
+
+static inline __attribute__((always_inline)) void host_store(void *host, uint64_t value,
+                                                             unsigned size)
+{
+    switch (size) {
+    case 1: *(volatile uint8_t *)host = value; break;
+    case 2: *(volatile HostU16 *)host = value; break;
+    case 4: *(volatile HostU32 *)host = value; break;
+    default: *(volatile HostU64 *)host = value; break;
+    }
+}
+
 typedef enum { ACCESS_READ = 0, ACCESS_WRITE = 1, ACCESS_FETCH = 2 } MmuAccess;
 /* #PF error-code bits */
 enum { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16 };

@@ -3,8 +3,8 @@
 
 #include "core/chardev/chardev.h"
 
-/* The debug console of emulators: every byte written to the port is output; reading gives the
- * port's low byte, by which a guest finds it (Bochs' E9h; SeaBIOS uses 402h). Board lock held. */
+/* The debug console of emulators: every byte written to the port is output; reading gives E9h,
+ * by which a guest finds it (Bochs' port E9h; SeaBIOS uses 402h). Board lock held. */
 typedef struct Debugcon Debugcon;
 
 #define DEBUGCON_PORT 0xe9

@@ -231,7 +231,7 @@ void i8042_reset(I8042 *c)
     c->ram[0] = CCB_KBD_INT | CCB_AUX_INT;
     for (int i = 1; i < 32; i++)
         c->ram[i] = 0;
-    c->output_port = OUT_NOT_RESET | OUT_A20 | 0xcc;
+    write_output_port(c, OUT_NOT_RESET | OUT_A20 | 0xcc);
     c->pending_command = 0;
     c->last_write_was_command = false;
     c->source = FROM_NONE;

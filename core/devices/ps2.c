@@ -5,6 +5,8 @@
 #include "core/devices/ps2-keys.h"
 #include "core/machine/input.h"
 
+#include <linux/input-event-codes.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { ACK = 0xfa, RESEND = 0xfe, SELF_TEST_PASSED = 0xaa, ECHO = 0xee };
@@ -46,13 +48,18 @@ enum {
 };
 
 /* A keyboard buffers 16 bytes; answers to commands come on top. */
-#define QUEUE_SIZE  256u
-#define KEY_LIMIT   16u
-#define MOUSE_LIMIT (QUEUE_SIZE - 32)
+#define QUEUE_SIZE 256u
+#define KEY_LIMIT  16u
+#define MAX_MOTION 4096 /* that waits to be read, in counts */
+
+/* What a key does in scan code set 3; in the other sets every key does all. */
+enum { KEY_REPEATS = 1 << 0, KEY_BREAKS = 1 << 1, KEY_DOES_ALL = KEY_REPEATS | KEY_BREAKS };
 
 typedef struct {
     bool scanning;
+    bool overrun; /* the last code in the queue says that keys were lost */
     int set;
+    uint8_t key_types[256]; /* by set 3 make code */
     uint8_t typematic;
     unsigned repeating; /* evdev code, 0: none */
     ClockTimer *repeat_timer;
@@ -79,12 +86,17 @@ struct Ps2Port {
     Mouse mouse;
 };
 
+/* The controller is told once all of a sequence is here: it reads at once. */
 static void queue(Ps2Port *port, uint8_t byte)
 {
-    if (port->count == QUEUE_SIZE)
-        return;
-    port->queue[(port->head + port->count++) % QUEUE_SIZE] = byte;
-    port->ready(port->opaque);
+    if (port->count < QUEUE_SIZE)
+        port->queue[(port->head + port->count++) % QUEUE_SIZE] = byte;
+}
+
+static void tell(Ps2Port *port)
+{
+    if (port->count)
+        port->ready(port->opaque);
 }
 
 bool ps2_has_data(const Ps2Port *port)
@@ -101,7 +113,7 @@ uint8_t ps2_read(Ps2Port *port)
     port->head = (port->head + 1) % QUEUE_SIZE;
     port->count--;
     port->last_sent = byte;
-    /* Movement that found no room goes now. */
+    /* Movement that found no room comes next; who reads looks for it. */
     if (port->is_mouse && !port->count)
         mouse_flush(port);
     return byte;
@@ -109,12 +121,36 @@ uint8_t ps2_read(Ps2Port *port)
 
 /* --- keyboard --------------------------------------------------------------------------------- */
 
+static void stop_repeating(Keyboard *keyboard)
+{
+    keyboard->repeating = 0;
+    clock_timer_cancel(keyboard->repeat_timer);
+}
+
 static void keyboard_defaults(Ps2Port *port)
 {
     port->keyboard.set = 2;
     port->keyboard.typematic = 0x2b; /* 500 ms, 10.9 a second */
-    port->keyboard.repeating = 0;
-    clock_timer_cancel(port->keyboard.repeat_timer);
+    memset(port->keyboard.key_types, KEY_DOES_ALL, sizeof(port->keyboard.key_types));
+    stop_repeating(&port->keyboard);
+}
+
+/* What the keyboard has not sent yet is forgotten, with the key that repeats. */
+static void clear_keys(Ps2Port *port)
+{
+    port->count = 0;
+    stop_repeating(&port->keyboard);
+}
+
+static uint8_t key_type(const Keyboard *keyboard, unsigned code)
+{
+    uint8_t make[PS2_MAX_SEQUENCE];
+
+    if (code == KEY_PAUSE && keyboard->set != 3) /* its break code follows at once */
+        return KEY_BREAKS;
+    if (keyboard->set != 3 || !ps2_key_sequence(code, true, 3, make))
+        return KEY_DOES_ALL;
+    return keyboard->key_types[make[0]];
 }
 
 static void send_key(Ps2Port *port, unsigned code, bool down)
@@ -122,15 +158,19 @@ static void send_key(Ps2Port *port, unsigned code, bool down)
     uint8_t bytes[PS2_MAX_SEQUENCE];
     unsigned n = ps2_key_sequence(code, down, port->keyboard.set, bytes);
 
-    if (!n)
+    if (!n || (!down && !(key_type(&port->keyboard, code) & KEY_BREAKS)))
         return;
     if (port->count + n > KEY_LIMIT) { /* overrun: one code says so */
-        if (port->count == KEY_LIMIT - 1)
+        if (!port->keyboard.overrun)
             queue(port, port->keyboard.set == 1 ? 0xff : KBD_OVERRUN);
+        port->keyboard.overrun = true;
+        tell(port);
         return;
     }
+    port->keyboard.overrun = false;
     for (unsigned i = 0; i < n; i++)
         queue(port, bytes[i]);
+    tell(port);
 }
 
 /* Typematic byte (PS/2 TRM): delay (bits 5-6 + 1) * 250 ms; period (8 + A) * 2^B * 4.17 ms. */
@@ -158,18 +198,29 @@ static void keyboard_key(void *opaque, unsigned code, bool down)
     Ps2Port *port = opaque;
     Keyboard *keyboard = &port->keyboard;
 
-    if (!keyboard->scanning || (down && keyboard->repeating == code))
+    bool in_list = port->command >= KBD_KEY_FIRST && port->command <= KBD_KEY_LAST;
+
+    if (!keyboard->scanning || in_list || (down && keyboard->repeating == code))
         return;
     send_key(port, code, down);
-    if (down) {
+    if (down && !(key_type(keyboard, code) & KEY_REPEATS)) {
+        stop_repeating(keyboard);
+    } else if (down) {
         keyboard->repeating = code;
         clock_timer_set(keyboard->repeat_timer,
                         clock_now(port->board->clock) +
                             (((keyboard->typematic >> 5) & 3) + 1) * 250000000ll);
     } else if (keyboard->repeating == code) {
-        keyboard->repeating = 0;
-        clock_timer_cancel(keyboard->repeat_timer);
+        stop_repeating(keyboard);
     }
+}
+
+/* F7h-FAh for all keys and FBh-FDh for single ones, in the same order. */
+static uint8_t type_of_command(uint8_t command)
+{
+    static const uint8_t types[] = {KEY_REPEATS, KEY_BREAKS, 0, KEY_DOES_ALL};
+
+    return types[command - (command < KBD_KEY_FIRST ? KBD_ALL_FIRST : KBD_KEY_FIRST)];
 }
 
 static void keyboard_argument(Ps2Port *port, uint8_t byte)
@@ -196,6 +247,7 @@ static void keyboard_argument(Ps2Port *port, uint8_t byte)
         break;
     default: /* the list of keys for FB-FD ends with the next command */
         port->command = command;
+        port->keyboard.key_types[byte] = type_of_command(command);
         queue(port, ACK);
         break;
     }
@@ -204,9 +256,9 @@ static void keyboard_argument(Ps2Port *port, uint8_t byte)
 static void keyboard_command(Ps2Port *port, uint8_t byte)
 {
     switch (byte) {
+    case KBD_SCAN_SET: clear_keys(port); /* fall through */
     case KBD_SET_LEDS:
     case KBD_TYPEMATIC:
-    case KBD_SCAN_SET:
         port->command = byte;
         queue(port, ACK);
         break;
@@ -217,15 +269,16 @@ static void keyboard_command(Ps2Port *port, uint8_t byte)
         queue(port, 0x83);
         break;
     case KBD_ENABLE:
-        port->count = 0;
+        clear_keys(port);
         port->keyboard.scanning = true;
         queue(port, ACK);
         break;
     case KBD_DISABLE:
     case KBD_DEFAULTS:
-        port->count = 0;
+        clear_keys(port);
         keyboard_defaults(port);
-        port->keyboard.scanning = byte == KBD_DEFAULTS;
+        if (byte == KBD_DISABLE) /* the other goes on as it was */
+            port->keyboard.scanning = false;
         queue(port, ACK);
         break;
     case KBD_RESEND: queue(port, port->last_sent); break;
@@ -236,6 +289,8 @@ static void keyboard_command(Ps2Port *port, uint8_t byte)
         break;
     default:
         if (byte >= KBD_ALL_FIRST && byte <= KBD_ALL_LAST) {
+            memset(port->keyboard.key_types, type_of_command(byte),
+                   sizeof(port->keyboard.key_types));
             queue(port, ACK);
         } else if (byte >= KBD_KEY_FIRST && byte <= KBD_KEY_LAST) {
             port->command = byte;
@@ -257,10 +312,24 @@ static void mouse_defaults(Mouse *mouse)
     mouse->dx = mouse->dy = mouse->wheel = 0;
 }
 
+/* 2:1 scaling, which stream mode has (PS/2 TRM, "Set Scaling 2:1"). */
+static int scale(const Mouse *mouse, int counts)
+{
+    static const uint8_t small[] = {0, 1, 1, 3, 6, 9};
+    int scaled = abs(counts) < (int)sizeof(small) ? small[abs(counts)] : abs(counts) * 2;
+
+    if (!mouse->scale21 || mouse->remote)
+        return counts;
+    return counts < 0 ? -scaled : scaled;
+}
+
+/* A report has nine bits for each direction; what is over stays for the next. */
 static void send_packet(Ps2Port *port)
 {
     Mouse *mouse = &port->mouse;
-    int dx = CLAMP(mouse->dx, -255, 255), dy = CLAMP(mouse->dy, -255, 255);
+    int most = mouse->scale21 && !mouse->remote ? 127 : 255;
+    int moved_x = CLAMP(mouse->dx, -most, most), moved_y = CLAMP(mouse->dy, -most, most);
+    int dx = scale(mouse, moved_x), dy = scale(mouse, moved_y);
     int limit = mouse->id == 4 ? 7 : 127;
     int wheel = CLAMP(mouse->wheel, -limit, limit);
 
@@ -272,8 +341,8 @@ static void send_packet(Ps2Port *port)
     else if (mouse->id == 4)
         queue(port,
               (-wheel & 0x0f) | (mouse->buttons & 8 ? 0x10 : 0) | (mouse->buttons & 16 ? 0x20 : 0));
-    mouse->dx -= dx;
-    mouse->dy -= dy;
+    mouse->dx -= moved_x;
+    mouse->dy -= moved_y;
     mouse->wheel -= wheel;
     mouse->sent_buttons = mouse->buttons;
 }
@@ -298,12 +367,14 @@ static void mouse_motion(void *opaque, int dx, int dy, int wheel, unsigned butto
     Ps2Port *port = opaque;
     Mouse *mouse = &port->mouse;
 
-    mouse->dx = CLAMP(mouse->dx + dx, -4096, 4096);
-    mouse->dy = CLAMP(mouse->dy - dy, -4096, 4096); /* PS/2 counts up as positive */
-    mouse->wheel = mouse->id ? CLAMP(mouse->wheel + wheel, -64, 64) : 0;
+    mouse->dx = CLAMP(mouse->dx + CLAMP(dx, -MAX_MOTION, MAX_MOTION), -MAX_MOTION, MAX_MOTION);
+    /* PS/2 counts up as positive. */
+    mouse->dy = CLAMP(mouse->dy - CLAMP(dy, -MAX_MOTION, MAX_MOTION), -MAX_MOTION, MAX_MOTION);
+    mouse->wheel = mouse->id ? CLAMP(mouse->wheel + CLAMP(wheel, -64, 64), -64, 64) : 0;
     /* Bits: left, right, middle as in the packet's first byte. */
     mouse->buttons = buttons & (mouse->id == 4 ? 31 : 7);
     mouse_flush(port);
+    tell(port);
 }
 
 /* The IntelliMouse "knock": sample rates 200, 100, 80 make it a wheel mouse, then 200, 200, 80 a
@@ -402,6 +473,7 @@ void ps2_write(Ps2Port *port, uint8_t byte)
         else
             keyboard_command(port, byte);
     }
+    tell(port);
 }
 
 void ps2_reset(Ps2Port *port)
@@ -416,6 +488,7 @@ void ps2_reset(Ps2Port *port)
     } else {
         keyboard_defaults(port);
         port->keyboard.scanning = true;
+        port->keyboard.overrun = false;
     }
 }
 

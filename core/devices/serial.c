@@ -167,13 +167,23 @@ static uint8_t line_status(const Serial *serial)
     return lsr;
 }
 
-static uint8_t modem_status(const Serial *serial)
+/* The modem lines as they come in: in a loop MCR's outputs, else a peer that is always ready. */
+static uint8_t modem_lines(const Serial *serial)
 {
     if (!(serial->mcr & MCR_LOOP))
-        return serial->msr;
-    return (serial->msr & 0x0f) | (serial->mcr & MCR_RTS ? MSR_CTS : 0) |
-           (serial->mcr & MCR_DTR ? MSR_DSR : 0) | (serial->mcr & MCR_OUT1 ? MSR_RI : 0) |
-           (serial->mcr & MCR_OUT2 ? MSR_DCD : 0);
+        return MSR_CTS | MSR_DSR | MSR_DCD;
+    return (serial->mcr & MCR_RTS ? MSR_CTS : 0) | (serial->mcr & MCR_DTR ? MSR_DSR : 0) |
+           (serial->mcr & MCR_OUT1 ? MSR_RI : 0) | (serial->mcr & MCR_OUT2 ? MSR_DCD : 0);
+}
+
+/* What changed is kept until MSR is read: of RI its end only (data sheet 8.8). */
+static void update_modem_status(Serial *serial)
+{
+    uint8_t lines = modem_lines(serial), changed = serial->msr ^ lines;
+
+    serial->msr = lines | (serial->msr & 0x0f) | (changed & MSR_CTS ? MSR_DCTS : 0) |
+                  (changed & MSR_DSR ? MSR_DDSR : 0) | (changed & ~lines & MSR_RI ? MSR_TERI : 0) |
+                  (changed & MSR_DCD ? MSR_DDCD : 0);
 }
 
 static uint8_t read_rbr(Serial *serial)
@@ -220,12 +230,19 @@ static uint32_t read_port(void *opaque, uint16_t port, unsigned size)
         update_irq(serial);
         return value;
     case MSR:
-        value = modem_status(serial);
+        value = serial->msr;
         serial->msr &= 0xf0;
         update_irq(serial);
         return value;
     default: return serial->scr;
     }
+}
+
+/* Room was made for what waits in the back end. */
+static void accept_input(Serial *serial)
+{
+    if (serial->chardev)
+        chardev_accept_input(serial->chardev);
 }
 
 static void write_fcr(Serial *serial, uint8_t value)
@@ -236,7 +253,18 @@ static void write_fcr(Serial *serial, uint8_t value)
     if (value & FCR_CLEAR_RX) {
         serial->receive_count = 0;
         serial->timeout_pending = false;
+        accept_input(serial);
     }
+}
+
+static void write_mcr(Serial *serial, uint8_t value)
+{
+    bool back_on_line = (serial->mcr & ~value) & MCR_LOOP;
+
+    serial->mcr = value & 0x1f;
+    update_modem_status(serial);
+    if (back_on_line)
+        accept_input(serial);
 }
 
 static void write_port(void *opaque, uint16_t port, uint32_t value, unsigned size)
@@ -263,7 +291,7 @@ static void write_port(void *opaque, uint16_t port, uint32_t value, unsigned siz
         break;
     case IIR_FCR: write_fcr(serial, value); break;
     case LCR: serial->lcr = value; break;
-    case MCR: serial->mcr = value & 0x1f; break;
+    case MCR: write_mcr(serial, value); break;
     case SCR: serial->scr = value; break;
     default: break; /* LSR and MSR are read-only */
     }
@@ -296,7 +324,7 @@ void serial_reset(Serial *serial)
     serial->ier = serial->mcr = serial->scr = serial->fcr = serial->lsr_errors = 0;
     serial->lcr = 0;
     serial->divisor = 12; /* undefined by the part; 9600 baud as firmware leaves it */
-    serial->msr = MSR_CTS | MSR_DSR | MSR_DCD;
+    serial->msr = modem_lines(serial);
     serial->receive_head = serial->receive_count = 0;
     serial->thre_pending = serial->timeout_pending = false;
     clock_timer_cancel(serial->timeout_timer);

@@ -23,6 +23,7 @@ enum {
     STS_USBINT = 1 << 0,
     STS_ERROR = 1 << 1,
     STS_RESUME = 1 << 2,
+    STS_PROCESS_ERROR = 1 << 4,
     STS_HALTED = 1 << 5,
     STS_CLEARABLE = 0x1f,
 };
@@ -85,6 +86,7 @@ static void update_interrupt(Uhci *uhci)
 {
     bool level = ((uhci->status & STS_USBINT) &&
                   (uhci->interrupt & (uhci->short_packet ? INTR_SHORT | INTR_IOC : INTR_IOC))) ||
+                 (uhci->status & STS_PROCESS_ERROR) || /* which cannot be masked */
                  ((uhci->status & STS_ERROR) && (uhci->interrupt & INTR_TIMEOUT)) ||
                  ((uhci->status & STS_RESUME) && (uhci->interrupt & INTR_RESUME));
 
@@ -130,7 +132,8 @@ static TdResult run_td(Uhci *uhci, uint32_t address, uint16_t *raised)
     bool in = pid == USB_IN;
     control &= ~(TD_STATUS | TD_ACTLEN) | TD_ACTIVE;
     if (length > sizeof(data) || (!in && pid != USB_OUT && pid != USB_SETUP)) {
-        moved = USB_STALL; /* a consistency error: the process would stop; the queue does */
+        *raised |= STS_PROCESS_ERROR; /* a consistency error: the controller stops (2.1.2) */
+        return TD_STOPS_QUEUE;
     } else if (!device) {
         control = (control & ~(TD_ACTIVE | TD_ERRORS)) | TD_TIMEOUT | TD_STALLED | TD_ACTLEN;
         store(uhci, address + 4, control);
@@ -194,7 +197,7 @@ static void run_frame(Uhci *uhci, unsigned number)
     unsigned n_seen = 0, steps = MAX_STEPS, packets = MAX_PACKETS, done_since_seen = 0;
     uint16_t raised = 0;
 
-    while (!(link & LINK_TERMINATE) && steps > 1 && packets > 0) {
+    while (!(link & LINK_TERMINATE) && steps > 1 && packets > 0 && !(raised & STS_PROCESS_ERROR)) {
         uint32_t address = link & ~15u;
         steps--;
         if (!(link & LINK_QH)) { /* a descriptor in the frame itself, isochronous as a rule */
@@ -223,6 +226,10 @@ static void run_frame(Uhci *uhci, unsigned number)
         link = load(uhci, address);
     }
     uhci->status |= raised;
+    if (raised & STS_PROCESS_ERROR) {
+        uhci->command &= ~CMD_RS;
+        uhci->status |= STS_HALTED;
+    }
 }
 
 /* --- time
@@ -260,7 +267,8 @@ static void tick(void *opaque)
     if (!(uhci->command & CMD_RS))
         return;
     run_due_frames(uhci);
-    set_timer(uhci);
+    if (uhci->command & CMD_RS)
+        set_timer(uhci);
 }
 
 static void device_wakes(void *opaque)
@@ -271,7 +279,8 @@ static void device_wakes(void *opaque)
         return;
     run_due_frames(uhci);
     uhci->quiet_frames = 0;
-    set_timer(uhci);
+    if (uhci->command & CMD_RS)
+        set_timer(uhci);
 }
 
 /* --- registers
@@ -382,6 +391,16 @@ static void write_word(Uhci *uhci, unsigned reg, uint16_t value)
     update_interrupt(uhci);
 }
 
+static uint16_t cleared_by_ones(unsigned reg)
+{
+    switch (reg) {
+    case USBSTS: return STS_CLEARABLE;
+    case PORTSC1:
+    case PORTSC2: return PORT_CONNECT_CHANGE | PORT_ENABLE_CHANGE;
+    default: return 0;
+    }
+}
+
 static uint32_t port_in(void *opaque, uint16_t port, unsigned size)
 {
     Uhci *uhci = opaque;
@@ -399,7 +418,8 @@ static void port_out(void *opaque, uint16_t port, uint32_t value, unsigned size)
     unsigned reg = (port - pci_bar_base(&uhci->pci, 4)) & (IO_SIZE - 1);
 
     if (size == 1) {
-        uint16_t old = read_word(uhci, reg & ~1u);
+        /* The other byte as it is, but for bits that a one would clear. */
+        uint16_t old = read_word(uhci, reg & ~1u) & ~cleared_by_ones(reg & ~1u);
         value = reg & 1 ? (old & 0xff) | value << 8 : (old & 0xff00) | (value & 0xff);
         reg &= ~1u;
     }

@@ -2,6 +2,8 @@
 
 #include "core/machine/keynames.h"
 
+#include "core/devices/ps2-keys.h"
+
 #include <gio/gio.h>
 #include <glib/gi18n.h>
 #include <linux/input-event-codes.h>
@@ -145,6 +147,18 @@ unsigned key_by_name(const char *name)
     return 0;
 }
 
+unsigned key_by_number(int64_t number)
+{
+    uint8_t bytes[PS2_MAX_SEQUENCE];
+
+    for (unsigned code = 1; code < KEY_MAX; code++) {
+        unsigned n = ps2_key_sequence(code, true, 1, bytes);
+        if ((n == 1 && bytes[0] == number) || (n == 2 && (bytes[1] | 0x80) == number))
+            return code;
+    }
+    return 0;
+}
+
 unsigned keys_by_combination(const char *combination, unsigned *codes, unsigned max, GError **error)
 {
     g_auto(GStrv) names = g_strsplit(combination, "-", -1);
@@ -159,5 +173,7 @@ unsigned keys_by_combination(const char *combination, unsigned *codes, unsigned 
         }
         codes[n++] = code;
     }
+    if (!n)
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "There is no key \"\".");
     return n;
 }

@@ -31,6 +31,7 @@ struct Machine {
     GMutex lock; /* guards what follows */
     MachineConfig *config;
     MachineState state;
+    MachineCause cause; /* of the state */
     GList *listeners;
     unsigned next_listener;
 
@@ -137,6 +138,7 @@ static void set_state(Machine *machine, MachineState state, MachineCause cause, 
 {
     g_mutex_lock(&machine->lock);
     machine->state = state;
+    machine->cause = cause;
     g_mutex_unlock(&machine->lock);
     emit(machine, &(MachineEvent){.type = EVENT_STATE,
                                   .state = state,
@@ -400,23 +402,33 @@ static void start_machine(Machine *machine, GError **error)
     machine->last_instructions = machine->last_exits = 0;
     start_ticking(machine);
     if (machine->config->start_paused) {
-        set_state(machine, MACHINE_PAUSED, CAUSE_USER, NULL, 0);
+        set_state(machine, MACHINE_PAUSED, CAUSE_NONE, NULL, 0);
     } else {
         pc_resume(machine->pc);
         set_state(machine, MACHINE_RUNNING, CAUSE_USER, NULL, 0);
     }
 }
 
-static bool save_memory(Machine *machine, const MachineCommand *command, GError **error)
+/* The end of guest-physical memory: of RAM, and of the ROM and devices below 4 GiB. */
+static bool check_memory_range(Machine *machine, const MachineCommand *command, GError **error)
+{
+    uint64_t end = (4ull << 30) + pc_board(machine->pc)->ram_above_4g;
+
+    if (command->length <= end && (!command->flag || command->address <= end - command->length))
+        return true;
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                "0x%" G_GINT64_MODIFIER "x bytes at 0x%" G_GINT64_MODIFIER
+                "x are more than the machine's memory, which ends at 0x%" G_GINT64_MODIFIER "x.",
+                command->length, command->address, end);
+    return false;
+}
+
+static bool write_memory(Machine *machine, const MachineCommand *command, GOutputStream *stream,
+                         GError **error)
 {
     Board *board = pc_board(machine->pc);
-    g_autoptr(GFile) file = g_file_new_for_path(command->text[0]);
-    g_autoptr(GFileOutputStream) stream =
-        g_file_replace(file, NULL, FALSE, G_FILE_CREATE_NONE, NULL, error);
     uint8_t chunk[4096];
 
-    if (!stream)
-        return false;
     for (uint64_t done = 0; done < command->length;) {
         uint64_t address = command->address + done, physical = address;
         size_t n = MIN(command->length - done, 4096 - (address & 4095));
@@ -428,29 +440,30 @@ static bool save_memory(Machine *machine, const MachineCommand *command, GError 
         board_lock(board);
         memory_read(board->memory, physical, chunk, n);
         board_unlock(board);
-        if (!g_output_stream_write_all(G_OUTPUT_STREAM(stream), chunk, n, NULL, NULL, error))
+        if (!g_output_stream_write_all(stream, chunk, n, NULL, NULL, error))
             return false;
         done += n;
     }
-    return g_output_stream_close(G_OUTPUT_STREAM(stream), NULL, error);
+    return true;
 }
 
-static bool insert_medium(Machine *machine, const MachineCommand *command, GError **error)
+static bool save_memory(Machine *machine, const MachineCommand *command, GError **error)
 {
-    Board *board = pc_board(machine->pc);
-    BlockOpenOptions options = {.read_only = true};
-    bool floppy = g_str_has_prefix(command->text[0], "floppy");
+    g_autoptr(GFile) file = g_file_new_for_path(command->text[0]);
 
-    options.read_only = !floppy;
-    BlockImage *image = block_image_open(command->text[1], &options, error);
-    if (!image)
+    if (!check_memory_range(machine, command, error))
         return false;
-    board_lock(board);
-    bool done = pc_insert_medium(machine->pc, command->text[0], image, command->flag, error);
-    board_unlock(board);
-    if (!done)
-        block_image_close(image);
-    return done;
+    g_autoptr(GFileOutputStream) stream =
+        g_file_replace(file, NULL, FALSE, G_FILE_CREATE_NONE, NULL, error);
+    if (!stream)
+        return false;
+    if (write_memory(machine, command, G_OUTPUT_STREAM(stream), error))
+        return g_output_stream_close(G_OUTPUT_STREAM(stream), NULL, error);
+    /* Closing with a cancelled operation leaves what was there before. */
+    g_autoptr(GCancellable) cancelled = g_cancellable_new();
+    g_cancellable_cancel(cancelled);
+    g_output_stream_close(G_OUTPUT_STREAM(stream), cancelled, NULL);
+    return false;
 }
 
 static void handle_input(Machine *machine, const MachineCommand *command)
@@ -512,12 +525,15 @@ static void run_command(Machine *machine, Pending *pending)
         board_lock(board);
         pc_power_button(machine->pc);
         board_unlock(board);
+        emit(machine, &(MachineEvent){.type = EVENT_POWER_BUTTON});
         break;
     case COMMAND_STOP: stop_machine(machine, CAUSE_USER, NULL, 0); break;
     case COMMAND_KEY:
     case COMMAND_POINTER_MOTION:
     case COMMAND_POINTER_POSITION: handle_input(machine, command); break;
-    case COMMAND_INSERT_MEDIUM: insert_medium(machine, command, error); break;
+    case COMMAND_INSERT_MEDIUM:
+        pc_change_medium(machine->pc, command->text[0], command->text[1], command->flag, error);
+        break;
     case COMMAND_EJECT_MEDIUM:
         board_lock(board);
         pc_eject_medium(machine->pc, command->text[0], command->flag, error);
@@ -638,6 +654,25 @@ MachineState machine_state(Machine *machine)
     MachineState state = machine->state;
     g_mutex_unlock(&machine->lock);
     return state;
+}
+
+const char *machine_status_text(Machine *machine)
+{
+    g_mutex_lock(&machine->lock);
+    MachineState state = machine->state;
+    MachineCause cause = machine->cause;
+    g_mutex_unlock(&machine->lock);
+    switch (state) {
+    case MACHINE_RUNNING: return "running";
+    case MACHINE_STARTING: return "prelaunch";
+    case MACHINE_PAUSED:
+        return cause == CAUSE_NONE             ? "prelaunch"
+               : cause == CAUSE_GUEST_POWEROFF ? "shutdown"
+                                               : "paused";
+    case MACHINE_OFF:
+    case MACHINE_STOPPING: break;
+    }
+    return "shutdown";
 }
 
 Display *machine_display(Machine *machine)

@@ -80,6 +80,7 @@ typedef enum {
     EVENT_TRAY,         /* text drive id, flag: open */
     EVENT_STATISTICS,   /* statistics */
     EVENT_RESET,        /* the machine was reset; cause */
+    EVENT_POWER_BUTTON, /* pressed by a client */
     EVENT_ERROR,        /* text: source, text2: message */
     EVENT_KEYBOARD_LEDS,
 } MachineEventType;
@@ -117,7 +118,9 @@ unsigned machine_listen(Machine *machine, MachineListener listener, void *opaque
 void machine_unlisten(Machine *machine,
                       unsigned id); /* no call comes after it returns, from the same thread */
 MachineState machine_state(Machine *machine); /* any thread */
-Display *machine_display(Machine *machine);   /* lives as long as the machine */
+/* QEMU's RunState: running, paused, prelaunch (not started yet), shutdown. Any thread. */
+const char *machine_status_text(Machine *machine);
+Display *machine_display(Machine *machine); /* lives as long as the machine */
 /* The configuration it runs with (or will start with). Read-only. */
 const MachineConfig *machine_config(Machine *machine);
 /* Replaces the configuration of a machine that is off. */

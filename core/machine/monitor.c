@@ -5,7 +5,6 @@
 #include "core/chipset/pci.h"
 #include "core/cpu/jit/jit.h"
 #include "core/cpu/mmu.h"
-#include "core/machine/input.h"
 #include "core/machine/keynames.h"
 #include "core/machine/monitor-network.h"
 #include "core/machine/pc-private.h"
@@ -15,6 +14,8 @@
 
 #define MAX_KEYS    16
 #define KEY_HOLD_MS 100
+#define MAX_HOLD_MS 60000
+#define MAX_DUMP    4096 /* values that x and xp show */
 
 typedef struct {
     Machine *machine;
@@ -138,8 +139,13 @@ static void info_mtree(Line *line)
 
 static void info_status(Line *line)
 {
-    g_string_append_printf(line->out, "VM status: %s\n",
-                           machine_state(line->machine) == MACHINE_RUNNING ? "running" : "paused");
+    const char *status = machine_status_text(line->machine);
+    bool running = g_str_equal(status, "running");
+
+    g_string_append_printf(line->out, "VM status: %s", running ? status : "paused");
+    if (!running && !g_str_equal(status, "paused"))
+        g_string_append_printf(line->out, " (%s)", status);
+    g_string_append_c(line->out, '\n');
 }
 
 static void info_cpus(Line *line)
@@ -265,59 +271,98 @@ static void do_info(Line *line)
             return;
         }
     }
+    if (line->n_words > 1)
+        g_string_append_printf(line->out, "unknown command: 'info %s'\n", line->words[1]);
     for (size_t i = 0; i < G_N_ELEMENTS(infos); i++)
         g_string_append_printf(line->out, "info %s -- %s\n", infos[i].name, infos[i].help);
+}
+
+/* What follows the slash of x and xp, "16xb": how many, how, how large. */
+typedef struct {
+    unsigned count, size;
+    char type; /* x, d, u, o or c */
+} Format;
+
+static bool parse_format(Line *line, const char *text, Format *format)
+{
+    static const char sizes[] = "bhwg";
+
+    if (g_ascii_isdigit(*text)) {
+        char *end;
+        uint64_t count = g_ascii_strtoull(text, &end, 10);
+        format->count = MIN(count, MAX_DUMP);
+        text = end;
+    }
+    for (; *text; text++) {
+        const char *size = strchr(sizes, *text);
+        if (size) {
+            format->size = 1u << (size - sizes);
+        } else if (strchr("xduoc", *text)) {
+            format->type = *text;
+        } else {
+            g_string_append_printf(line->out, "invalid char in format: '%c'\n", *text);
+            return false;
+        }
+    }
+    if (format->type == 'c')
+        format->size = 1;
+    return true;
+}
+
+static void append_character(GString *out, uint8_t c)
+{
+    if (c == '\'' || c == '\\')
+        g_string_append_printf(out, " '\\%c'", c);
+    else if (c == '\n' || c == '\r')
+        g_string_append_printf(out, " '\\%c'", c == '\n' ? 'n' : 'r');
+    else if (g_ascii_isprint(c))
+        g_string_append_printf(out, " '%c'", c);
+    else
+        g_string_append_printf(out, " '\\x%02x'", c);
+}
+
+/* Columns are as wide as the largest value, as in QEMU. */
+static void append_value(GString *out, const Format *format, uint64_t value)
+{
+    int bits = format->size * 8, shift = 64 - bits, decimal = (bits * 10 + 32) / 33;
+
+    switch (format->type) {
+    case 'd':
+        g_string_append_printf(out, " %*" PRId64, decimal, (int64_t)(value << shift) >> shift);
+        break;
+    case 'u': g_string_append_printf(out, " %*" PRIu64, decimal, value); break;
+    case 'o': g_string_append_printf(out, " %#*" PRIo64, (bits + 2) / 3, value); break;
+    case 'c': append_character(out, value); break;
+    default: g_string_append_printf(out, " 0x%0*" PRIx64, bits / 4, value); break;
+    }
 }
 
 /* x and xp: "/16xb", then the address. */
 static void dump_memory(Line *line, bool physical)
 {
-    unsigned count = 1, size = 4, address_word = 1;
-    char format = 'x';
-    uint64_t address, page;
+    Format format = {.count = 1, .size = 4, .type = 'x'};
+    bool formatted = line->n_words > 1 && line->words[1][0] == '/';
     Board *board = &line->pc->board;
+    uint64_t address;
 
-    if (line->n_words > 1 && line->words[1][0] == '/') {
-        char *c = line->words[1] + 1;
-        if (g_ascii_isdigit(*c))
-            count = MIN(g_ascii_strtoull(c, &c, 10), 4096);
-        for (; *c; c++) {
-            const char *sizes = "bhwg", *at = strchr(sizes, *c);
-            if (at)
-                size = 1u << (at - sizes);
-            else
-                format = *c;
-        }
-        address_word = 2;
-    }
-    if (!parse_number(line, line->n_words > address_word ? line->words[address_word] : NULL,
+    if (formatted && !parse_format(line, line->words[1] + 1, &format))
+        return;
+    if (!parse_number(line, line->n_words > 1u + formatted ? line->words[1 + formatted] : NULL,
                       &address))
         return;
-    unsigned a_line = format == 'c' ? 16 : 16 / size;
-    for (unsigned i = 0; i < count; i++, address += size) {
+    unsigned a_line = format.size == 1 ? 8 : 16 / format.size;
+    for (unsigned i = 0; i < format.count; i++, address += format.size) {
+        uint64_t at = address;
         if (i % a_line == 0)
             g_string_append_printf(line->out, "%s%016" PRIx64 ":", i ? "\n" : "", address);
-        page = address;
-        if (!physical && !monitor_translate(line->pc, 0, address, &page)) {
+        if (!physical && !monitor_translate(line->pc, 0, address, &at)) {
             g_string_append(line->out, "\nCannot access memory\n");
             return;
         }
         board_lock(board);
-        uint64_t value = memory_read_uint(board->memory, page, size);
+        uint64_t value = memory_read_uint(board->memory, at, format.size);
         board_unlock(board);
-        switch (format) {
-        case 'd': {
-            int shift = 64 - size * 8;
-            g_string_append_printf(line->out, " %" PRId64, (int64_t)(value << shift) >> shift);
-            break;
-        }
-        case 'u': g_string_append_printf(line->out, " %" PRIu64, value); break;
-        case 'o': g_string_append_printf(line->out, " %" PRIo64, value); break;
-        case 'c':
-            g_string_append_printf(line->out, " '%c'", g_ascii_isprint(value) ? (char)value : '.');
-            break;
-        default: g_string_append_printf(line->out, " 0x%0*" PRIx64, size * 2, value); break;
-        }
+        append_value(line->out, &format, value);
     }
     g_string_append_c(line->out, '\n');
 }
@@ -371,44 +416,48 @@ static void do_nmi(Line *line)
 }
 
 typedef struct {
-    Board *board;
-    ClockTimer *timer;
+    Machine *machine;
     unsigned codes[MAX_KEYS], n_codes;
 } HeldKeys;
 
-static void release_keys(void *opaque)
+static void send_keys(const HeldKeys *held, bool down)
 {
-    HeldKeys *held = opaque;
+    for (unsigned i = 0; i < held->n_codes; i++) {
+        unsigned code = held->codes[down ? i : held->n_codes - 1 - i];
+        machine_send(held->machine,
+                     &(MachineCommand){.type = COMMAND_KEY, .key = {.code = code, .down = down}},
+                     NULL, NULL);
+    }
+}
 
-    for (unsigned i = held->n_codes; i-- > 0;)
-        input_key(held->board->input, held->codes[i], false);
-    clock_timer_free(held->timer);
-    g_free(held);
+static gboolean release_keys(gpointer held)
+{
+    send_keys(held, false);
+    return G_SOURCE_REMOVE;
 }
 
 static void do_sendkey(Line *line)
 {
-    Board *board = &line->pc->board;
-    HeldKeys *held = g_new0(HeldKeys, 1);
+    HeldKeys keys = {.machine = line->machine};
     uint64_t hold = KEY_HOLD_MS;
     g_autoptr(GError) error = NULL;
 
     if (line->n_words < 2) {
         g_string_append(line->out, "sendkey needs keys, like ctrl-alt-delete\n");
-    } else if (!(held->n_codes =
-                     keys_by_combination(line->words[1], held->codes, MAX_KEYS, &error))) {
-        g_string_append_printf(line->out, "%s\n", error->message);
-    } else if (line->n_words < 3 || parse_number(line, line->words[2], &hold)) {
-        held->board = board;
-        board_lock(board);
-        for (unsigned i = 0; i < held->n_codes; i++)
-            input_key(board->input, held->codes[i], true);
-        held->timer = clock_timer_new(board->clock, release_keys, held);
-        clock_timer_set(held->timer, clock_now(board->clock) + (int64_t)MIN(hold, 60000) * 1000000);
-        board_unlock(board);
         return;
     }
-    g_free(held);
+    if (line->n_words > 2 && !parse_number(line, line->words[2], &hold))
+        return;
+    keys.n_codes = keys_by_combination(line->words[1], keys.codes, MAX_KEYS, &error);
+    if (!keys.n_codes) {
+        g_string_append_printf(line->out, "%s\n", error->message);
+        return;
+    }
+    send_keys(&keys, true);
+    /* On the board's context: what is left of it goes with the machine. */
+    g_autoptr(GSource) release = g_timeout_source_new(MIN(hold, MAX_HOLD_MS));
+    g_source_set_callback(release, release_keys, g_memdup2(&keys, sizeof(keys)), g_free);
+    g_source_attach(release, g_main_context_get_thread_default());
 }
 
 static void report(Line *line, const GError *error)
@@ -461,14 +510,7 @@ static void do_change(Line *line)
         g_string_append(line->out, "change needs a drive and a file\n");
         return;
     }
-    BlockOpenOptions options = {.read_only = !g_str_has_prefix(words[1], "floppy")};
-    BlockImage *image = block_image_open(words[2], &options, &error);
-    if (image) {
-        board_lock(&line->pc->board);
-        if (!pc_insert_medium(line->pc, words[1], image, force, &error))
-            block_image_close(image);
-        board_unlock(&line->pc->board);
-    }
+    pc_change_medium(line->pc, words[1], words[2], force, &error);
     report(line, error);
 }
 

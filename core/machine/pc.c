@@ -377,7 +377,11 @@ bool pc_drive(Pc *pc, unsigned index, PcDrive *drive)
         return false;
     const DriveConfig *config = pc->config->drives->pdata[index];
     *drive = (PcDrive){
-        .id = config->id, .kind = config->kind, .removable = config->kind != DRIVE_IDE_DISK};
+        .id = config->id,
+        .kind = config->kind,
+        .cache = config->cache,
+        .removable = config->kind != DRIVE_IDE_DISK,
+    };
     if (config->kind == DRIVE_FLOPPY) {
         drive->image = fdc_image(pc->fdc, config->unit);
     } else {
@@ -403,15 +407,24 @@ static const DriveConfig *removable_drive(Pc *pc, const char *id, GError **error
     return NULL;
 }
 
-bool pc_insert_medium(Pc *pc, const char *id, BlockImage *image, bool force, GError **error)
+bool pc_change_medium(Pc *pc, const char *id, const char *path, bool force, GError **error)
 {
     const DriveConfig *drive = removable_drive(pc, id, error);
 
     if (!drive)
         return false;
-    if (drive->kind == DRIVE_IDE_CD)
-        return ide_insert_medium(pc->ide, drive->bus, drive->unit, image, force, error);
-    return fdc_insert(pc->fdc, drive->unit, image, error);
+    BlockOpenOptions options = {.read_only = drive->kind == DRIVE_IDE_CD || drive->read_only};
+    BlockImage *image = block_image_open(path, &options, error);
+    if (!image)
+        return false;
+    board_lock(&pc->board);
+    bool done = drive->kind == DRIVE_IDE_CD
+                    ? ide_insert_medium(pc->ide, drive->bus, drive->unit, image, force, error)
+                    : fdc_insert(pc->fdc, drive->unit, image, error);
+    if (!done)
+        block_image_close(image);
+    board_unlock(&pc->board);
+    return done;
 }
 
 bool pc_eject_medium(Pc *pc, const char *id, bool force, GError **error)

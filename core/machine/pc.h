@@ -31,19 +31,20 @@ Pc *pc_new(const MachineConfig *config, GMainContext *context, Display *display,
 /* Ends the vCPU threads, flushes and closes everything. Lock not held. */
 void pc_free(Pc *pc);
 
-/* Lock not held for these four. */
+/* Lock not held for these five. */
 void pc_resume(Pc *pc);
 void pc_pause(Pc *pc); /* returns when every vCPU stands */
 void pc_reset(Pc *pc); /* pauses, resets devices and vCPUs; the caller resumes */
 void pc_nmi(Pc *pc);
+/* Opens the image at PATH and puts it into DRIVE. FORCE: past the guest's lock. */
+bool pc_change_medium(Pc *pc, const char *drive, const char *path, bool force, GError **error);
 
 Board *pc_board(Pc *pc);
 unsigned pc_cpu_count(const Pc *pc);
 Cpu *pc_cpu(Pc *pc, unsigned index);
 
-/* Lock held for the rest. */
+/* Lock held for the rest. G_IO_ERROR_NOT_FOUND: there is no such drive. */
 void pc_power_button(Pc *pc);
-bool pc_insert_medium(Pc *pc, const char *drive, BlockImage *image, bool force, GError **error);
 bool pc_eject_medium(Pc *pc, const char *drive, bool force, GError **error);
 void pc_describe_interrupts(Pc *pc, GString *out); /* `info pic` */
 void pc_describe_blocks(Pc *pc, GString *out);     /* `info block` */
@@ -52,6 +53,7 @@ typedef struct {
     const char *id; /* "ide1-cd0" */
     DriveKind kind;
     BlockImage *image; /* NULL: empty */
+    const char *cache; /* NULL: writeback */
     bool removable, locked, tray_open;
 } PcDrive;
 /* Fills DRIVE for INDEX; false past the last. Valid while the lock is held. */

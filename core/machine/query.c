@@ -25,14 +25,31 @@ static void set_int(JsonBuilder *json, const char *name, int64_t value)
     json_builder_add_int_value(json, value);
 }
 
-static void add_inserted(JsonBuilder *json, BlockImage *image)
+/* The members that QAPI's BlockDeviceInfo cannot be without; there are no I/O limits here. */
+static void add_inserted(JsonBuilder *json, const PcDrive *drive)
 {
+    static const char *const limits[] = {"bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"};
+    BlockImage *image = drive->image;
+    const char *cache = drive->cache ? drive->cache : "writeback";
+
     json_builder_set_member_name(json, "inserted");
     json_builder_begin_object(json);
     set_string(json, "file", block_image_path(image));
     set_string(json, "drv", block_image_format(image));
     set_bool(json, "ro", block_image_read_only(image));
     set_bool(json, "encrypted", false);
+    set_int(json, "backing_file_depth", block_image_backing_depth(image));
+    set_string(json, "detect_zeroes", "off");
+    for (size_t i = 0; i < G_N_ELEMENTS(limits); i++)
+        set_int(json, limits[i], 0);
+    set_int(json, "write_threshold", 0);
+    json_builder_set_member_name(json, "cache");
+    json_builder_begin_object(json);
+    set_bool(json, "writeback",
+             strcmp(cache, "writethrough") != 0 && strcmp(cache, "directsync") != 0);
+    set_bool(json, "direct", strcmp(cache, "none") == 0 || strcmp(cache, "directsync") == 0);
+    set_bool(json, "no-flush", strcmp(cache, "unsafe") == 0);
+    json_builder_end_object(json);
     json_builder_set_member_name(json, "image");
     json_builder_begin_object(json);
     set_string(json, "filename", block_image_path(image));
@@ -55,7 +72,7 @@ static void add_blocks(Pc *pc, JsonBuilder *json)
         if (drive.removable)
             set_bool(json, "tray_open", drive.tray_open);
         if (drive.image)
-            add_inserted(json, drive.image);
+            add_inserted(json, &drive);
         json_builder_end_object(json);
     }
 }

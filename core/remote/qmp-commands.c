@@ -1,99 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-#include "core/remote/qmp-commands.h"
+#include "core/remote/qmp-call.h"
 
-#include "core/machine/keynames.h"
-
-#include <linux/input-event-codes.h>
+#include <gio/gio.h>
 #include <string.h>
 
-#define MAX_KEYS 16
-
-/* One command on its way: replies come later from the machine. */
-typedef struct {
-    QmpClient *client;
-    JsonNode *id; /* NULL: none given */
-    JsonObject *arguments;
-    bool text_is_json, text_is_string; /* what the machine's reply text becomes */
-    unsigned codes[MAX_KEYS], n_codes; /* keys held by send-key */
-} Call;
-
-static void call_free(Call *call)
-{
-    qmp_client_unref(call->client);
-    g_clear_pointer(&call->id, json_node_unref);
-    g_clear_pointer(&call->arguments, json_object_unref);
-    g_free(call);
-}
-
-/* --- answers
- * -------------------------------------------------------------------------------------- */
-
-static void add_id(JsonBuilder *json, const Call *call)
-{
-    if (!call->id)
-        return;
-    json_builder_set_member_name(json, "id");
-    json_builder_add_value(json, json_node_copy(call->id));
-}
-
-static void finish_with(Call *call, JsonNode *value)
-{
-    g_autoptr(JsonBuilder) json = json_builder_new();
-
-    json_builder_begin_object(json);
-    json_builder_set_member_name(json, "return");
-    if (value) {
-        json_builder_add_value(json, value);
-    } else {
-        json_builder_begin_object(json);
-        json_builder_end_object(json);
-    }
-    add_id(json, call);
-    json_builder_end_object(json);
-    qmp_client_send(call->client, json);
-    call_free(call);
-}
-
-static void finish(Call *call)
-{
-    finish_with(call, NULL);
-}
-
-static void finish_builder(Call *call, JsonBuilder *value)
-{
-    finish_with(call, json_builder_get_root(value));
-}
-
-static void fail(Call *call, const char *error_class, const char *description)
-{
-    g_autoptr(JsonBuilder) json = json_builder_new();
-
-    json_builder_begin_object(json);
-    json_builder_set_member_name(json, "error");
-    json_builder_begin_object(json);
-    json_builder_set_member_name(json, "class");
-    json_builder_add_string_value(json, error_class);
-    json_builder_set_member_name(json, "desc");
-    json_builder_add_string_value(json, description);
-    json_builder_end_object(json);
-    add_id(json, call);
-    json_builder_end_object(json);
-    qmp_client_send(call->client, json);
-    call_free(call);
-}
-
-static void set_string(JsonBuilder *json, const char *name, const char *value)
-{
-    json_builder_set_member_name(json, name);
-    json_builder_add_string_value(json, value);
-}
-
-static void set_bool(JsonBuilder *json, const char *name, bool value)
-{
-    json_builder_set_member_name(json, name);
-    json_builder_add_boolean_value(json, value);
-}
+/* JSON nested deeper than this is refused (the parser is recursive); QEMU has the same bound. */
+#define MAX_NESTING 1024
 
 static void set_version(JsonBuilder *json)
 {
@@ -108,7 +21,7 @@ static void set_version(JsonBuilder *json)
         json_builder_add_int_value(json, numbers[i]);
     }
     json_builder_end_object(json);
-    set_string(json, "package", "Apiary");
+    qmp_set_string(json, "package", "Apiary");
     json_builder_end_object(json);
 }
 
@@ -129,584 +42,365 @@ void qmp_send_greeting(QmpClient *client)
     qmp_client_send(client, json);
 }
 
-/* --- arguments
- * ------------------------------------------------------------------------------------ */
-
-static const char *text_argument(const Call *call, const char *name)
-{
-    JsonNode *node = call->arguments && json_object_has_member(call->arguments, name)
-                         ? json_object_get_member(call->arguments, name)
-                         : NULL;
-
-    return node && json_node_get_value_type(node) == G_TYPE_STRING ? json_node_get_string(node)
-                                                                   : NULL;
-}
-
-static bool int_argument(const Call *call, const char *name, int64_t *value)
-{
-    JsonNode *node = call->arguments && json_object_has_member(call->arguments, name)
-                         ? json_object_get_member(call->arguments, name)
-                         : NULL;
-
-    if (!node || json_node_get_value_type(node) != G_TYPE_INT64)
-        return false;
-    *value = json_node_get_int(node);
-    return true;
-}
-
-static bool bool_argument(const Call *call, const char *name)
-{
-    return call->arguments && json_object_has_member(call->arguments, name) &&
-           json_object_get_boolean_member_with_default(call->arguments, name, FALSE);
-}
-
-static void missing(Call *call, const char *name)
-{
-    g_autofree char *text = g_strdup_printf("Parameter '%s' is missing or of the wrong type", name);
-
-    fail(call, "GenericError", text);
-}
-
-/* --- commands that go to the machine
- * -------------------------------------------------------------- */
+/* --- commands that go to the machine -----------------------------------------------------------
+ */
 
 static void on_reply(void *opaque, const char *text, const GError *error)
 {
-    Call *call = opaque;
+    QmpCall *call = opaque;
 
     if (error) {
-        fail(call, "GenericError", error->message);
+        bool no_device =
+            call->names_device && g_error_matches(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
+        qmp_fail(call, no_device ? "DeviceNotFound" : "GenericError", "%s", error->message);
     } else if (call->text_is_json) {
-        JsonNode *value = json_from_string(text ? text : "[]", NULL);
-        finish_with(call, value);
+        qmp_finish_with(call, json_from_string(text ? text : "[]", NULL));
     } else if (call->text_is_string) {
-        JsonNode *value = json_node_init_string(json_node_alloc(), text ? text : "");
-        finish_with(call, value);
+        qmp_finish_with(call, json_node_init_string(json_node_alloc(), text ? text : ""));
     } else {
-        finish(call);
+        qmp_finish(call);
     }
 }
 
-static void send(Call *call, const MachineCommand *command)
+static void send(QmpCall *call, const MachineCommand *command)
 {
     machine_send(qmp_client_machine(call->client), command, on_reply, call);
 }
 
-static void send_type(Call *call, MachineCommandType type)
+static void send_type(QmpCall *call, MachineCommandType type)
 {
     send(call, &(MachineCommand){.type = type});
 }
 
-static void run_stop(Call *call)
+static void run_stop(QmpCall *call)
 {
     send_type(call, COMMAND_PAUSE);
 }
 
-static void run_cont(Call *call)
+static void run_cont(QmpCall *call)
 {
     send_type(call, COMMAND_RESUME);
 }
 
-static void run_system_reset(Call *call)
+static void run_system_reset(QmpCall *call)
 {
     send_type(call, COMMAND_RESET);
 }
 
-static void run_system_powerdown(Call *call)
+static void run_system_powerdown(QmpCall *call)
 {
     send_type(call, COMMAND_POWER_BUTTON);
 }
 
-static void run_quit(Call *call)
+static void run_quit(QmpCall *call)
 {
     Machine *machine = qmp_client_machine(call->client);
 
-    finish(call); /* before the program goes */
+    qmp_finish(call); /* before the program goes */
     machine_send(machine, &(MachineCommand){.type = COMMAND_STOP}, NULL, NULL);
 }
 
-static void run_inject_nmi(Call *call)
+static void run_inject_nmi(QmpCall *call)
 {
     send_type(call, COMMAND_NMI);
 }
 
-static void run_screendump(Call *call)
+static void run_screendump(QmpCall *call)
 {
-    const char *path = text_argument(call, "filename"), *format = text_argument(call, "format");
+    const char *format = qmp_text(call, "format");
 
-    if (!path) {
-        missing(call, "filename");
+    if (format && !g_str_equal(format, "ppm") && !g_str_equal(format, "png")) {
+        qmp_fail(call, "GenericError", "Parameter 'format' does not accept value '%s'", format);
         return;
     }
-    send(call,
-         &(MachineCommand){.type = COMMAND_SCREENSHOT, .text = {path, format ? format : "ppm"}});
+    send(call, &(MachineCommand){.type = COMMAND_SCREENSHOT,
+                                 .text = {qmp_text(call, "filename"), format ? format : "ppm"}});
 }
 
-static const char *device_argument(const Call *call)
+/* "device" and "id" are two names of one thing. NULL: CALL has been answered. */
+static const char *device_argument(QmpCall *call)
 {
-    const char *device = text_argument(call, "device");
+    const char *device = qmp_text(call, "device"), *id = qmp_text(call, "id");
 
-    return device ? device : text_argument(call, "id");
+    call->names_device = true;
+    if (!device == !id) {
+        qmp_fail(call, "GenericError", "Need exactly one of 'device' and 'id'");
+        return NULL;
+    }
+    return device ? device : id;
 }
 
-static void run_eject(Call *call)
+static void run_eject(QmpCall *call)
 {
     const char *device = device_argument(call);
 
-    if (!device) {
-        missing(call, "device");
-        return;
-    }
-    send(call, &(MachineCommand){.type = COMMAND_EJECT_MEDIUM,
-                                 .text = {device},
-                                 .flag = bool_argument(call, "force")});
+    if (device)
+        send(call, &(MachineCommand){.type = COMMAND_EJECT_MEDIUM,
+                                     .text = {device},
+                                     .flag = qmp_bool(call, "force")});
 }
 
-static void run_change_medium(Call *call)
+static void run_change_medium(QmpCall *call)
 {
-    const char *device = device_argument(call), *path = text_argument(call, "filename");
+    const char *device = device_argument(call);
 
-    if (!device || !path) {
-        missing(call, device ? "filename" : "device");
-        return;
-    }
-    send(call, &(MachineCommand){.type = COMMAND_INSERT_MEDIUM,
-                                 .text = {device, path},
-                                 .flag = bool_argument(call, "force")});
+    if (device)
+        send(call, &(MachineCommand){.type = COMMAND_INSERT_MEDIUM,
+                                     .text = {device, qmp_text(call, "filename")},
+                                     .flag = qmp_bool(call, "force")});
 }
 
-static void save_memory(Call *call, const char *start, bool physical)
+static void save_memory(QmpCall *call, bool physical)
 {
-    int64_t address, size, cpu = 0;
-    const char *path = text_argument(call, "filename");
+    int64_t address = qmp_int(call, "val", 0), size = qmp_int(call, "size", 0);
+    int64_t cpu = qmp_int(call, "cpu-index", 0);
 
-    int_argument(call, "cpu-index", &cpu);
-    if (!path || !int_argument(call, start, &address) || !int_argument(call, "size", &size)) {
-        missing(call, path ? "size" : "filename");
+    if (address < 0 || size < 0 || cpu < 0 || cpu > UINT8_MAX) {
+        qmp_fail(call, "GenericError", "Parameter '%s' is out of range",
+                 address < 0 ? "val"
+                 : size < 0  ? "size"
+                             : "cpu-index");
         return;
     }
     send(call, &(MachineCommand){.type = COMMAND_MEMORY_SAVE,
-                                 .text = {path},
+                                 .text = {qmp_text(call, "filename")},
                                  .address = address,
                                  .length = size,
                                  .cpu = cpu,
                                  .flag = physical});
 }
 
-static void run_pmemsave(Call *call)
+static void run_pmemsave(QmpCall *call)
 {
-    save_memory(call, "val", true);
+    save_memory(call, true);
 }
 
-static void run_memsave(Call *call)
+static void run_memsave(QmpCall *call)
 {
-    save_memory(call, "val", false);
+    save_memory(call, false);
 }
 
-static void query(Call *call, const char *what)
+static void query(QmpCall *call, const char *what)
 {
     call->text_is_json = true;
     send(call, &(MachineCommand){.type = COMMAND_QUERY, .text = {what}});
 }
 
-static void run_query_block(Call *call)
+static void run_query_block(QmpCall *call)
 {
     query(call, "block");
 }
 
-static void run_query_blockstats(Call *call)
+static void run_query_blockstats(QmpCall *call)
 {
     query(call, "blockstats");
 }
 
-static void run_query_cpus(Call *call)
+static void run_query_cpus(QmpCall *call)
 {
     query(call, "cpus");
 }
 
-static void run_human_monitor(Call *call)
+static void run_human_monitor(QmpCall *call)
 {
-    const char *line = text_argument(call, "command-line");
-
-    if (!line) {
-        missing(call, "command-line");
-        return;
-    }
     call->text_is_string = true;
-    send(call, &(MachineCommand){.type = COMMAND_MONITOR, .text = {line}});
-}
-
-/* --- input
- * ---------------------------------------------------------------------------------------- */
-
-/* A QKeyCode as {"type": "qcode", "data": "a"} or {"type": "number", "data": evdev-like number}. */
-static unsigned key_value(JsonObject *key)
-{
-    const char *type = json_object_get_string_member_with_default(key, "type", "");
-
-    if (g_str_equal(type, "qcode"))
-        return key_by_name(json_object_get_string_member_with_default(key, "data", ""));
-    if (g_str_equal(type, "number"))
-        return json_object_get_int_member_with_default(key, "data", 0) & 0x7f;
-    return 0;
-}
-
-static void press(Machine *machine, unsigned code, bool down)
-{
-    machine_send(machine,
-                 &(MachineCommand){.type = COMMAND_KEY, .key = {.code = code, .down = down}}, NULL,
-                 NULL);
-}
-
-static gboolean release_keys(gpointer data)
-{
-    Call *call = data;
-    Machine *machine = qmp_client_machine(call->client);
-
-    for (unsigned i = call->n_codes; machine && i-- > 0;)
-        press(machine, call->codes[i], false);
-    finish(call);
-    return G_SOURCE_REMOVE;
-}
-
-static JsonObject *object_at(JsonArray *array, guint index)
-{
-    JsonNode *node = json_array_get_element(array, index);
-
-    return JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
-}
-
-static JsonArray *array_argument(const Call *call, const char *name)
-{
-    JsonNode *node = call->arguments && json_object_has_member(call->arguments, name)
-                         ? json_object_get_member(call->arguments, name)
-                         : NULL;
-
-    return node && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
-}
-
-static void run_send_key(Call *call)
-{
-    JsonArray *keys = array_argument(call, "keys");
-    int64_t hold = 100;
-
-    if (!keys) {
-        missing(call, "keys");
-        return;
-    }
-    int_argument(call, "hold-time", &hold);
-    for (guint i = 0; i < json_array_get_length(keys) && call->n_codes < MAX_KEYS; i++) {
-        JsonObject *key = object_at(keys, i);
-        unsigned code = key ? key_value(key) : 0;
-        if (!code) {
-            fail(call, "GenericError", "Invalid key in 'keys'");
-            return;
-        }
-        call->codes[call->n_codes++] = code;
-    }
-    for (unsigned i = 0; i < call->n_codes; i++)
-        press(qmp_client_machine(call->client), call->codes[i], true);
-    g_timeout_add(CLAMP(hold, 1, 60000), release_keys, call);
-}
-
-/* What the events of one input-send-event add up to. */
-typedef struct {
-    int x, y, dx, dy, wheel;
-    bool absolute, relative, buttons_changed;
-} PointerChange;
-
-/* Buttons are a state of the machine's pointer, but QMP tells only changes. */
-static void pointer_button(const char *name, bool down, unsigned *buttons, PointerChange *change)
-{
-    static const struct {
-        const char *name;
-        unsigned bit;
-    } names[] = {{"left", 1}, {"right", 2}, {"middle", 4}, {"side", 8}, {"extra", 16}};
-
-    if (g_str_equal(name, "wheel-up"))
-        change->wheel += down;
-    else if (g_str_equal(name, "wheel-down"))
-        change->wheel -= down;
-    for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
-        if (g_str_equal(names[i].name, name))
-            *buttons = down ? *buttons | names[i].bit : *buttons & ~names[i].bit;
-    change->buttons_changed = true;
-}
-
-static void input_event(Machine *machine, JsonObject *event, unsigned *buttons,
-                        PointerChange *change)
-{
-    const char *type = json_object_get_string_member_with_default(event, "type", "");
-    JsonNode *node =
-        json_object_has_member(event, "data") ? json_object_get_member(event, "data") : NULL;
-
-    if (!node || !JSON_NODE_HOLDS_OBJECT(node))
-        return;
-    JsonObject *data = json_node_get_object(node);
-    const char *axis = json_object_get_string_member_with_default(data, "axis", "");
-    int value = json_object_get_int_member_with_default(data, "value", 0);
-
-    if (g_str_equal(type, "key") && json_object_has_member(data, "key")) {
-        JsonNode *key = json_object_get_member(data, "key");
-        unsigned code = JSON_NODE_HOLDS_OBJECT(key) ? key_value(json_node_get_object(key)) : 0;
-        if (code)
-            press(machine, code, json_object_get_boolean_member_with_default(data, "down", FALSE));
-    } else if (g_str_equal(type, "btn")) {
-        pointer_button(json_object_get_string_member_with_default(data, "button", ""),
-                       json_object_get_boolean_member_with_default(data, "down", FALSE), buttons,
-                       change);
-    } else if (g_str_equal(type, "abs")) {
-        *(g_str_equal(axis, "x") ? &change->x : &change->y) = value;
-        change->absolute = true;
-    } else if (g_str_equal(type, "rel")) {
-        *(g_str_equal(axis, "x") ? &change->dx : &change->dy) += value;
-        change->relative = true;
-    }
-}
-
-static void run_input_send_event(Call *call)
-{
-    JsonArray *events = array_argument(call, "events");
-    Machine *machine = qmp_client_machine(call->client);
-    QmpPointer *pointer = qmp_client_pointer(call->client);
-    PointerChange change = {.x = pointer->x, .y = pointer->y};
-
-    if (!events) {
-        missing(call, "events");
-        return;
-    }
-    for (guint i = 0; i < json_array_get_length(events); i++) {
-        JsonObject *event = object_at(events, i);
-        if (event)
-            input_event(machine, event, &pointer->buttons, &change);
-    }
-    if (change.absolute)
-        pointer->absolute = true;
-    else if (change.relative)
-        pointer->absolute = false;
-    if (change.absolute || change.relative || change.buttons_changed) {
-        pointer->x = change.x;
-        pointer->y = change.y;
-        MachineCommand command = {
-            .type = pointer->absolute ? COMMAND_POINTER_POSITION : COMMAND_POINTER_MOTION,
-            .pointer = {.x = pointer->absolute ? change.x : change.dx,
-                        .y = pointer->absolute ? change.y : change.dy,
-                        .wheel = change.wheel,
-                        .buttons = pointer->buttons},
-        };
-        machine_send(machine, &command, NULL, NULL);
-    }
-    finish(call);
+    send(call,
+         &(MachineCommand){.type = COMMAND_MONITOR, .text = {qmp_text(call, "command-line")}});
 }
 
 /* --- commands answered here
  * ----------------------------------------------------------------------- */
 
-static void run_query_status(Call *call)
+static void run_query_status(QmpCall *call)
 {
     g_autoptr(JsonBuilder) json = json_builder_new();
-    MachineState state = machine_state(qmp_client_machine(call->client));
+    const char *status = machine_status_text(qmp_client_machine(call->client));
 
     json_builder_begin_object(json);
-    set_string(json, "status",
-               state == MACHINE_RUNNING    ? "running"
-               : state == MACHINE_PAUSED   ? "paused"
-               : state == MACHINE_STARTING ? "prelaunch"
-                                           : "shutdown");
-    set_bool(json, "singlestep", false);
-    set_bool(json, "running", state == MACHINE_RUNNING);
+    qmp_set_string(json, "status", status);
+    qmp_set_bool(json, "singlestep", false);
+    qmp_set_bool(json, "running", g_str_equal(status, "running"));
     json_builder_end_object(json);
-    finish_builder(call, json);
+    qmp_finish_builder(call, json);
 }
 
-static void run_query_version(Call *call)
+static void run_query_version(QmpCall *call)
 {
     g_autoptr(JsonBuilder) json = json_builder_new();
 
     set_version(json);
-    finish_builder(call, json);
+    qmp_finish_builder(call, json);
 }
 
-static void run_query_name(Call *call)
+static void run_query_name(QmpCall *call)
 {
     g_autoptr(JsonBuilder) json = json_builder_new();
 
     json_builder_begin_object(json);
-    set_string(json, "name", machine_config(qmp_client_machine(call->client))->name);
+    qmp_set_string(json, "name", machine_config(qmp_client_machine(call->client))->name);
     json_builder_end_object(json);
-    finish_builder(call, json);
+    qmp_finish_builder(call, json);
 }
 
-static void run_query_kvm(Call *call)
+static void run_query_kvm(QmpCall *call)
 {
     g_autoptr(JsonBuilder) json = json_builder_new();
 
     json_builder_begin_object(json);
-    set_bool(json, "enabled", false);
-    set_bool(json, "present", false);
+    qmp_set_bool(json, "enabled", false);
+    qmp_set_bool(json, "present", false);
     json_builder_end_object(json);
-    finish_builder(call, json);
+    qmp_finish_builder(call, json);
 }
 
-static void run_query_commands(Call *call);
+static void run_query_commands(QmpCall *call);
 
-static const struct {
-    const char *name;
-    void (*run)(Call *call);
-} commands[] = {
-    {"blockdev-change-medium", run_change_medium},
-    {"cont", run_cont},
-    {"eject", run_eject},
-    {"human-monitor-command", run_human_monitor},
-    {"inject-nmi", run_inject_nmi},
-    {"input-send-event", run_input_send_event},
-    {"memsave", run_memsave},
-    {"pmemsave", run_pmemsave},
-    {"query-block", run_query_block},
-    {"query-blockstats", run_query_blockstats},
-    {"query-commands", run_query_commands},
-    {"query-cpus-fast", run_query_cpus},
-    {"query-kvm", run_query_kvm},
-    {"query-name", run_query_name},
-    {"query-status", run_query_status},
-    {"query-version", run_query_version},
-    {"quit", run_quit},
-    {"screendump", run_screendump},
-    {"send-key", run_send_key},
-    {"stop", run_stop},
-    {"system_powerdown", run_system_powerdown},
-    {"system_reset", run_system_reset},
+static const QmpCommand commands[] = {
+    {"blockdev-change-medium", run_change_medium, "device:s? id:s? filename:s force:b?"},
+    {"cont", run_cont, ""},
+    {"eject", run_eject, "device:s? id:s? force:b?"},
+    {"human-monitor-command", run_human_monitor, "command-line:s"},
+    {"inject-nmi", run_inject_nmi, ""},
+    {"input-send-event", qmp_run_input_send_event, "events:a"},
+    {"memsave", run_memsave, "val:i size:i filename:s cpu-index:i?"},
+    {"pmemsave", run_pmemsave, "val:i size:i filename:s"},
+    {"query-block", run_query_block, ""},
+    {"query-blockstats", run_query_blockstats, ""},
+    {"query-commands", run_query_commands, ""},
+    {"query-cpus-fast", run_query_cpus, ""},
+    {"query-kvm", run_query_kvm, ""},
+    {"query-name", run_query_name, ""},
+    {"query-status", run_query_status, ""},
+    {"query-version", run_query_version, ""},
+    {"quit", run_quit, ""},
+    {"screendump", run_screendump, "filename:s format:s?"},
+    {"send-key", qmp_run_send_key, "keys:a hold-time:i?"},
+    {"stop", run_stop, ""},
+    {"system_powerdown", run_system_powerdown, ""},
+    {"system_reset", run_system_reset, ""},
 };
 
-static void run_query_commands(Call *call)
+static void run_query_commands(QmpCall *call)
 {
     g_autoptr(JsonBuilder) json = json_builder_new();
 
     json_builder_begin_array(json);
     for (size_t i = 0; i < G_N_ELEMENTS(commands); i++) {
         json_builder_begin_object(json);
-        set_string(json, "name", commands[i].name);
+        qmp_set_string(json, "name", commands[i].name);
         json_builder_end_object(json);
     }
     json_builder_end_array(json);
-    finish_builder(call, json);
+    qmp_finish_builder(call, json);
+}
+
+/* --- from text to a command --------------------------------------------------------------------
+ */
+
+static bool nests_too_deep(const char *text)
+{
+    int depth = 0;
+    char quote = 0;
+
+    for (const char *c = text; *c; c++) {
+        if (quote && *c == '\\' && c[1])
+            c++;
+        else if (quote)
+            quote = *c == quote ? 0 : quote;
+        else if (*c == '"' || *c == '\'')
+            quote = *c;
+        else if (*c == '{' || *c == '[')
+            depth++;
+        else if (*c == '}' || *c == ']')
+            depth--;
+        if (depth > MAX_NESTING)
+            return true;
+    }
+    return false;
+}
+
+/* Takes the members of OBJECT. False: CALL has been answered. */
+static bool take_members(QmpCall *call, JsonObject *object, const char **name)
+{
+    g_autoptr(GList) members = json_object_get_members(object);
+
+    if (json_object_has_member(object, "id"))
+        call->id = json_node_copy(json_object_get_member(object, "id"));
+    for (GList *l = members; l; l = l->next) {
+        JsonNode *node = json_object_get_member(object, l->data);
+        if (g_str_equal(l->data, "execute")) {
+            if (json_node_get_value_type(node) != G_TYPE_STRING) {
+                qmp_fail(call, "GenericError", "QMP input member 'execute' must be a string");
+                return false;
+            }
+            *name = json_node_get_string(node);
+        } else if (g_str_equal(l->data, "arguments")) {
+            if (!JSON_NODE_HOLDS_OBJECT(node)) {
+                qmp_fail(call, "GenericError", "QMP input member 'arguments' must be an object");
+                return false;
+            }
+            call->arguments = json_object_ref(json_node_get_object(node));
+        } else if (!g_str_equal(l->data, "id")) {
+            qmp_fail(call, "GenericError", "QMP input member '%s' is unexpected",
+                     (const char *)l->data);
+            return false;
+        }
+    }
+    if (!*name)
+        qmp_fail(call, "GenericError", "QMP input lacks member 'execute'");
+    return *name;
+}
+
+/* qmp_capabilities, and the order that it comes in. True: there is nothing more to do. */
+static bool negotiate(QmpCall *call, const char *name, bool *negotiated)
+{
+    bool asks = g_str_equal(name, "qmp_capabilities");
+
+    if (asks && *negotiated) {
+        qmp_fail(call, "CommandNotFound",
+                 "Capabilities negotiation is already complete, command ignored");
+    } else if (asks && qmp_check_parameters(call, "enable:a?")) {
+        JsonArray *enable = qmp_array(call, "enable");
+        if (enable && json_array_get_length(enable)) {
+            qmp_fail(call, "GenericError", "No capability is offered here");
+            return true;
+        }
+        *negotiated = true;
+        qmp_finish(call);
+    } else if (!asks && !*negotiated) {
+        qmp_fail(call, "CommandNotFound",
+                 "Expecting capabilities negotiation with 'qmp_capabilities'");
+    }
+    return asks || !*negotiated;
 }
 
 void qmp_run_command(QmpClient *client, const char *text, bool *negotiated)
 {
-    Call *call = g_new0(Call, 1);
-    g_autoptr(JsonNode) root = json_from_string(text, NULL);
+    QmpCall *call = qmp_call_new(client);
+    const char *name = NULL;
 
-    call->client = qmp_client_ref(client);
+    if (nests_too_deep(text)) {
+        qmp_fail(call, "GenericError", "JSON nesting depth limit exceeded");
+        return;
+    }
+    g_autoptr(GError) error = NULL;
+    g_autoptr(JsonNode) root = json_from_string(text, &error);
+    if (error) {
+        qmp_fail(call, "GenericError", "JSON parse error, %s", error->message);
+        return;
+    }
     if (!root || !JSON_NODE_HOLDS_OBJECT(root)) {
-        fail(call, "GenericError", "Invalid JSON syntax: a QMP command is a JSON object");
+        qmp_fail(call, "GenericError", "QMP input must be a JSON object");
         return;
     }
-    JsonObject *object = json_node_get_object(root);
-    if (json_object_has_member(object, "id"))
-        call->id = json_node_copy(json_object_get_member(object, "id"));
-    if (json_object_has_member(object, "arguments") &&
-        JSON_NODE_HOLDS_OBJECT(json_object_get_member(object, "arguments")))
-        call->arguments = json_object_ref(json_object_get_object_member(object, "arguments"));
-    JsonNode *execute = json_object_get_member(object, "execute");
-    if (!execute || json_node_get_value_type(execute) != G_TYPE_STRING) {
-        fail(call, "GenericError", "QMP input lacks member 'execute'");
+    if (!take_members(call, json_node_get_object(root), &name) || negotiate(call, name, negotiated))
         return;
-    }
-    const char *name = json_node_get_string(execute);
-    if (g_str_equal(name, "qmp_capabilities")) {
-        *negotiated = true;
-        finish(call);
-        return;
-    }
-    if (!*negotiated) {
-        fail(call, "CommandNotFound", "Expecting capabilities negotiation with 'qmp_capabilities'");
-        return;
-    }
     for (size_t i = 0; i < G_N_ELEMENTS(commands); i++) {
-        if (g_str_equal(commands[i].name, name)) {
+        if (!g_str_equal(commands[i].name, name))
+            continue;
+        if (qmp_check_parameters(call, commands[i].parameters))
             commands[i].run(call);
-            return;
-        }
+        return;
     }
-    g_autofree char *message = g_strdup_printf("The command %s has not been found", name);
-    fail(call, "CommandNotFound", message);
-}
-
-/* --- events
- * ----------------------------------------------------------------------------------------- */
-
-static JsonBuilder *begin_event(const char *name)
-{
-    JsonBuilder *json = json_builder_new();
-    int64_t now = g_get_real_time();
-
-    json_builder_begin_object(json);
-    json_builder_set_member_name(json, "timestamp");
-    json_builder_begin_object(json);
-    json_builder_set_member_name(json, "seconds");
-    json_builder_add_int_value(json, now / G_USEC_PER_SEC);
-    json_builder_set_member_name(json, "microseconds");
-    json_builder_add_int_value(json, now % G_USEC_PER_SEC);
-    json_builder_end_object(json);
-    set_string(json, "event", name);
-    return json;
-}
-
-static void send_cause_event(QmpClient *client, const char *name, MachineCause cause)
-{
-    g_autoptr(JsonBuilder) json = begin_event(name);
-    bool guest =
-        cause == CAUSE_GUEST_POWEROFF || cause == CAUSE_GUEST_RESET || cause == CAUSE_TRIPLE_FAULT;
-
-    json_builder_set_member_name(json, "data");
-    json_builder_begin_object(json);
-    set_bool(json, "guest", guest);
-    set_string(json, "reason",
-               cause == CAUSE_GUEST_POWEROFF ? "guest-shutdown"
-               : guest                       ? "guest-reset"
-                                             : "host-qmp-quit");
-    json_builder_end_object(json);
-    json_builder_end_object(json);
-    qmp_client_send(client, json);
-}
-
-static void send_plain_event(QmpClient *client, const char *name)
-{
-    g_autoptr(JsonBuilder) json = begin_event(name);
-
-    json_builder_end_object(json);
-    qmp_client_send(client, json);
-}
-
-static void send_tray_event(QmpClient *client, const MachineEvent *event)
-{
-    g_autoptr(JsonBuilder) json = begin_event("DEVICE_TRAY_MOVED");
-
-    json_builder_set_member_name(json, "data");
-    json_builder_begin_object(json);
-    set_string(json, "device", event->text);
-    set_string(json, "id", event->text);
-    set_bool(json, "tray-open", event->flag);
-    json_builder_end_object(json);
-    json_builder_end_object(json);
-    qmp_client_send(client, json);
-}
-
-void qmp_send_event(QmpClient *client, const MachineEvent *event)
-{
-    switch (event->type) {
-    case EVENT_STATE:
-        if (event->state == MACHINE_STOPPING ||
-            (event->state == MACHINE_PAUSED && event->cause == CAUSE_GUEST_POWEROFF))
-            send_cause_event(client, "SHUTDOWN", event->cause);
-        else if (event->state == MACHINE_PAUSED)
-            send_plain_event(client, "STOP");
-        else if (event->state == MACHINE_RUNNING)
-            send_plain_event(client, "RESUME");
-        break;
-    case EVENT_RESET: send_cause_event(client, "RESET", event->cause); break;
-    case EVENT_TRAY: send_tray_event(client, event); break;
-    default: break;
-    }
+    qmp_fail(call, "CommandNotFound", "The command %s has not been found", name);
 }

@@ -9,8 +9,9 @@
 
 typedef struct QmpClient QmpClient;
 
-QmpClient *qmp_client_ref(QmpClient *client);
-void qmp_client_unref(QmpClient *client);
+/* A call keeps its client in memory, and counts against those that one client may have running. */
+QmpClient *qmp_client_begin_call(QmpClient *client);
+void qmp_client_end_call(QmpClient *client);
 Machine *qmp_client_machine(QmpClient *client); /* NULL once it has gone */
 /* The pointer as this client has moved it. */
 typedef struct {

@@ -14,6 +14,11 @@
 
 /* A client that sends more than this without completing a command is cut off. */
 #define MAX_COMMAND (1024 * 1024)
+/* What a client may have running and unread before its next command waits. */
+#define MAX_CALLS   8
+#define MAX_BACKLOG (256 * 1024)
+/* Events are not asked for: a client that lets this much of them pile up has gone. */
+#define MAX_UNREAD  (8 * 1024 * 1024)
 #define PROMPT      "(apiary) "
 
 struct QmpServer {
@@ -34,18 +39,19 @@ struct QmpClient {
     GByteArray *pending; /* received, not yet a whole command */
     GByteArray *outgoing, *writing;
     QmpPointer pointer;
-    bool negotiated, closed;
+    bool negotiated, closed, reading, handling;
+    unsigned calls; /* commands that are not answered yet */
     int references;
     char buffer[4096];
 };
 
-QmpClient *qmp_client_ref(QmpClient *client)
+static QmpClient *client_ref(QmpClient *client)
 {
     client->references++;
     return client;
 }
 
-void qmp_client_unref(QmpClient *client)
+static void client_unref(QmpClient *client)
 {
     if (--client->references)
         return;
@@ -80,13 +86,14 @@ static void client_close(QmpClient *client)
     if (client->server)
         client->server->clients = g_list_remove(client->server->clients, client);
     client->server = NULL;
-    qmp_client_unref(client);
+    client_unref(client);
 }
 
 /* --- sending ------------------------------------------------------------------------------------
  */
 
 static void write_more(QmpClient *client);
+static void go_on(QmpClient *client);
 
 static void wrote(GObject *source, GAsyncResult *result, gpointer data)
 {
@@ -94,11 +101,13 @@ static void wrote(GObject *source, GAsyncResult *result, gpointer data)
     bool done = g_output_stream_write_all_finish(G_OUTPUT_STREAM(source), result, NULL, NULL);
 
     g_byte_array_set_size(client->writing, 0);
-    if (!done)
-        client_close(client);
-    else
+    if (done) {
         write_more(client);
-    qmp_client_unref(client);
+        go_on(client);
+    } else {
+        client_close(client);
+    }
+    client_unref(client);
 }
 
 static void write_more(QmpClient *client)
@@ -110,7 +119,7 @@ static void write_more(QmpClient *client)
     client->outgoing = empty;
     g_output_stream_write_all_async(client->output, client->writing->data, client->writing->len,
                                     G_PRIORITY_DEFAULT, client->cancellable, wrote,
-                                    qmp_client_ref(client));
+                                    client_ref(client));
 }
 
 static void send_text(QmpClient *client, const char *text)
@@ -119,6 +128,19 @@ static void send_text(QmpClient *client, const char *text)
         return;
     g_byte_array_append(client->outgoing, (const guint8 *)text, strlen(text));
     write_more(client);
+}
+
+QmpClient *qmp_client_begin_call(QmpClient *client)
+{
+    client->calls++;
+    return client_ref(client);
+}
+
+void qmp_client_end_call(QmpClient *client)
+{
+    client->calls--;
+    go_on(client);
+    client_unref(client);
 }
 
 void qmp_client_send(QmpClient *client, JsonBuilder *json)
@@ -142,7 +164,7 @@ static void human_reply(void *opaque, const char *text, const GError *error)
     else if (text)
         send_text(client, text);
     send_text(client, error ? "\n" PROMPT : PROMPT);
-    qmp_client_unref(client);
+    qmp_client_end_call(client);
 }
 
 /* The length of the first whole command in the pending bytes, 0 if there is none. JSON objects end
@@ -150,7 +172,8 @@ static void human_reply(void *opaque, const char *text, const GError *error)
 static size_t command_length(const QmpClient *client)
 {
     int depth = 0;
-    bool in_string = false, escaped = false;
+    bool escaped = false;
+    char quote = 0;
 
     for (size_t i = 0; i < client->pending->len; i++) {
         char c = client->pending->data[i];
@@ -159,11 +182,12 @@ static size_t command_length(const QmpClient *client)
                 return i + 1;
             continue;
         }
-        if (in_string) {
-            in_string = escaped || c != '"';
+        if (quote) {
+            if (!escaped && c == quote)
+                quote = 0;
             escaped = !escaped && c == '\\';
-        } else if (c == '"') {
-            in_string = true;
+        } else if (depth > 0 && (c == '"' || c == '\'')) {
+            quote = c;
         } else if (c == '{' || c == '[') {
             depth++;
         } else if ((c == '}' || c == ']') && --depth <= 0) {
@@ -177,23 +201,26 @@ static size_t command_length(const QmpClient *client)
     return 0;
 }
 
+static bool is_busy(const QmpClient *client)
+{
+    return client->calls >= MAX_CALLS || client->outgoing->len + client->writing->len > MAX_BACKLOG;
+}
+
 static void handle_input(QmpClient *client)
 {
     size_t n;
 
-    while (!client->closed && (n = command_length(client))) {
+    while (!client->closed && !is_busy(client) && (n = command_length(client))) {
         g_autofree char *text = g_strndup((const char *)client->pending->data, n);
         g_byte_array_remove_range(client->pending, 0, n);
         g_strstrip(text);
         if (client->server->protocol == QMP_PROTOCOL_HUMAN)
             machine_send(client->server->machine,
                          &(MachineCommand){.type = COMMAND_MONITOR, .text = {text}}, human_reply,
-                         qmp_client_ref(client));
+                         qmp_client_begin_call(client));
         else if (*text)
             qmp_run_command(client, text, &client->negotiated);
     }
-    if (client->pending->len > MAX_COMMAND)
-        client_close(client);
 }
 
 static void received(GObject *source, GAsyncResult *result, gpointer data)
@@ -201,17 +228,34 @@ static void received(GObject *source, GAsyncResult *result, gpointer data)
     QmpClient *client = data;
     gssize n = g_input_stream_read_finish(G_INPUT_STREAM(source), result, NULL);
 
-    if (n <= 0) {
-        client_close(client);
-    } else {
+    client->reading = false;
+    if (n > 0) {
         g_byte_array_append(client->pending, (const guint8 *)client->buffer, n);
-        handle_input(client);
-        if (!client->closed)
-            g_input_stream_read_async(client->input, client->buffer, sizeof(client->buffer),
-                                      G_PRIORITY_DEFAULT, client->cancellable, received,
-                                      qmp_client_ref(client));
+        go_on(client);
+    } else {
+        client_close(client);
     }
-    qmp_client_unref(client);
+    client_unref(client);
+}
+
+/* Does what has come, then waits for more; while the client is busy neither. */
+static void go_on(QmpClient *client)
+{
+    if (client->closed || client->handling)
+        return;
+    client_ref(client);
+    client->handling = true;
+    handle_input(client);
+    client->handling = false;
+    if (client->pending->len > MAX_COMMAND)
+        client_close(client);
+    if (!client->closed && !client->reading && !is_busy(client)) {
+        client->reading = true;
+        g_input_stream_read_async(client->input, client->buffer, sizeof(client->buffer),
+                                  G_PRIORITY_DEFAULT, client->cancellable, received,
+                                  client_ref(client));
+    }
+    client_unref(client);
 }
 
 static void client_new(QmpServer *server, GIOStream *stream, GInputStream *input,
@@ -233,9 +277,7 @@ static void client_new(QmpServer *server, GIOStream *stream, GInputStream *input
         send_text(client, "Apiary monitor - type 'help' for more information\n" PROMPT);
     else
         qmp_send_greeting(client);
-    g_input_stream_read_async(client->input, client->buffer, sizeof(client->buffer),
-                              G_PRIORITY_DEFAULT, client->cancellable, received,
-                              qmp_client_ref(client));
+    go_on(client);
 }
 
 /* --- events
@@ -250,6 +292,8 @@ static void on_event(void *opaque, const MachineEvent *event)
         l = l->next;
         if (client->negotiated)
             qmp_send_event(client, event);
+        if (client->outgoing->len > MAX_UNREAD)
+            client_close(client);
     }
 }
 

@@ -166,7 +166,7 @@ static void pair_write(Pair *pair, uint32_t address, const void *bytes, size_t l
 
 /* --- running ---------------------------------------------------------------------------------- */
 
-static Outcome run(Machine *machine, unsigned limit)
+static Outcome run(Machine *machine, volatile unsigned limit)
 {
     Cpu *cpu = machine->cpu;
     volatile Outcome outcome = {0};

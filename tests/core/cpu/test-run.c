@@ -425,6 +425,10 @@ static void test_thread(Board1 *board, gconstpointer data)
     }
     cpu_request(cpu, REQUEST_INTERRUPT);
     wait_for(f, 0x500, 102);
+    while (!cpu_is_halted(cpu))
+        g_usleep(100);
+    cpu_pause(cpu);
+    cpu_wait_paused(cpu);
     g_assert_cmpuint(cpu->halt_state, ==, CPU_HALTED);
 }
 

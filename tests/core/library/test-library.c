@@ -73,7 +73,7 @@ static void test_empty(Fixture *f, gconstpointer data)
 
 static void test_add_and_list(Fixture *f, gconstpointer data)
 {
-    g_autoptr(MachineConfig) b = add_machine(f, "Machine 10");
+    config_free(add_machine(f, "Machine 10"));
     g_autoptr(MachineConfig) a = add_machine(f, "Machine 9");
     g_autoptr(GPtrArray) list = library_list(f->library, NULL);
 
@@ -128,7 +128,7 @@ static void test_names(Fixture *f, gconstpointer data)
 static void test_rename(Fixture *f, gconstpointer data)
 {
     g_autoptr(MachineConfig) config = add_machine(f, "Old");
-    g_autoptr(MachineConfig) other = add_machine(f, "Other");
+    config_free(add_machine(f, "Other"));
     g_autoptr(GError) error = NULL;
     g_autofree char *old_folder = g_strdup(config->folder);
 
