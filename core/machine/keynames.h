@@ -2,6 +2,8 @@
 #pragma once
 
 #include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 /* QEMU's key names (sendkey, send-key's qcode): "ctrl", "alt", "delete", "a", "kp_enter"... */
 
@@ -11,3 +13,5 @@ unsigned key_by_name(const char *name);
  */
 unsigned keys_by_combination(const char *combination, unsigned *codes, unsigned max,
                              GError **error);
+/* The key of a US keyboard that types CHARACTER (Unicode, ASCII only), and whether with Shift. */
+bool key_for_character(uint32_t character, unsigned *code, bool *shift);

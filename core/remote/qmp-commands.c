@@ -324,6 +324,58 @@ static void run_query_cpus(Call *call)
     query(call, "cpus");
 }
 
+static void run_query_vnc(Call *call)
+{
+    query(call, "vnc");
+}
+
+/* The protocol argument; the commands are for SPICE too in QEMU. */
+static bool is_for_vnc(Call *call)
+{
+    const char *protocol = text_argument(call, "protocol");
+
+    if (!protocol)
+        missing(call, "protocol");
+    else if (!g_str_equal(protocol, "vnc"))
+        fail(call, "GenericError", "Parameter 'protocol' can only be 'vnc'");
+    return protocol && g_str_equal(protocol, "vnc");
+}
+
+static void set_vnc_password(Call *call)
+{
+    const char *password = text_argument(call, "password");
+
+    if (password)
+        send(call, &(MachineCommand){.type = COMMAND_VNC_PASSWORD, .text = {password}});
+    else
+        missing(call, "password");
+}
+
+static void run_set_password(Call *call)
+{
+    const char *connected = text_argument(call, "connected");
+
+    if (!is_for_vnc(call))
+        return;
+    if (connected && !g_str_equal(connected, "keep"))
+        fail(call, "GenericError",
+             "Clients that are connected stay: 'connected' can only be 'keep'");
+    else
+        set_vnc_password(call);
+}
+
+static void run_expire_password(Call *call)
+{
+    const char *time = text_argument(call, "time");
+
+    if (!is_for_vnc(call))
+        return;
+    if (time)
+        send(call, &(MachineCommand){.type = COMMAND_VNC_EXPIRE, .text = {time}});
+    else
+        missing(call, "time");
+}
+
 static void run_human_monitor(Call *call)
 {
     const char *line = text_argument(call, "command-line");
@@ -555,8 +607,10 @@ static const struct {
     void (*run)(Call *call);
 } commands[] = {
     {"blockdev-change-medium", run_change_medium},
+    {"change-vnc-password", set_vnc_password},
     {"cont", run_cont},
     {"eject", run_eject},
+    {"expire_password", run_expire_password},
     {"human-monitor-command", run_human_monitor},
     {"inject-nmi", run_inject_nmi},
     {"input-send-event", run_input_send_event},
@@ -570,9 +624,11 @@ static const struct {
     {"query-name", run_query_name},
     {"query-status", run_query_status},
     {"query-version", run_query_version},
+    {"query-vnc", run_query_vnc},
     {"quit", run_quit},
     {"screendump", run_screendump},
     {"send-key", run_send_key},
+    {"set_password", run_set_password},
     {"stop", run_stop},
     {"system_powerdown", run_system_powerdown},
     {"system_reset", run_system_reset},
@@ -693,6 +749,16 @@ static void send_tray_event(QmpClient *client, const MachineEvent *event)
     qmp_client_send(client, json);
 }
 
+static void send_vnc_event(QmpClient *client, const MachineEvent *event)
+{
+    g_autoptr(JsonBuilder) json = begin_event(event->text);
+
+    json_builder_set_member_name(json, "data");
+    json_builder_add_value(json, json_from_string(event->text2, NULL));
+    json_builder_end_object(json);
+    qmp_client_send(client, json);
+}
+
 void qmp_send_event(QmpClient *client, const MachineEvent *event)
 {
     switch (event->type) {
@@ -707,6 +773,7 @@ void qmp_send_event(QmpClient *client, const MachineEvent *event)
         break;
     case EVENT_RESET: send_cause_event(client, "RESET", event->cause); break;
     case EVENT_TRAY: send_tray_event(client, event); break;
+    case EVENT_VNC: send_vnc_event(client, event); break;
     default: break;
     }
 }
