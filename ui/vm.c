@@ -259,7 +259,8 @@ static void on_event(void *opaque, const MachineEvent *event)
         apiary_vm_message(vm, GTK_MESSAGE_ERROR, text);
         break;
     }
-    case EVENT_KEYBOARD_LEDS: break;
+    case EVENT_KEYBOARD_LEDS:
+    case EVENT_VNC: break;
     }
 }
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <glib/gi18n.h>
 #include <glib/gstdio.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
@@ -15,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MAX_INPUT       256 /* events on their way to the machine; clients wait for room */
+#define MAX_EVENTS       256 /* events on their way to the machine; clients wait for room */
 #define LISTEN_BACKLOG  16
 #define MAX_SOCKET_PATH 107 /* bytes, unix(7) */
 #define ACCEPT_PAUSE_MS 100 /* when the process has no file descriptors left */
@@ -112,9 +113,9 @@ void vnc_client_send_input(VncClient *client, const MachineCommand *command)
     GArray *input = server->input;
 
     g_mutex_lock(&server->lock);
-    while (input->len >= MAX_INPUT && !g_atomic_int_get(&client->stopping))
+    while (input->len >= MAX_EVENTS && !g_atomic_int_get(&client->stopping))
         g_cond_wait(&server->room, &server->lock);
-    if (input->len < MAX_INPUT || g_atomic_int_get(&client->stopping)) {
+    if (input->len < MAX_EVENTS || g_atomic_int_get(&client->stopping)) {
         MachineCommand *last =
             input->len ? &g_array_index(input, MachineCommand, input->len - 1) : NULL;
         if (last && replaces(command, last))
