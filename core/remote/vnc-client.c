@@ -22,11 +22,12 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#define FIRST_WIDTH             720 /* before the machine has shown anything: an empty text screen */
-#define FIRST_HEIGHT            400
-#define MAX_RECTS               32
-#define MAX_WAIT_MS             20000 /* for a client that takes or gives nothing in the middle of a message \
-                                       */
+#define FIRST_WIDTH  720 /* before the machine has shown anything: an empty text screen */
+#define FIRST_HEIGHT 400
+#define MAX_RECTS    32
+#define MAX_WAIT_MS                                                                                \
+    20000 /* for a client that takes or gives nothing in the middle of a message                   \
+           */
 #define POSITION_MAX            32767
 #define RELATIVE_ORIGIN         0x7fff /* of a relative pointer's coordinates */
 #define INFLATE_MAX             (VNC_MAX_TEXT + 1)
@@ -62,15 +63,9 @@ typedef struct {
 
 static rfbScreenInfoPtr template_screen;
 
-static void log_quietly(const char *format, ...) G_GNUC_PRINTF(1, 2);
-
-static void log_quietly(const char *format, ...)
+/* The library tells the story of each client. */
+static void log_nothing(const char *format, ...)
 {
-    va_list arguments;
-
-    va_start(arguments, format);
-    g_logv(VNC_LOG_DOMAIN, G_LOG_LEVEL_DEBUG, format, arguments);
-    va_end(arguments);
 }
 
 static rfbBool enable_encoding(rfbClientPtr rfb, void **data, int encoding)
@@ -96,7 +91,7 @@ static rfbProtocolExtension extension = {
  * once, and screens are copies of what it gives. */
 static gpointer prepare_library(gpointer unused)
 {
-    rfbLog = rfbErr = log_quietly;
+    rfbLog = rfbErr = log_nothing;
     template_screen = rfbGetScreen(NULL, NULL, FIRST_WIDTH, FIRST_HEIGHT, 8, 3, 4);
     rfbRegisterProtocolExtension(&extension);
     return NULL;
@@ -280,12 +275,16 @@ static void send_text(Session *session)
     g_mutex_unlock(&client->server->lock);
     if (!text)
         return;
-    gsize latin_length;
+    if (session->rfb->enableExtendedClipboard) {
+        rfbSendServerCutTextUTF8(session->screen, text, (int)strlen(text), NULL, 0);
+        return;
+    }
+    /* Not by its fallback, which would announce the length of the UTF-8. */
+    gsize length;
     g_autofree char *latin =
-        g_convert_with_fallback(text, -1, "ISO-8859-1", "UTF-8", "?", NULL, &latin_length, NULL);
+        g_convert_with_fallback(text, -1, "ISO-8859-1", "UTF-8", "?", NULL, &length, NULL);
     if (latin)
-        rfbSendServerCutTextUTF8(session->screen, text, (int)strlen(text), latin,
-                                 (int)latin_length);
+        rfbSendServerCutText(session->screen, latin, (int)length);
 }
 
 /* --- messages -----------------------------------------------------------------------------------
@@ -333,10 +332,7 @@ static void read_message(Session *session)
             rfbProcessClientMessage(session->rfb);
         break;
     case MESSAGE_QEMU: read_extended_key(session); break;
-    default:
-        if (n == 1)
-            log_quietly("closed for its message of type %u", type);
-        rfbCloseClient(session->rfb);
+    default: rfbCloseClient(session->rfb);
     }
 }
 
@@ -416,12 +412,19 @@ static void copy_picture(Session *session)
 
 static void update_picture(Session *session)
 {
-    if (sraRgnEmpty(session->rfb->requestedRegion))
+    rfbClientPtr rfb = session->rfb;
+
+    if (sraRgnEmpty(rfb->requestedRegion))
         return; /* the client has not asked again: it may be slow */
     copy_picture(session);
-    if (FB_UPDATE_PENDING(session->rfb) &&
-        !rfbSendFramebufferUpdate(session->rfb, session->rfb->modifiedRegion))
-        rfbCloseClient(session->rfb);
+    /* A new size is an update by itself, and the request stands until pixels have come. */
+    int updates = rfb->useNewFBSize && rfb->newFBSizePending ? 2 : 1;
+    for (int i = 0; i < updates && FB_UPDATE_PENDING(rfb); i++) {
+        if (!rfbSendFramebufferUpdate(rfb, rfb->modifiedRegion)) {
+            rfbCloseClient(rfb);
+            return;
+        }
+    }
 }
 
 /* --- life ---------------------------------------------------------------------------------------
@@ -513,6 +516,16 @@ static rfbClientPtr rfb_client_new(VncClient *client, rfbScreenInfoPtr screen)
     return rfb;
 }
 
+/* rfbDisableExtension() forgets the list's nodes, rfbClientConnectionGone() the list. */
+static void free_extensions(rfbClientPtr rfb)
+{
+    while (rfb->extensions) {
+        rfbExtensionData *first = rfb->extensions;
+        rfb->extensions = first->next;
+        free(first);
+    }
+}
+
 static void start_and_serve(VncClient *client, int minor)
 {
     Session session = {.client = client, .told_absolute = -1};
@@ -536,7 +549,7 @@ static void start_and_serve(VncClient *client, int minor)
         g_atomic_int_set(&client->greeted, 1);
         serve(&session);
         display_client_free(session.display);
-        rfbDisableExtension(session.rfb, &extension);
+        free_extensions(session.rfb);
         if (session.rfb->sock != RFB_INVALID_SOCKET)
             rfbCloseClient(session.rfb);
         rfbClientConnectionGone(session.rfb);

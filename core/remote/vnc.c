@@ -16,8 +16,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MAX_EVENTS       256 /* events on their way to the machine; clients wait for room */
-#define LISTEN_BACKLOG  16
+#define MAX_EVENTS      256 /* events on their way to the machine; clients wait for room */
+#define LISTEN_BACKLOG  SOMAXCONN
 #define MAX_SOCKET_PATH 107 /* bytes, unix(7) */
 #define ACCEPT_PAUSE_MS 100 /* when the process has no file descriptors left */
 
@@ -327,7 +327,11 @@ static void remove_stale_socket(const char *path)
     g_autoptr(GSocket) probe =
         g_socket_new(G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT, NULL);
     g_autoptr(GError) error = NULL;
+    GStatBuf stat;
 
+    /* A file of another kind refuses connections too. */
+    if (g_lstat(path, &stat) < 0 || !S_ISSOCK(stat.st_mode))
+        return;
     if (probe && !g_socket_connect(probe, address, NULL, &error) &&
         g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED))
         (void)g_unlink(path);
