@@ -13,14 +13,19 @@ import time
 from guest import Failure, Guest, program, run
 
 FOLDER = os.environ.get("GUEST_FOLDER", "build/guests")
-LINUX = ("-m", "256M", "-kernel", f"{FOLDER}/vmlinuz-amd64", "-initrd",
-         f"{FOLDER}/initrd-amd64.gz", "-append", "console=ttyS0 console=tty0 vga=791 quiet")
+LINUX = ("-m", "256M", "-cdrom", f"{FOLDER}/demo.iso")
+MODE = (1280, 800)  # what Linux' driver chooses
 FIRST_DISPLAY = 3000 + os.getpid() % 2000 * 10
 
 
 def display_of(guest):
     """What the guest's server listens on, as a viewer takes it."""
     return f"127.0.0.1:{int(guest.qmp('query-vnc')['service']) - 5900}"
+
+
+def port_of(guest):
+    """The same for TigerVNC, to which a display from 100 on is a port."""
+    return f"127.0.0.1::{guest.qmp('query-vnc')['service']}"
 
 
 def vnc_flags(options=""):
@@ -56,7 +61,7 @@ class Desktop:
     def __init__(self, folder, server, *flags):
         read, write = os.pipe()
         self.log = open(os.path.join(folder, f"viewer-{time.monotonic_ns()}"), "w+")
-        self.x = subprocess.Popen(["Xvfb", "-displayfd", str(write), "-screen", "0", "1280x1024x24",
+        self.x = subprocess.Popen(["Xvfb", "-displayfd", str(write), "-screen", "0", "1600x1200x24",
                                    "-nolisten", "tcp"], pass_fds=[write],
                                   stdout=self.log, stderr=self.log)
         os.close(write)
@@ -134,7 +139,7 @@ def pictures():
         # The cursor may blink: a character cell's pixels.
         assert difference(files["screen.png"], files["gvnc.png"]) <= 9 * 16
         assert difference(files["screen.png"], files["snapshot.jpg"], "40%") <= 9 * 16
-        guest.qmp("query-status") # collects what has happened
+        guest.qmp("query-status")  # collects what has happened
         names = [e["event"] for e in guest.events if e["event"].startswith("VNC_")]
         assert names[:2] == ["VNC_CONNECTED", "VNC_INITIALIZED"], names
 
@@ -198,13 +203,13 @@ def in_use():
     """Linux by TigerVNC's viewer: the picture's size follows the guest, keys and pointer arrive, two
     viewers share a clipboard."""
     with Guest(*LINUX, *vnc_flags()) as guest, \
-            Desktop(guest.folder, display_of(guest)) as first:
+            Desktop(guest.folder, port_of(guest)) as first:
         wait_for("the viewer", lambda: first.size(), 60)
         sizes = set()
 
         def is_large():
             sizes.add(first.size())
-            return first.size() == (1024, 768)
+            return first.size() == MODE
         guest.wait_serial("~ #", "/ #", timeout=180)
         wait_for("the guest's mode", is_large, 60)
         print(f"# the viewer was {sorted(s for s in sizes if s)}")
@@ -212,7 +217,8 @@ def in_use():
         first.type("echo 'Type_It; \"A\" | <b> & {c} ~ $((6*7)) %^@!?:' > /dev/ttyS0")
         guest.wait_serial("Type_It; \"A\" | <b> & {c} ~ $((6*7)) %^@!?:", timeout=20)
 
-        first.type("for e in /dev/input/event*; do cat $e > /tmp/${e##*/} & done; "
+        # The demo machine's init leaves the USB tablet without its driver.
+        first.type("modprobe hid-generic; sleep 2; for e in /dev/input/event*; do cat $e > /tmp/${e##*/} & done; "
                    "echo listening > /dev/ttyS0")
         guest.wait_serial("listening", timeout=20)
         window = first.window()
@@ -221,17 +227,19 @@ def in_use():
             time.sleep(0.05)
         first.run("xdotool", "click", "1")
         first.focus()
-        # struct input_event: 16 bytes of time, then type 2 (relative) or 3 (absolute), code X.
+        # struct input_event: 16 bytes of time, type 3 (absolute), code 0 (X), 4 bytes of value.
         first.type("cat /tmp/event* | hexdump -v -e '24/1 \"%02x\" \"\\n\"' | "
-                   "grep -c '^.\\{32\\}0[23]000000' | sed s/^/moved:/ > /dev/ttyS0")
+                   "grep '^.\\{32\\}03000000' | tail -1 | sed s/^/moved:/ > /dev/ttyS0")
         text = guest.wait_serial("moved:", timeout=20)
         time.sleep(1)
-        moved = int(guest.serial().split("moved:")[-1].split()[0])
-        print(f"# {moved} movements arrived")
-        assert moved >= 10, text
+        event = bytes.fromhex(guest.serial().split("moved:")[-1].split()[0])
+        x = int.from_bytes(event[20:24], "little")
+        expected = 300 * 32767 / (MODE[0] - 1)
+        print(f"# the pointer went to {x}, {expected:.0f} is right")
+        assert abs(x - expected) <= 32767 / MODE[0], text
 
-        with Desktop(guest.folder, display_of(guest)) as second:
-            wait_for("the second viewer", lambda: second.size() == (1024, 768), 30)
+        with Desktop(guest.folder, port_of(guest)) as second:
+            wait_for("the second viewer", lambda: second.size() == MODE, 30)
             assert len(guest.qmp("query-vnc")["clients"]) == 2
             second.focus()
             first.copy("shared words \u00e9")
