@@ -220,7 +220,7 @@ def in_use():
         # The demo machine's init leaves the USB tablet without its driver.
         first.type("modprobe hid-generic; sleep 2; for e in /dev/input/event*; do cat $e > /tmp/${e##*/} & done; "
                    "echo listening > /dev/ttyS0")
-        guest.wait_serial("listening", timeout=20)
+        guest.wait_serial("listening", timeout=60)
         window = first.window()
         for step in range(20):
             first.run("xdotool", "mousemove", "--window", window, str(100 + step * 30), "200")
@@ -230,7 +230,7 @@ def in_use():
         # struct input_event: 16 bytes of time, type 3 (absolute), code 0 (X), 4 bytes of value.
         first.type("cat /tmp/event* | hexdump -v -e '24/1 \"%02x\" \"\\n\"' | "
                    "grep '^.\\{32\\}03000000' | tail -1 | sed s/^/moved:/ > /dev/ttyS0")
-        text = guest.wait_serial("moved:", timeout=20)
+        text = guest.wait_serial("moved:", timeout=60)
         time.sleep(1)
         event = bytes.fromhex(guest.serial().split("moved:")[-1].split()[0])
         x = int.from_bytes(event[20:24], "little")
