@@ -546,7 +546,6 @@ static void start_and_serve(VncClient *client, int minor)
         copy_picture(&session);
         rfbProcessClientMessage(session.rfb);
         vnc_client_send_event(client, "VNC_INITIALIZED");
-        g_atomic_int_set(&client->greeted, 1);
         serve(&session);
         display_client_free(session.display);
         free_extensions(session.rfb);

@@ -30,12 +30,13 @@ typedef struct {
     VncServer *server;
     VncSession *session;
     char *host, *service;
-    int fd;      /* the connection; open as long as the client is in the server's list */
-    int wake_fd; /* eventfd: one of the following has changed, or there is a new picture */
-    gint stopping, greeted; /* atomic */
-    gint absolute;          /* atomic: the guest's pointer takes positions */
+    int fd;        /* the connection; open as long as the client is in the server's list */
+    int wake_fd;   /* eventfd: one of the following has changed, or there is a new picture */
+    gint stopping; /* atomic */
+    gint absolute; /* atomic: the guest's pointer takes positions */
 
     /* Under the server's lock. */
+    bool admitted;   /* the handshake is over */
     char *clipboard; /* text of another client, for this one; NULL: none waits */
 
     VncKeys keys; /* from here on the client's own thread only */

@@ -157,16 +157,16 @@ bool vnc_client_apply_share(VncClient *client, bool shared)
     VncServer *server = client->server;
     VncShare share = client->session->spec->share;
 
-    if (shared || share == VNC_SHARE_IGNORE)
-        return true;
-    if (share == VNC_SHARE_FORCE_SHARED)
+    if (!shared && share == VNC_SHARE_FORCE_SHARED)
         return false;
     g_mutex_lock(&server->lock);
-    for (guint i = 0; i < server->clients->len; i++) {
+    for (guint i = 0; !shared && share == VNC_SHARE_ALLOW_EXCLUSIVE && i < server->clients->len;
+         i++) {
         VncClient *other = server->clients->pdata[i];
-        if (other != client && g_atomic_int_get(&other->greeted))
+        if (other != client && other->admitted)
             stop_client(other);
     }
+    client->admitted = true;
     g_mutex_unlock(&server->lock);
     return true;
 }
@@ -178,7 +178,7 @@ void vnc_client_share_text(VncClient *client, const char *text)
     g_mutex_lock(&server->lock);
     for (guint i = 0; i < server->clients->len; i++) {
         VncClient *other = server->clients->pdata[i];
-        if (other == client || !g_atomic_int_get(&other->greeted))
+        if (other == client || !other->admitted)
             continue;
         g_free(other->clipboard);
         other->clipboard = g_strdup(text);
