@@ -2,6 +2,7 @@
 
 #include "ui/key-typer.h"
 
+#include "core/machine/keynames.h"
 #include "ui/keys.h"
 
 #include <linux/input-event-codes.h>
@@ -76,7 +77,7 @@ unsigned apiary_key_typer_type(ApiaryKeyTyper *typer, const char *text)
         Stroke stroke;
         if (*c == '\r')
             continue;
-        if (apiary_key_for_character(g_utf8_get_char(c), &stroke.code, &stroke.shift))
+        if (key_for_character(g_utf8_get_char(c), &stroke.code, &stroke.shift))
             g_array_append_val(typer->strokes, stroke);
         else
             left_out++;

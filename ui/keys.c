@@ -4,7 +4,6 @@
 
 #include <glib/gi18n.h>
 #include <linux/input-event-codes.h>
-#include <string.h>
 
 const ApiaryCombination apiary_combinations[] = {
     {"ctrl-alt-del", "Ctrl+Alt+Del", {KEY_LEFTCTRL, KEY_LEFTALT, KEY_DELETE}},
@@ -40,35 +39,4 @@ const ApiaryCombination *apiary_combination_find(const char *id)
 unsigned apiary_evdev_from_hardware(unsigned hardware_keycode)
 {
     return hardware_keycode > 8 && hardware_keycode - 8 <= KEY_MAX ? hardware_keycode - 8 : 0;
-}
-
-/* The rows of a US keyboard: characters without and with Shift, from CODE on. */
-static const struct {
-    unsigned code;
-    const char *plain, *shifted;
-} rows[] = {
-    {KEY_1, "1234567890-=", "!@#$%^&*()_+"},
-    {KEY_Q, "qwertyuiop[]", "QWERTYUIOP{}"},
-    {KEY_A, "asdfghjkl;'`", "ASDFGHJKL:\"~"},
-    {KEY_BACKSLASH, "\\zxcvbnm,./", "|ZXCVBNM<>?"},
-    {KEY_SPACE, " ", ""},
-    {KEY_ENTER, "\n", ""},
-    {KEY_TAB, "\t", ""},
-};
-
-bool apiary_key_for_character(gunichar character, unsigned *code, bool *shift)
-{
-    if (!character || character > 0x7e)
-        return false;
-    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
-        const char *plain = strchr(rows[i].plain, (int)character);
-        const char *shifted = strchr(rows[i].shifted, (int)character);
-        if (!plain && !shifted)
-            continue;
-        *code =
-            rows[i].code + (unsigned)(plain ? plain - rows[i].plain : shifted - rows[i].shifted);
-        *shift = !plain;
-        return true;
-    }
-    return false;
 }

@@ -21,6 +21,3 @@ const ApiaryCombination *apiary_combination_find(const char *id);
 /* The evdev code of a GDK hardware keycode: X11 with the evdev driver and Wayland have it plus 8.
  * 0 when it is none. */
 unsigned apiary_evdev_from_hardware(unsigned hardware_keycode);
-
-/* The key that types CHARACTER on a US keyboard. */
-bool apiary_key_for_character(gunichar character, unsigned *code, bool *shift);

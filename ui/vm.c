@@ -260,7 +260,8 @@ static void on_event(void *opaque, const MachineEvent *event)
         break;
     }
     case EVENT_POWER_BUTTON:
-    case EVENT_KEYBOARD_LEDS: break;
+    case EVENT_KEYBOARD_LEDS:
+    case EVENT_VNC: break;
     }
 }
 

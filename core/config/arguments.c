@@ -6,6 +6,8 @@
 #include "core/chardev/spec.h"
 #include "core/config/config.h"
 #include "core/config/network.h"
+#include "core/config/vnc-spec.h"
+#include "core/remote/vnc.h"
 
 #include <gio/gio.h>
 #include <glib/gi18n.h>
@@ -218,6 +220,17 @@ static bool set_vga(MachineConfig *config, const char *value, GError **error)
     if (!g_str_equal(value, "std") && !g_str_equal(value, "none"))
         return refuse(error, "there is no graphics card \"%s\"; use std or none.", value);
     return take(&config->vga, value);
+}
+
+static bool set_vnc(MachineConfig *config, const char *value, GError **error)
+{
+    g_autoptr(VncSpec) spec = vnc_spec_parse(value, error);
+
+    if (!spec)
+        return false;
+    if (!spec->off && !vnc_is_available())
+        return refuse(error, _("this Apiary was built without its VNC server (meson option vnc)."));
+    return take(&config->vnc, value);
 }
 
 static bool set_display(MachineConfig *config, const char *value, GError **error)
@@ -533,6 +546,7 @@ static const struct {
     {"-snapshot", false, set_snapshot, N_("throw writes to disks away at the end")},
     {"-usb", false, set_usb, N_("accepted: the controller is always there")},
     {"-vga", true, set_vga, N_("std or none")},
+    {"-vnc", true, set_vnc, N_("[HOST]:DISPLAY or unix:PATH, password=on, to=DISPLAY; or none")},
 };
 
 /* Flags of QEMU that people will try, with what to do instead. */
@@ -541,7 +555,6 @@ static const struct {
 } refused[] = {
     {"-enable-kvm", N_("Apiary has its own CPU engine and needs no KVM; leave it out.")},
     {"-daemonize", N_("Start it in the background with your shell (&) and -pidfile.")},
-    {"-vnc", N_("Remote access is not there yet.")},
     {"-gdb", N_("The GDB server is not there yet.")},
     {"-s", N_("The GDB server is not there yet.")},
     {"-soundhw", N_("There is no sound card yet.")},
@@ -764,6 +777,8 @@ char *config_to_command_line(const MachineConfig *config)
     }
     if (!g_str_equal(config->vga, "std"))
         append_flag(line, "-vga", config->vga);
+    if (config->vnc)
+        append_flag(line, "-vnc", config->vnc);
     if (!g_str_equal(config->rtc_base, "utc")) {
         g_autofree char *rtc = g_strconcat("base=", config->rtc_base, NULL);
         append_flag(line, "-rtc", rtc);

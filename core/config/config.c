@@ -94,10 +94,10 @@ MachineConfig *config_copy(const MachineConfig *from)
 {
     MachineConfig *to = g_memdup2(from, sizeof(*from));
     char **const strings[] = {
-        &to->name,       &to->cpu_model, &to->accel_options, &to->firmware,
-        &to->boot_order, &to->boot_once, &to->kernel,        &to->initrd,
-        &to->append,     &to->debugcon,  &to->vga,           &to->rtc_base,
-        &to->display,    &to->pidfile,   &to->folder,        &to->notes,
+        &to->name,      &to->cpu_model, &to->accel_options, &to->firmware, &to->boot_order,
+        &to->boot_once, &to->kernel,    &to->initrd,        &to->append,   &to->debugcon,
+        &to->vga,       &to->rtc_base,  &to->display,       &to->pidfile,  &to->folder,
+        &to->notes,     &to->vnc,       &to->vnc_password,
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(strings); i++)
@@ -123,10 +123,11 @@ void config_free(MachineConfig *config)
     if (!config)
         return;
     char *const strings[] = {
-        config->name,       config->cpu_model, config->accel_options, config->firmware,
-        config->boot_order, config->boot_once, config->kernel,        config->initrd,
-        config->append,     config->debugcon,  config->vga,           config->rtc_base,
-        config->display,    config->pidfile,   config->folder,        config->notes,
+        config->name,       config->cpu_model,    config->accel_options, config->firmware,
+        config->boot_order, config->boot_once,    config->kernel,        config->initrd,
+        config->append,     config->debugcon,     config->vga,           config->rtc_base,
+        config->display,    config->pidfile,      config->folder,        config->notes,
+        config->vnc,        config->vnc_password,
     };
     GPtrArray *const arrays[] = {config->drives,  config->devices,  config->netdevs,
                                  config->serials, config->chardevs, config->qmps,

@@ -56,8 +56,10 @@ typedef struct {
     char *debugcon;             /* chardev spec or NULL */
     char *vga;                  /* "std" or "none" */
     unsigned vga_memory_mb;
-    char *rtc_base; /* "utc", "localtime" or an ISO date */
-    char *display;  /* "gtk", "none" */
+    char *rtc_base;     /* "utc", "localtime" or an ISO date */
+    char *display;      /* "gtk", "none" */
+    char *vnc;          /* -vnc's words (vnc-spec.h), or NULL: off */
+    char *vnc_password; /* from the machine file; -vnc takes none */
     bool no_reboot, no_shutdown, start_paused, snapshot, usb_tablet;
     bool network_named; /* a flag spoke of networks: no default card */
     char *pidfile;

@@ -6,6 +6,7 @@
 
 #include "core/config/config.h"
 #include "core/config/network.h"
+#include "core/config/vnc-spec.h"
 #include "core/net/net.h"
 
 #include <gio/gio.h>
@@ -53,6 +54,8 @@ static const Key machine_keys[] = {
     MACHINE_KEY("VGA", KEY_TEXT, vga),
     MACHINE_KEY("VGAMemory", KEY_NUMBER, vga_memory_mb),
     MACHINE_KEY("Clock", KEY_TEXT, rtc_base),
+    MACHINE_KEY("VNC", KEY_TEXT, vnc),
+    MACHINE_KEY("VNCPassword", KEY_TEXT, vnc_password),
     MACHINE_KEY("Tablet", KEY_SWITCH, usb_tablet),
     MACHINE_KEY("Notes", KEY_TEXT, notes),
 };
@@ -266,6 +269,11 @@ MachineConfig *config_load(const char *path, GError **error)
             done = false;
         }
     }
+    if (done && config->vnc) {
+        g_autoptr(VncSpec) spec = vnc_spec_parse(config->vnc, error);
+        done = spec != NULL;
+        g_prefix_error(error, "VNC=%s: ", config->vnc);
+    }
     if (!done) {
         g_prefix_error(error, _("Machine file \"%s\": "), path);
         return NULL;
@@ -332,6 +340,7 @@ bool config_save(const MachineConfig *config, const char *path, GError **error)
     }
     /* Written beside, synced, renamed: a crash leaves the old file or the new one. */
     g_autofree char *text = g_key_file_to_data(file, NULL, NULL);
+    int mode = config->vnc_password ? 0600 : 0644; /* a password is nobody else's business */
     return g_file_set_contents_full(
-        path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0644, error);
+        path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, mode, error);
 }

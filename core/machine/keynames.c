@@ -177,3 +177,34 @@ unsigned keys_by_combination(const char *combination, unsigned *codes, unsigned 
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "There is no key \"\".");
     return n;
 }
+
+/* The rows of a US keyboard: characters without and with Shift, from CODE on. */
+static const struct {
+    unsigned code;
+    const char *plain, *shifted;
+} rows[] = {
+    {KEY_1, "1234567890-=", "!@#$%^&*()_+"},
+    {KEY_Q, "qwertyuiop[]", "QWERTYUIOP{}"},
+    {KEY_A, "asdfghjkl;'`", "ASDFGHJKL:\"~"},
+    {KEY_BACKSLASH, "\\zxcvbnm,./", "|ZXCVBNM<>?"},
+    {KEY_SPACE, " ", ""},
+    {KEY_ENTER, "\n", ""},
+    {KEY_TAB, "\t", ""},
+};
+
+bool key_for_character(uint32_t character, unsigned *code, bool *shift)
+{
+    if (!character || character > 0x7e)
+        return false;
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        const char *plain = strchr(rows[i].plain, (int)character);
+        const char *shifted = strchr(rows[i].shifted, (int)character);
+        if (!plain && !shifted)
+            continue;
+        *code =
+            rows[i].code + (unsigned)(plain ? plain - rows[i].plain : shifted - rows[i].shifted);
+        *shift = !plain;
+        return true;
+    }
+    return false;
+}

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <glib.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* QEMU's key names (sendkey, send-key's qcode): "ctrl", "alt", "delete", "a", "kp_enter"... */
@@ -14,3 +15,5 @@ unsigned key_by_number(int64_t number);
  */
 unsigned keys_by_combination(const char *combination, unsigned *codes, unsigned max,
                              GError **error);
+/* The key of a US keyboard that types CHARACTER (Unicode, ASCII only), and whether with Shift. */
+bool key_for_character(uint32_t character, unsigned *code, bool *shift);

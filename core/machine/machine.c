@@ -7,6 +7,7 @@
 #include "core/machine/pc-network.h"
 #include "core/machine/pc.h"
 #include "core/machine/query.h"
+#include "core/remote/vnc.h"
 
 #include <gio/gio.h>
 #include <glib/gi18n.h>
@@ -27,6 +28,7 @@ struct Machine {
     GMainLoop *loop;
     GThread *thread;
     Display *display;
+    VncServer *vnc;
 
     GMutex lock; /* guards what follows */
     MachineConfig *config;
@@ -255,7 +257,10 @@ static void on_tray_moved(void *opaque, const char *drive, bool open)
 
 static void on_pointer_mode(void *opaque, bool absolute)
 {
-    emit(opaque, &(MachineEvent){.type = EVENT_POINTER_MODE, .flag = absolute});
+    Machine *machine = opaque;
+
+    vnc_server_set_absolute(machine->vnc, absolute);
+    emit(machine, &(MachineEvent){.type = EVENT_POINTER_MODE, .flag = absolute});
 }
 
 static const PcOps pc_ops = {
@@ -380,8 +385,21 @@ static void stop_machine(Machine *machine, MachineCause cause, const char *text,
     display_refresh(machine->display);
     board_unlock(pc_board(machine->pc));
     g_clear_pointer(&machine->pc, pc_free);
+    vnc_server_close(machine->vnc);
+    vnc_server_set_absolute(machine->vnc, false);
     machine->reset_pending = machine->power_off_pending = machine->exit_pending = 0;
     set_state(machine, MACHINE_OFF, cause, text, exit_status);
+}
+
+static bool start_vnc(Machine *machine, GError **error)
+{
+    const MachineConfig *config = machine->config;
+
+    if (!config->vnc)
+        return true;
+    return (!config->vnc_password ||
+            vnc_server_set_password(machine->vnc, config->vnc_password, error)) &&
+           vnc_server_open(machine->vnc, config->vnc, config->name, error);
 }
 
 static void start_machine(Machine *machine, GError **error)
@@ -392,9 +410,11 @@ static void start_machine(Machine *machine, GError **error)
     }
     set_state(machine, MACHINE_STARTING, CAUSE_USER, NULL, 0);
     GError *local = NULL;
-    machine->pc =
-        pc_new(machine->config, machine->context, machine->display, &pc_ops, machine, &local);
+    if (start_vnc(machine, &local))
+        machine->pc =
+            pc_new(machine->config, machine->context, machine->display, &pc_ops, machine, &local);
     if (!machine->pc) {
+        vnc_server_close(machine->vnc);
         set_state(machine, MACHINE_OFF, CAUSE_ERROR, local->message, 0);
         g_propagate_error(error, local);
         return;
@@ -482,6 +502,48 @@ static void handle_input(Machine *machine, const MachineCommand *command)
     board_unlock(board);
 }
 
+static gboolean take_vnc_input(gpointer data)
+{
+    Machine *machine = data;
+    MachineCommand command;
+
+    while (vnc_server_take_input(machine->vnc, &command))
+        if (machine->pc)
+            handle_input(machine, &command);
+    return G_SOURCE_REMOVE;
+}
+
+static void on_vnc_input(void *opaque)
+{
+    Machine *machine = opaque;
+
+    run_in(machine->context, take_vnc_input, machine, NULL);
+}
+
+static void on_vnc_event(void *opaque, const char *name, const char *data)
+{
+    emit(opaque, &(MachineEvent){.type = EVENT_VNC, .text = name, .text2 = data});
+}
+
+static const VncOps vnc_ops = {.input = on_vnc_input, .event = on_vnc_event};
+
+/* What can be asked of the VNC server also while the machine is off. False: something else. */
+static bool run_vnc_command(Machine *machine, Pending *pending)
+{
+    const MachineCommand *command = &pending->command;
+    GError **error = &pending->error;
+
+    if (command->type == COMMAND_VNC_PASSWORD)
+        vnc_server_set_password(machine->vnc, command->text[0], error);
+    else if (command->type == COMMAND_VNC_EXPIRE)
+        vnc_server_expire_password(machine->vnc, command->text[0], error);
+    else if (command->type == COMMAND_QUERY && g_str_equal(command->text[0], "vnc"))
+        pending->reply_text = vnc_server_query(machine->vnc);
+    else
+        return false;
+    return true;
+}
+
 static void run_command(Machine *machine, Pending *pending)
 {
     const MachineCommand *command = &pending->command;
@@ -496,6 +558,8 @@ static void run_command(Machine *machine, Pending *pending)
                      command->text[1] ? command->text[1] : "png", error);
         return;
     }
+    if (run_vnc_command(machine, pending))
+        return;
     if (!machine->pc) {
         if (command->type != COMMAND_STOP)
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, _("The machine is off."));
@@ -545,6 +609,11 @@ static void run_command(Machine *machine, Pending *pending)
         break;
     case COMMAND_QUERY: pending->reply_text = query_run(machine->pc, command->text[0]); break;
     case COMMAND_MEMORY_SAVE: save_memory(machine, command, error); break;
+    case COMMAND_VNC_OPEN:
+        vnc_server_open(machine->vnc, command->text[0], machine->config->name, error);
+        break;
+    case COMMAND_VNC_PASSWORD:
+    case COMMAND_VNC_EXPIRE:
     case COMMAND_START:
     case COMMAND_SCREENSHOT: break;
     }
@@ -622,6 +691,7 @@ Machine *machine_new(const MachineConfig *config)
     machine->context = g_main_context_new();
     machine->loop = g_main_loop_new(machine->context, FALSE);
     machine->display = display_new();
+    machine->vnc = vnc_server_new(machine->display, &vnc_ops, machine);
     machine->thread = g_thread_new("board", board_thread, machine);
     return machine;
 }
@@ -638,6 +708,7 @@ void machine_free(Machine *machine)
         return;
     run_in(machine->context, quit_loop, machine->loop, NULL);
     g_thread_join(machine->thread);
+    vnc_server_free(machine->vnc);
     g_main_loop_unref(machine->loop);
     g_main_context_unref(machine->context);
     while (machine->listeners)
@@ -678,6 +749,11 @@ const char *machine_status_text(Machine *machine)
 Display *machine_display(Machine *machine)
 {
     return machine->display;
+}
+
+VncServer *machine_vnc(Machine *machine)
+{
+    return machine->vnc;
 }
 
 const MachineConfig *machine_config(Machine *machine)

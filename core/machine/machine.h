@@ -48,9 +48,12 @@ typedef enum {
     COMMAND_EJECT_MEDIUM,     /* text[0] drive id; flag: force */
     COMMAND_SCREENSHOT,       /* text[0] path, text[1] "png" or "ppm" */
     COMMAND_NMI,
-    COMMAND_MONITOR,     /* text[0] a human monitor line; reply text is its output */
-    COMMAND_QUERY,       /* text[0] what (query.h); reply text is JSON */
-    COMMAND_MEMORY_SAVE, /* text[0] path; address, length; flag: physical (else cpu 0 linear) */
+    COMMAND_MONITOR,      /* text[0] a human monitor line; reply text is its output */
+    COMMAND_QUERY,        /* text[0] what (query.h); reply text is JSON */
+    COMMAND_VNC_OPEN,     /* text[0] address and options as for -vnc, "none" to turn it off */
+    COMMAND_VNC_PASSWORD, /* text[0]; NULL lets nobody in */
+    COMMAND_VNC_EXPIRE,   /* text[0] "now", "never", "+SECONDS" or seconds since 1970 */
+    COMMAND_MEMORY_SAVE,  /* text[0] path; address, length; flag: physical (else cpu 0 linear) */
 } MachineCommandType;
 
 typedef struct {
@@ -83,6 +86,7 @@ typedef enum {
     EVENT_POWER_BUTTON, /* pressed by a client */
     EVENT_ERROR,        /* text: source, text2: message */
     EVENT_KEYBOARD_LEDS,
+    EVENT_VNC, /* text: QMP's event name, text2: its data as JSON */
 } MachineEventType;
 
 typedef struct {
@@ -121,6 +125,8 @@ MachineState machine_state(Machine *machine); /* any thread */
 /* QEMU's RunState: running, paused, prelaunch (not started yet), shutdown. Any thread. */
 const char *machine_status_text(Machine *machine);
 Display *machine_display(Machine *machine); /* lives as long as the machine */
+/* Its VNC server, for the monitor; NULL in a build without. */
+struct VncServer *machine_vnc(Machine *machine);
 /* The configuration it runs with (or will start with). Read-only. */
 const MachineConfig *machine_config(Machine *machine);
 /* Replaces the configuration of a machine that is off. */

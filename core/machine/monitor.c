@@ -7,6 +7,7 @@
 #include "core/cpu/mmu.h"
 #include "core/machine/keynames.h"
 #include "core/machine/monitor-network.h"
+#include "core/machine/monitor-vnc.h"
 #include "core/machine/pc-private.h"
 
 #include <inttypes.h>
@@ -241,6 +242,11 @@ static void info_mem(Line *line)
     cpu_call_on(line->pc->cpus[0], info_mem_on_cpu, line);
 }
 
+static void info_vnc(Line *line)
+{
+    monitor_info_vnc(line->machine, line->out);
+}
+
 static const struct {
     const char *name;
     void (*func)(Line *line);
@@ -261,6 +267,7 @@ static const struct {
     {"status", info_status, "running or paused"},
     {"usernet", info_usernet, "connections of user-mode networks"},
     {"version", info_version, "the program"},
+    {"vnc", info_vnc, "the VNC server and its clients"},
 };
 
 static void do_info(Line *line)
@@ -506,6 +513,10 @@ static void do_change(Line *line)
     bool force = line->n_words > 3 && g_str_equal(line->words[1], "-f");
     char **words = line->words + force;
 
+    if (line->n_words > 1 && g_str_equal(line->words[1], "vnc")) {
+        monitor_change_vnc(line->machine, line->words, line->out);
+        return;
+    }
     if (line->n_words < 3u + force) {
         g_string_append(line->out, "change needs a drive and a file\n");
         return;
@@ -557,6 +568,16 @@ static void do_set_link(Line *line)
     monitor_set_link(line->pc, line->words, line->out);
 }
 
+static void do_set_password(Line *line)
+{
+    monitor_set_password(line->machine, line->words, line->out);
+}
+
+static void do_expire_password(Line *line)
+{
+    monitor_expire_password(line->machine, line->words, line->out);
+}
+
 static void do_help(Line *line);
 
 static const struct {
@@ -565,9 +586,10 @@ static const struct {
     const char *help;
 } commands[] = {
     {"c", do_cont, "go on"},
-    {"change", do_change, "[-f] DRIVE FILE: put a medium in"},
+    {"change", do_change, "[-f] DRIVE FILE: put a medium in; vnc ADDRESS; vnc password SECRET"},
     {"cont", do_cont, "go on"},
     {"eject", do_eject, "[-f] DRIVE: take the medium out"},
+    {"expire_password", do_expire_password, "vnc now|never|+SECONDS|SECONDS: when it ends"},
     {"help", do_help, "this list"},
     {"hostfwd_add", do_hostfwd_add, "[NETWORK] tcp|udp:[ADDR]:PORT-[GUEST]:PORT: open a host port"},
     {"hostfwd_remove", do_hostfwd_remove, "[NETWORK] tcp|udp:[ADDR]:PORT: close it"},
@@ -580,6 +602,7 @@ static const struct {
     {"screendump", do_screendump, "FILE [-f png|ppm]: the picture to a file"},
     {"sendkey", do_sendkey, "KEYS [MS]: press keys, like ctrl-alt-delete"},
     {"set_link", do_set_link, "NAME on|off: plug or pull a network cable"},
+    {"set_password", do_set_password, "vnc SECRET: what clients must give from now on"},
     {"stop", do_stop, "pause"},
     {"system_powerdown", do_powerdown, "press the power button"},
     {"system_reset", do_reset, "reset"},

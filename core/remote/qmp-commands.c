@@ -201,6 +201,45 @@ static void run_query_cpus(QmpCall *call)
     query(call, "cpus");
 }
 
+static void run_query_vnc(QmpCall *call)
+{
+    query(call, "vnc");
+}
+
+/* The commands are for SPICE too in QEMU. */
+static bool is_for_vnc(QmpCall *call)
+{
+    if (g_str_equal(qmp_text(call, "protocol"), "vnc"))
+        return true;
+    qmp_fail(call, "GenericError", "Parameter 'protocol' can only be 'vnc'");
+    return false;
+}
+
+static void set_vnc_password(QmpCall *call)
+{
+    send(call, &(MachineCommand){.type = COMMAND_VNC_PASSWORD,
+                                 .text = {qmp_text(call, "password")}});
+}
+
+static void run_set_password(QmpCall *call)
+{
+    const char *connected = qmp_text(call, "connected");
+
+    if (!is_for_vnc(call))
+        return;
+    if (connected && !g_str_equal(connected, "keep"))
+        qmp_fail(call, "GenericError",
+                 "Clients that are connected stay: 'connected' can only be 'keep'");
+    else
+        set_vnc_password(call);
+}
+
+static void run_expire_password(QmpCall *call)
+{
+    if (is_for_vnc(call))
+        send(call, &(MachineCommand){.type = COMMAND_VNC_EXPIRE, .text = {qmp_text(call, "time")}});
+}
+
 static void run_human_monitor(QmpCall *call)
 {
     call->text_is_string = true;
@@ -257,8 +296,10 @@ static void run_query_commands(QmpCall *call);
 
 static const QmpCommand commands[] = {
     {"blockdev-change-medium", run_change_medium, "device:s? id:s? filename:s force:b?"},
+    {"change-vnc-password", set_vnc_password, "password:s"},
     {"cont", run_cont, ""},
     {"eject", run_eject, "device:s? id:s? force:b?"},
+    {"expire_password", run_expire_password, "protocol:s time:s display:s?"},
     {"human-monitor-command", run_human_monitor, "command-line:s"},
     {"inject-nmi", run_inject_nmi, ""},
     {"input-send-event", qmp_run_input_send_event, "events:a"},
@@ -272,9 +313,11 @@ static const QmpCommand commands[] = {
     {"query-name", run_query_name, ""},
     {"query-status", run_query_status, ""},
     {"query-version", run_query_version, ""},
+    {"query-vnc", run_query_vnc, ""},
     {"quit", run_quit, ""},
     {"screendump", run_screendump, "filename:s format:s?"},
     {"send-key", qmp_run_send_key, "keys:a hold-time:i?"},
+    {"set_password", run_set_password, "protocol:s password:s connected:s? display:s?"},
     {"stop", run_stop, ""},
     {"system_powerdown", run_system_powerdown, ""},
     {"system_reset", run_system_reset, ""},

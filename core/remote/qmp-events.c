@@ -83,6 +83,16 @@ static void send_state_event(QmpClient *client, const MachineEvent *event)
         send_plain_event(client, "RESUME");
 }
 
+static void send_vnc_event(QmpClient *client, const MachineEvent *event)
+{
+    g_autoptr(JsonBuilder) json = begin_event(event->text);
+
+    json_builder_set_member_name(json, "data");
+    json_builder_add_value(json, json_from_string(event->text2, NULL));
+    json_builder_end_object(json);
+    qmp_client_send(client, json);
+}
+
 void qmp_send_event(QmpClient *client, const MachineEvent *event)
 {
     switch (event->type) {
@@ -90,6 +100,7 @@ void qmp_send_event(QmpClient *client, const MachineEvent *event)
     case EVENT_RESET: send_cause_event(client, "RESET", event->cause, true); break;
     case EVENT_POWER_BUTTON: send_plain_event(client, "POWERDOWN"); break;
     case EVENT_TRAY: send_tray_event(client, event); break;
+    case EVENT_VNC: send_vnc_event(client, event); break;
     default: break;
     }
 }

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include "core/config/vnc-spec.h"
+
+#include "core/config/options.h"
+
+#include <gio/gio.h>
+#include <string.h>
+
+#define MAX_DISPLAY     (65535 - VNC_BASE_PORT)
+#define MAX_CONNECTIONS 64
+
+static const OptionInfo vnc_options[] = {
+    {"vnc", OPTION_STRING, NULL, 0, 0, NULL, "[HOST]:DISPLAY, unix:PATH or none"},
+    {"password", OPTION_BOOL, "off", 0, 0, NULL, "clients need the password set_password gives"},
+    {"share", OPTION_ENUM, "allow-exclusive", 0, 0, "allow-exclusive|force-shared|ignore",
+     "what a client may do that wants to be alone"},
+    {"to", OPTION_UINT, NULL, 0, MAX_DISPLAY, NULL, "the last display to try"},
+    {"connections", OPTION_UINT, "32", 1, MAX_CONNECTIONS, NULL, "clients at once"},
+    {NULL},
+};
+
+/* QEMU's other options, with the reason why they are refused. */
+static const struct {
+    const char *name, *reason;
+} refused[] = {
+    {"acl", "access lists are not there; use password=on and an SSH tunnel"},
+    {"audiodev", "there is no sound over VNC"},
+    {"head", "the machine has one screen"},
+    {"id", "the machine has one VNC server"},
+    {"key-delay-ms", "the keyboard controller paces the keys itself"},
+    {"lossy", "the client chooses its encodings"},
+    {"non-adaptive", "the client chooses its encodings"},
+    {"password-secret", "use password=on and set_password"},
+    {"power-control", "clients cannot switch the machine off"},
+    {"reverse", "the server makes no connections of its own"},
+    {"sasl", "SASL is not there; use password=on and an SSH tunnel"},
+    {"tls-creds", "TLS is not there; use an SSH tunnel"},
+    {"websocket", "a browser's pages could reach it; use an SSH tunnel"},
+};
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(OptionValues, option_values_free)
+
+static bool refuse(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+static bool refuse(GError **error, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    g_autofree char *message = g_strdup_vprintf(format, arguments);
+    va_end(arguments);
+    g_set_error_literal(error, option_error_quark(), 0, message);
+    return false;
+}
+
+static bool check_refused(const char *text, GError **error)
+{
+    for (;;) {
+        g_autofree char *part = option_next_part(&text);
+        if (!part)
+            return true;
+        part[strcspn(part, "=")] = '\0';
+        for (size_t i = 0; i < G_N_ELEMENTS(refused); i++)
+            if (g_str_equal(refused[i].name, part))
+                return refuse(error, "%s: %s.", part, refused[i].reason);
+    }
+}
+
+/* "HOST:DISPLAY"; an IPv6 address stands in brackets. */
+static bool parse_address(VncSpec *spec, const char *text, GError **error)
+{
+    const char *colon = strrchr(text, ':');
+    guint64 display;
+
+    if (!colon || !g_ascii_string_to_unsigned(colon + 1, 10, 0, MAX_DISPLAY, &display, NULL))
+        return refuse(error,
+                      "\"%s\" is not [HOST]:DISPLAY with a display from 0 to %d (port %d and up).",
+                      text, MAX_DISPLAY, VNC_BASE_PORT);
+    spec->host = g_strndup(text, colon - text);
+    size_t length = strlen(spec->host);
+    if (length > 2 && spec->host[0] == '[' && spec->host[length - 1] == ']') {
+        memmove(spec->host, spec->host + 1, length - 2);
+        spec->host[length - 2] = '\0';
+    }
+    /* Control of a machine is nothing to offer to a network unasked. */
+    if (!*spec->host || g_str_equal(spec->host, "localhost")) {
+        g_free(spec->host);
+        spec->host = g_strdup("127.0.0.1");
+    }
+    if (!g_hostname_is_ip_address(spec->host))
+        return refuse(error, "\"%s\" is not a numeric host address.", spec->host);
+    spec->port = spec->last_port = (uint16_t)(VNC_BASE_PORT + display);
+    return true;
+}
+
+static bool fill(VncSpec *spec, const OptionValues *values, GError **error)
+{
+    const char *address = option_string(values, "vnc"), *share = option_string(values, "share");
+
+    if (!address)
+        return refuse(error, "needs an address: [HOST]:DISPLAY, unix:PATH or none.");
+    spec->off = g_str_equal(address, "none");
+    spec->password = option_bool(values, "password");
+    spec->connections = (unsigned)option_uint(values, "connections");
+    spec->share = g_str_equal(share, "ignore")         ? VNC_SHARE_IGNORE
+                  : g_str_equal(share, "force-shared") ? VNC_SHARE_FORCE_SHARED
+                                                       : VNC_SHARE_ALLOW_EXCLUSIVE;
+    if (spec->off)
+        return true;
+    if (g_str_has_prefix(address, "unix:")) {
+        spec->path = g_strdup(address + strlen("unix:"));
+        if (!*spec->path)
+            return refuse(error, "unix: needs the path of a socket.");
+        return !option_is_set(values, "to") || refuse(error, "to= goes with a TCP display.");
+    }
+    if (!parse_address(spec, address, error))
+        return false;
+    if (option_is_set(values, "to")) {
+        spec->last_port = (uint16_t)(VNC_BASE_PORT + option_uint(values, "to"));
+        if (spec->last_port < spec->port)
+            return refuse(error, "to=%u lies before the display %u.",
+                          spec->last_port - VNC_BASE_PORT, spec->port - VNC_BASE_PORT);
+    }
+    return true;
+}
+
+VncSpec *vnc_spec_parse(const char *text, GError **error)
+{
+    g_autoptr(OptionValues) values = option_values_new(vnc_options);
+    g_autoptr(VncSpec) spec = g_new0(VncSpec, 1);
+
+    if (!check_refused(text, error) || !option_values_parse(values, text, "vnc", error) ||
+        !fill(spec, values, error))
+        return NULL;
+    return g_steal_pointer(&spec);
+}
+
+void vnc_spec_free(VncSpec *spec)
+{
+    if (!spec)
+        return;
+    g_free(spec->path);
+    g_free(spec->host);
+    g_free(spec);
+}
