@@ -24,8 +24,9 @@ KEY = os.path.join(FOLDER, "installer-key")
 QEMU = ["qemu-system-x86_64"]
 PATIENCE = 3600 # seconds for an installation, on a busy host and in QEMU
 STEPS = ("Debian's installation from this CD", "Partitioning", "Installing the base system",
-         "Configuring", "Installing the kernel, the boot loader", "Installing the boot loader on",
-         "Finishing", "Installed; the CD is out", "GNU GRUB", "login:")
+         "Configuring", "Installing the boot loader and", "Installing the kernel",
+         "Installing the boot loader on", "Finishing", "Installed; the CD is out", "GNU GRUB",
+         "login:")
 # What the kernel says when the hardware it found is not right.
 COMPLAINTS = ("BUG:", "Oops", "Call Trace", "soft lockup", "rcu_sched self-detected", "ACPI Error",
               "unsynchronized", "I/O error", "EXT4-fs error", "Tx Unit Hang", "nobody cared",
@@ -78,7 +79,7 @@ def installed_disk():
     disk = os.path.join(FOLDER, "journey.qcow2")
     if not os.path.exists(disk) or os.path.getmtime(disk) < os.path.getmtime(ISO):
         begin = time.monotonic()
-        install(disk + ".new", None, STEPS[:8], "-no-reboot", "-nic", "none")
+        install(disk + ".new", None, STEPS[:9], "-no-reboot", "-nic", "none")
         os.rename(disk + ".new", disk)
         print(f"# installed a disk in {time.monotonic() - begin:.0f} s")
     return disk
