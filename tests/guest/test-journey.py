@@ -129,12 +129,12 @@ def look_inside(port):
     """What a visitor by ssh finds: the hardware as it was ordered, and nothing to complain of."""
     facts = ssh(port, "nproc; cat /sys/devices/system/clocksource/*/current_clocksource; "
                 "awk '/MemTotal/ {print int($2 / 1024)}' /proc/meminfo; "
-                "ip -4 -o address show scope global; lsblk -dno SIZE /dev/sda; "
+                "hostname -I; lsblk -dno SIZE /dev/sda; "
                 "basename $(readlink /sys/class/net/en*/device/driver); date +%s")
     processors, clock, memory, address, size, driver, seconds = facts.strip().split("\n")
     assert processors == "2", facts
     assert 1900 < int(memory) < 2048, facts
-    assert "10.0.2.15/24" in address, facts
+    assert "10.0.2.15" in address.split(), facts
     assert size.strip() == "10G" and driver == "e1000", facts
     assert abs(int(seconds) - time.time()) < 5, f"the guest's clock is off: {seconds}"
     if not os.environ.get("GUEST_PROGRAM"):
