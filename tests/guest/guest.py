@@ -33,13 +33,19 @@ def program():
     return [os.environ.get("APIARY", "build/app/apiary"), "run"]
 
 
+def free_port(kind=socket.SOCK_STREAM):
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 class Guest:
-    def __init__(self, *flags, serial=True, display="none"):
+    def __init__(self, *flags, serial=True, display="none", command=None):
         self.folder = tempfile.mkdtemp(prefix="apiary-guest-")
         self.serial_path = os.path.join(self.folder, "serial")
         qmp_path = os.path.join(self.folder, "qmp")
-        command = program() + list(flags) + ["-display", display,
-                                             "-qmp", f"unix:{qmp_path},server=on,wait=off"]
+        command = (command or program()) + [*flags, "-display", display,
+                                            "-qmp", f"unix:{qmp_path},server=on,wait=off"]
         if serial:
             command += ["-serial", f"file:{self.serial_path}"]
         if "qemu" in command[0] and "-nic" not in flags:

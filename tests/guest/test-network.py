@@ -15,7 +15,7 @@ import threading
 import time
 import urllib.request
 
-from guest import Failure, Guest, program, run
+from guest import Failure, Guest, free_port, program, run
 
 FOLDER = os.environ.get("GUEST_FOLDER", "build/guests")
 NETBOOT = "/usr/lib/debian-installer/images/12/amd64/text"
@@ -27,12 +27,6 @@ def linux(command, *flags):
     return Guest("-m", "256M", "-kernel", f"{FOLDER}/vmlinuz-amd64", "-initrd",
                  f"{FOLDER}/initrd-amd64.gz", "-no-reboot", "-append",
                  "console=ttyS0 loglevel=4 apiary.run=" + command.replace(" ", "%20"), *flags)
-
-
-def free_port(kind=socket.SOCK_STREAM):
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextlib.contextmanager
