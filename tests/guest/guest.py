@@ -34,11 +34,13 @@ def program():
 
 
 class Guest:
-    def __init__(self, *flags, serial=True, display="none"):
+    def __init__(self, *flags, serial=True, display="none", command=None):
+        """COMMAND is another program that takes QEMU's flags, as one string."""
         self.folder = tempfile.mkdtemp(prefix="apiary-guest-")
         self.serial_path = os.path.join(self.folder, "serial")
         qmp_path = os.path.join(self.folder, "qmp")
-        command = program() + list(flags) + ["-display", display,
+        program_name = shlex.split(command) if command else program()
+        command = program_name + list(flags) + ["-display", display,
                                              "-qmp", f"unix:{qmp_path},server=on,wait=off"]
         if serial:
             command += ["-serial", f"file:{self.serial_path}"]
