@@ -66,7 +66,7 @@ def pci_functions(text):
 def pci_devices():
     count = 7
     text, machine = report(["set mode pci"] + [f"show device {i}" for i in range(1, count + 1)],
-                           "-nic", "user,model=e1000")
+                           "-nic", "user,model=e1000", "-usb")
     listed = {}
     for block in text.split("PCI Device ")[1:]:
         f = fields(block)
