@@ -107,7 +107,8 @@ class Guest:
                         file.write(data)
                 except OSError:
                     pass
-        threading.Thread(target=copy, daemon=True).start()
+        self.serial_copier = threading.Thread(target=copy, daemon=True)
+        self.serial_copier.start()
         return connection
 
     def send_serial(self, text):
