@@ -107,7 +107,7 @@ static GBytes *read_path(const char *path, size_t max_size, GError **error)
     /* Opening a pipe would wait for whoever writes into it. */
     if (g_file_test(path, G_FILE_TEST_EXISTS) && !g_file_test(path, G_FILE_TEST_IS_REGULAR)) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_REGULAR_FILE,
-                    "“%s” is not a file: give the path of a firmware image", path);
+                    _("“%s” is not a file: give the path of a firmware image"), path);
         return NULL;
     }
     stream = g_file_read(file, NULL, error);

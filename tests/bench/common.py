@@ -158,12 +158,16 @@ class Contest:
     def __init__(self):
         self.seconds = {who: {} for who in self.CONTESTANTS}
         self.sums = {}
+        self.names = set()
 
     def take(self, who, text):
         """Lines `result NAME SECONDS CHECKSUM`; what computes something else ends the bench."""
         found = re.findall(r"^result (\S+) ([\d.]+) (\w+)\s*$", text, re.M)
-        if not found:
-            raise Failure(f"no results from {who}: {text[-1000:]}")
+        names = {name for name, _, _ in found}
+        self.names = self.names or names
+        if not names or names != self.names:
+            raise Failure(f"{who} has no result for {self.names - names or 'anything'}:\n"
+                          f"{text[-1000:]}")
         for name, seconds, checksum in found:
             self.seconds[who].setdefault(name, []).append(float(seconds))
             first, expected = self.sums.setdefault(name, (who, checksum))

@@ -16,6 +16,7 @@ from common import (Contest, PROGRAMS, compile_c, copy_into, initrd_with, librar
 
 # The inputs lie here, natively and in the guest, so that file names in outputs are equal.
 PLACE = "/tmp/apiary-bench"
+SEARCH = "/usr/bin:/bin"  # where packages install, and nothing else
 
 PYTHON = """
 def solve(n, row, columns, left, right):
@@ -166,20 +167,19 @@ def workloads():
         ("openssl sha256", ["openssl", "dgst", "-sha256"] + [text] * 60),
         ("openssl aes-256-cbc", ["openssl", "enc", "-aes-256-cbc", "-K", key * 2, "-iv", key, "-in",
                                  text]),
-        ("openssl rsa", ["openssl", "prime", "-hex", "-checks", "64",
-                         "F" * 255 + "1", "E" * 255 + "3"]),
+        ("openssl prime", ["openssl", "prime", "-hex", "-checks", "64", "7" + "F" * 550]),
         ("python3", ["python3", "-S", "-E", "-I", f"{PLACE}/run.py"]),
         ("lua", ["lua5.4", f"{PLACE}/run.lua"]),
         ("luajit", ["luajit", f"{PLACE}/run.lua"]),
         ("perl", ["perl", f"{PLACE}/run.pl"]),
         ("sqlite3", ["sqlite3", ":memory:", f".read {PLACE}/run.sql"]),
-        ("gcc -O2", [compiler[-1] if compiler else "cc1", "-O2", "-quiet", f"{PLACE}/code.i", "-o",
-                     "-"]),
+        ("gcc -O2", [compiler[-1] if compiler else "cc1", "-O2", "-quiet", "-fpreprocessed",
+                     f"{PLACE}/code.i", "-o", "-"]),
         ("lame", ["lame", "--quiet", "-b", "128", f"{PLACE}/sound.wav", "-"]),
     ]
-    present = [(name, command) for name, command in every if shutil.which(command[0])]
+    present = [(name, command) for name, command in every if shutil.which(command[0], path=SEARCH)]
     for name, command in every:
-        if not shutil.which(command[0]):
+        if not shutil.which(command[0], path=SEARCH):
             say(f"{command[0]} is not installed: {name} is left out")
     return present
 
@@ -189,12 +189,13 @@ def make_tree(tree, present, stopwatch):
     copy_into(tree, PLACE)
     paths = {stopwatch}
     for _, command in present:
-        program = os.path.realpath(shutil.which(command[0]))
+        program = os.path.realpath(shutil.which(command[0], path=SEARCH))
         paths |= {program, *libraries(program)}
     for path in paths:
         copy_into(tree, path)
     for _, command in present:  # under the name that it is called by
-        called, real = shutil.which(command[0]), os.path.realpath(shutil.which(command[0]))
+        called = shutil.which(command[0], path=SEARCH)
+        real = os.path.realpath(called)
         if called != real:
             place = os.path.join(tree, called.lstrip("/"))
             os.makedirs(os.path.dirname(place), exist_ok=True)
@@ -220,7 +221,7 @@ def run(options):
             # One script, so that native and guests run the very same lines.
             script = os.path.join(PLACE, "all")
             with open(script, "w") as file:
-                file.write("#!/bin/sh\nexport PATH=/usr/bin:/bin LANG=C OPENSSL_CONF=/dev/null\n")
+                file.write(f"#!/bin/sh\nexport PATH={SEARCH} LANG=C OPENSSL_CONF=/dev/null\n")
                 for name, command in present:
                     words = " ".join(f"'{word}'" for word in command)
                     file.write(f"{stopwatch} '{name.replace(' ', '-')}' {PLACE}/output {words}\n")
