@@ -21,6 +21,9 @@
 /* A pipe that polls writable takes this much without blocking (POSIX PIPE_BUF on Linux). */
 #define WRITE_CHUNK  4096
 
+/* How long a peer that takes nothing is waited for when the machine goes, in ms. */
+#define LINGER       500
+
 struct Chardev {
     Board *board;
     char *id, *spec;
@@ -438,12 +441,21 @@ const char *chardev_pty_path(const Chardev *chardev)
     return chardev->pty_path;
 }
 
+/* The last words of a guest that powered off reach a peer that reads, if slowly. */
+static void linger(Chardev *chardev)
+{
+    struct pollfd poll_fd = {.fd = chardev->write_fd, .events = POLLOUT};
+
+    while (chardev->output->len && poll(&poll_fd, 1, LINGER) == 1 && (poll_fd.revents & POLLOUT))
+        flush_output(chardev);
+}
+
 void chardev_close(Chardev *chardev)
 {
     if (!chardev)
         return;
     if (chardev->output->len && chardev->write_fd >= 0)
-        flush_output(chardev);
+        linger(chardev);
     drop_source(&chardev->read_source);
     drop_source(&chardev->write_source);
     drop_source(&chardev->listen_source);

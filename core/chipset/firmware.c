@@ -100,10 +100,17 @@ char *firmware_find(const char *name, GError **error)
 static GBytes *read_path(const char *path, size_t max_size, GError **error)
 {
     g_autoptr(GFile) file = g_file_new_for_path(path);
-    g_autoptr(GFileInputStream) stream = g_file_read(file, NULL, error);
+    g_autoptr(GFileInputStream) stream = NULL;
     g_autofree uint8_t *data = NULL;
     size_t length;
 
+    /* Opening a pipe would wait for whoever writes into it. */
+    if (g_file_test(path, G_FILE_TEST_EXISTS) && !g_file_test(path, G_FILE_TEST_IS_REGULAR)) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_REGULAR_FILE,
+                    _("“%s” is not a file: give the path of a firmware image"), path);
+        return NULL;
+    }
+    stream = g_file_read(file, NULL, error);
     if (!stream) {
         g_prefix_error(error, _("The firmware file “%s” cannot be read: "), path);
         return NULL;

@@ -154,24 +154,43 @@ struct CpuidModel {
 /* --- the host ----------------------------------------------------------------------------------
  */
 
+typedef struct {
+    uint64_t ticks;
+    int64_t ns;
+} Instant;
+
+/* The TSC and the clock at one moment. Of several looks the one counts that was interrupted least:
+ * on a busy host a thread may lose its processor for many milliseconds between the two. */
+static Instant instant(void)
+{
+    Instant best = {0};
+    uint64_t shortest = UINT64_MAX;
+
+    for (int i = 0; i < 20; i++) {
+        struct timespec now;
+        uint64_t before = __rdtsc();
+        clock_gettime(CLOCK_MONOTONIC_RAW, &now);
+        uint64_t took = __rdtsc() - before;
+        if (took < shortest) {
+            shortest = took;
+            best = (Instant){before + took / 2, now.tv_sec * 1000000000ll + now.tv_nsec};
+        }
+    }
+    return best;
+}
+
 /* Xeons and EPYCs under most hypervisors tell; otherwise count 20 ms against the clock. */
 static gpointer measure_tsc(gpointer unused)
 {
-    struct timespec start, now;
     uint32_t a = 0, b = 0, c = 0, d = 0;
 
     if (__get_cpuid(0x15, &a, &b, &c, &d) && a && b && c)
         return GUINT_TO_POINTER((guint)((uint64_t)c * b / a / 1000));
-    clock_gettime(CLOCK_MONOTONIC_RAW, &start);
-    uint64_t first = __rdtsc(), ticks;
-    int64_t ns;
-    do {
-        g_usleep(5000);
-        clock_gettime(CLOCK_MONOTONIC_RAW, &now);
-        ticks = __rdtsc() - first;
-        ns = (now.tv_sec - start.tv_sec) * 1000000000ll + now.tv_nsec - start.tv_nsec;
-    } while (ns < 20000000);
-    return GUINT_TO_POINTER((guint)((double)ticks * 1e6 / (double)ns));
+    Instant first = instant();
+    g_usleep(20000);
+    Instant last = instant();
+    return GUINT_TO_POINTER(
+        (guint)((double)(last.ticks - first.ticks) * 1e6 / (double)(last.ns - first.ns)));
 }
 
 static uint32_t host_tsc_khz(void)

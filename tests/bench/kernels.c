@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /* Small CPU-bound programs in plain C: each prints its name, seconds and a checksum, so that the
- * same binary can be compared native, in QEMU and in Apiary. Usage: kernels [NAME...] */
+ * same binary can be compared native, in QEMU and in Apiary. The best of REPEATS runs counts.
+ * Usage: kernels REPEATS [NAME...] */
 
 #include <math.h>
 #include <stdint.h>
@@ -291,15 +292,17 @@ static const struct {
 
 int main(int argc, char **argv)
 {
+    int repeats = argc > 1 ? atoi(argv[1]) : 1;
+
     for (size_t i = 0; i < sizeof(kernels) / sizeof(kernels[0]); i++) {
-        int wanted = argc < 2;
-        for (int k = 1; k < argc; k++)
+        int wanted = argc < 3;
+        for (int k = 2; k < argc; k++)
             wanted |= !strcmp(argv[k], kernels[i].name);
         if (!wanted)
             continue;
         double best = 1e9;
         uint64_t result = 0;
-        for (int round = 0; round < 3; round++) {
+        for (int round = 0; round < repeats; round++) {
             struct timespec begin, end;
             seed = 42;
             clock_gettime(CLOCK_MONOTONIC, &begin);
@@ -309,7 +312,7 @@ int main(int argc, char **argv)
             if (seconds < best)
                 best = seconds;
         }
-        printf("kernel %s %.4f %016llx\n", kernels[i].name, best, (unsigned long long)result);
+        printf("result %s %.4f %016llx\n", kernels[i].name, best, (unsigned long long)result);
         fflush(stdout);
     }
     return 0;

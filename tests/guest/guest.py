@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 KEYS = {" ": "spc", "\n": "ret", "-": "minus", "=": "equal", "/": "slash", ".": "dot",
@@ -40,13 +41,16 @@ def free_port(kind=socket.SOCK_STREAM):
 
 
 class Guest:
-    def __init__(self, *flags, serial=True, display="none", command=None):
+    def __init__(self, *flags, serial=True, display="none", command=None, serial_input=False):
+        """COMMAND is another program that takes QEMU's flags, as one string. With SERIAL_INPUT the
+        serial line can be written to as well."""
         self.folder = tempfile.mkdtemp(prefix="apiary-guest-")
         self.serial_path = os.path.join(self.folder, "serial")
         qmp_path = os.path.join(self.folder, "qmp")
-        command = (command or program()) + [*flags, "-display", display,
-                                            "-qmp", f"unix:{qmp_path},server=on,wait=off"]
-        if serial:
+        command = (shlex.split(command) if command else program()) + [
+            *flags, "-display", display, "-qmp", f"unix:{qmp_path},server=on,wait=off"]
+        listener = self._listen_serial(command) if serial_input else None
+        if serial and not serial_input:
             command += ["-serial", f"file:{self.serial_path}"]
         if "qemu" in command[0] and "-nic" not in flags:
             command += ["-nic", "none"]
@@ -55,6 +59,7 @@ class Guest:
                                         stderr=subprocess.STDOUT)
         self.started = time.monotonic()
         self.events = []
+        self.serial_socket = self._accept_serial(listener) if listener else None
         self.qmp_socket = self._connect(qmp_path)
         self.qmp_file = self.qmp_socket.makefile("rw")
         self.greeting = json.loads(self.qmp_file.readline())
@@ -80,6 +85,39 @@ class Guest:
             except OSError:
                 time.sleep(0.05)
         raise Failure("the program did not open its QMP socket: " + self.output())
+
+    def _listen_serial(self, command):
+        path = os.path.join(self.folder, "serial-socket")
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(path)
+        listener.listen(1)
+        listener.settimeout(10)
+        command += ["-serial", f"unix:{path}"]
+        return listener
+
+    def _accept_serial(self, listener):
+        """What the guest sends goes to the file that serial() reads."""
+        try:
+            connection, _ = listener.accept()
+        except TimeoutError:
+            raise Failure("the program did not connect its serial line: " + self.output())
+        finally:
+            listener.close()
+        connection.settimeout(None)
+
+        def copy():
+            with open(self.serial_path, "wb", buffering=0) as file:
+                try:
+                    while data := connection.recv(65536):
+                        file.write(data)
+                except OSError:
+                    pass
+        self.serial_copier = threading.Thread(target=copy, daemon=True)
+        self.serial_copier.start()
+        return connection
+
+    def send_serial(self, text):
+        self.serial_socket.sendall(text.encode())
 
     def _explain(self):
         def show(title, text):

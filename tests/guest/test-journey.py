@@ -21,7 +21,7 @@ FOLDER = os.environ.get("GUEST_FOLDER", "build/guests")
 APIARY = os.environ.get("APIARY", "build/app/apiary")
 ISO = os.path.join(FOLDER, "installer.iso")
 KEY = os.path.join(FOLDER, "installer-key")
-QEMU = ["qemu-system-x86_64"]
+QEMU = "qemu-system-x86_64"
 PATIENCE = 3600 # seconds for an installation, on a busy host and in QEMU
 STEPS = ("Debian's installation from this CD", "Partitioning", "Installing the base system",
          "Configuring", "Installing the boot loader and", "Installing the kernel",

@@ -5,12 +5,28 @@
 import os
 import re
 import sys
+import tempfile
 
 from guest import Failure, Guest, run
 
 FOLDER = os.environ.get("GUEST_FOLDER", "build/guests")
-BAD = re.compile(r"Oops|BUG:|Call Trace|ACPI (BIOS )?(Error|Warning)|Kernel panic|soft lockup|"
-                 r"rcu.*stall|TSCs unsynchronized|Marking TSC unstable|MP-BIOS bug|nobody cared")
+BAD = re.compile(
+    # the kernel itself
+    r"Oops|BUG:|WARNING:|Call Trace|Kernel panic|general protection|segfault|traps:|soft lockup|"
+    r"hung_task|blocked for more than|rcu.*(stall|detected)|unable to handle|Bad page|"
+    # firmware and tables
+    r"ACPI.*([Ee]rror|[Ww]arning|[Ii]nvalid|[Ff]ailed)|\[Firmware (Bug|Warn)|MP-BIOS bug|"
+    r"AE_[A-Z_]+|DMI not present|[Ii]ncorrect checksum|"
+    # clocks
+    r"TSCs unsynchronized|Marking TSC unstable|Marking clocksource|Unstable clock|"
+    r"clocksource.*(skew|unstable)|loops_per_jiffy|TSC warp|lost .*ticks|hpet.*lost|"
+    # processors
+    r"inconsistent .*MTRR|Not responding|CPU\d+ failed|APIC error|unexpected IRQ|"
+    r"nobody cared|spurious.*vector|No irq handler|MCE: .*error|"
+    # devices
+    r"ata\d.*(failed|error|exception|timeout|lost interrupt|unknown device)|I/O error|"
+    r"psmouse.*(lost|Failed)|i8042.*(fail|No controller)|atkbd.*(Unknown|Spurious)|"
+    r"usb.*(error|not accepting|unable)|floppy.*(error|timeout)|rtc_cmos.*(fail|error)")
 
 
 def flags(arch, cpus, command, *more):
@@ -56,5 +72,73 @@ def i386_two_cpus():
     boot("686", 2)
 
 
+HARDWARE = ("for%20d%20in%20/sys/class/ata_device/dev*;do%20echo%20mode%20${d##*/}%20"
+            "$(cat%20$d/class)%20$(cat%20$d/dma_mode)%20$(cat%20$d/xfer_mode);done;"
+            "for%20d%20in%20/sys/bus/pci/devices/*;do%20echo%20function%20${d##*/}%20"
+            "$(cat%20$d/vendor)%20$(cat%20$d/device)%20$(cat%20$d/class)%20"
+            "$(readlink%20$d/driver);done;"
+            "for%20c%20in%20/sys/devices/system/clocksource/clocksource0/*_clocksource;do%20"
+            "echo%20${c##*/}%20$(cat%20$c);done;"
+            "echo%20events%20$(cat%20/sys/devices/system/clockevents/clockevent0/current_device);"
+            "for%20t%20in%20/sys/firmware/acpi/tables/[A-Z]*;do%20echo%20table%20${t##*/};done;"
+            "sed%20's/^/port%20/'%20/proc/ioports;"
+            "cat%20/proc/partitions;echo%20fb%20$(cat%20/proc/fb)")
+
+
+def hardware(arch, *more, program=None):
+    """The kernel's log and its lists of hardware, on flags that mean the same everywhere."""
+    with tempfile.NamedTemporaryFile(suffix=".img") as disk:
+        disk.truncate(64 << 20)
+        with Guest(*flags(arch, 2, HARDWARE + ";echo%20end-of$x-test", "-usb", "-nic",
+                          "user,model=e1000", "-drive", f"file={disk.name},format=raw",
+                          "-cdrom", f"{FOLDER}/demo.iso", *more), command=program) as guest:
+            text = guest.wait_serial("end-of-test\n", timeout=240)
+            guest.wait_exit(30)
+            if not program:
+                check_log(guest)
+    return text
+
+
+def found(pattern, text):
+    return set(re.findall(pattern, text, re.M))
+
+
+def hardware_as_in_qemu(arch):
+    ours, theirs = hardware(arch), hardware(arch, program="qemu-system-x86_64")
+    # Everything that a line of the log or of /sys says the same way on both.
+    for what, pattern in (
+            ("PCI functions with class and driver", r"^function (.*)$"),
+            ("drives with DMA modes", r"^mode (.*)$"),
+            ("channels", r"(ata\d: PATA max \S+) "),
+            ("best modes of the drives", r"(ata\d\.00: ATA\S*).*(max UDMA/\d+)"),
+            ("sectors", r"(ata\d\.00: \d+ sectors)"),
+            ("partitions", r"^ +\d+ +\d+ +\d+ (\w+)$"),
+            ("framebuffer", r"^fb (.*)$"),
+            ("framebuffer console", r"switching to (colour frame buffer device \S+)"),
+            ("serial port", r"(ttyS0 at I/O 0x3f8 \(irq = 4.*)$"),
+            ("legacy devices", r"(serio: i8042 \w+ port at .*)$"),
+            ("interrupt links", r"(ACPI: PCI: Interrupt link \w+ configured for IRQ \d+)"),
+            ("HPET", r"(hpet0: .*)$"),
+            ("legacy I/O ports", r"^port +(0[0-3]\w\w-\w+ : (?!rtc|PNP|\d|0000).*)$")):
+        we, they = found(pattern, ours), found(pattern, theirs)
+        assert they, f"QEMU's log shows no {what}"
+        assert we >= they, f"{what}: QEMU also has {they - we}, we {we - they}"
+        print(f"# {what}: {len(we)}, as in QEMU" + (f", and {we - they}" if we - they else ""))
+    assert {"APIC", "DSDT", "FACP", "FACS", "HPET", "WAET"} <= found(r"^table (\w+)", ours)
+    assert "current_clocksource tsc" in ours, "the clock is not the TSC"
+    assert {"tsc", "hpet", "acpi_pm"} <= set(
+        re.search(r"available_clocksource (.*)", ours)[1].split())
+    assert "events lapic" in ours, "the local APIC's timer is not the clock event device"
+
+
+def hardware_amd64():
+    hardware_as_in_qemu("amd64")
+
+
+def hardware_i386():
+    hardware_as_in_qemu("686")
+
+
 if __name__ == "__main__":
-    sys.exit(run([one_cpu, two_cpus, four_cpus, i386, i386_two_cpus]))
+    sys.exit(run([one_cpu, two_cpus, four_cpus, i386, i386_two_cpus, hardware_amd64,
+                  hardware_i386]))

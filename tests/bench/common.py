@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the parts of the bench share: the contestants, Linux guests, tables."""
+
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(ROOT, "tests", "guest"))
+
+from guest import Failure, Guest  # noqa: E402
+
+GUESTS = os.environ.get("GUEST_FOLDER", os.path.join(ROOT, "build", "guests"))
+APIARY = os.environ.get("APIARY", os.path.join(ROOT, "build/app/apiary"))
+PROGRAMS = {
+    "QEMU": "qemu-system-x86_64 -cpu max",
+    "Apiary": f"{APIARY} run",
+}
+KERNEL = os.path.join(GUESTS, "vmlinuz-amd64")
+INITRD = os.path.join(GUESTS, "initrd-amd64.gz")
+RAM_MIB = 1024
+CLOCK_TOLERANCE = 0.02
+
+
+class Options:
+    """How long the bench may take."""
+
+    def __init__(self, rounds, quick):
+        self.rounds, self.quick = rounds, quick
+
+
+def say(*words):
+    print(*words, file=sys.stderr, flush=True)
+
+
+def median(values):
+    return statistics.median(values) if values else float("nan")
+
+
+def geomean(values):
+    return statistics.geometric_mean(values) if values else float("nan")
+
+
+def table(header, rows):
+    return ["| " + " | ".join(header) + " |", "|" + "---|" * len(header),
+            *("| " + " | ".join(row) + " |" for row in rows), ""]
+
+
+# --- guests ----------------------------------------------------------------------------------------
+
+
+def libraries(program):
+    """The shared libraries of a dynamic program, with the loader."""
+    text = subprocess.run(["ldd", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          text=True).stdout
+    return sorted(set(re.findall(r"(/\S+) \(0x", text)))
+
+
+def copy_into(tree, path):
+    """PATH of the host, a file or a folder, to the same place under TREE."""
+    place = os.path.join(tree, path.lstrip("/"))
+    os.makedirs(os.path.dirname(place), exist_ok=True)
+    if os.path.isdir(path):
+        shutil.copytree(path, place, dirs_exist_ok=True, symlinks=False,
+                        ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copy(path, place)
+
+
+def compile_c(name, folder):
+    program = os.path.join(folder, name)
+    subprocess.run(["gcc", "-O2", "-static", "-o", program, os.path.join(HERE, name + ".c"), "-lm"],
+                   check=True)
+    return program
+
+
+def initrd_with(tree, folder):
+    """The demo's initial RAM disk with what is in TREE added; returns its path."""
+    names = subprocess.run(["find", "."], cwd=tree, stdout=subprocess.PIPE, check=True).stdout
+    archive = subprocess.run(["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0"], input=names,
+                             cwd=tree, stdout=subprocess.PIPE, check=True).stdout
+    path = os.path.join(folder, "initrd")
+    with open(INITRD, "rb") as base, open(path, "wb") as file:
+        data = base.read()
+        file.write(data + b"\0" * (-len(data) % 4) + archive)
+    return path
+
+
+def linux(who, script, initrd=INITRD, cpus=1, **more):
+    """A guest that runs SCRIPT, a line of shell, and powers off."""
+    return Guest("-m", f"{RAM_MIB}M", "-smp", str(cpus), "-nic", "none", "-no-reboot",
+                 "-kernel", KERNEL, "-initrd", initrd, "-append",
+                 "console=ttyS0 quiet apiary.run=" + script.replace(" ", "%20"),
+                 command=PROGRAMS[who], **more)
+
+
+def run_script(who, script, initrd, timeout):
+    """The serial text of a guest that ran SCRIPT. The guest's clock, which its own figures are read
+    from, is held against the host's over the whole script."""
+    clock = "cut -d' ' -f1 /proc/uptime"
+    seen = {}
+    with linux(who, f"echo clock-begin $({clock});{script};echo clock-end $({clock})",
+               initrd) as guest:
+        end = time.monotonic() + timeout
+        while "clock-end" not in seen:
+            text = guest.serial()
+            for mark in "clock-begin", "clock-end":
+                found = re.search(rf"^{mark} ([\d.]+)$", text, re.M)
+                if found and mark not in seen:
+                    seen[mark] = (float(found[1]), time.monotonic())
+            if guest.process.poll() is not None and "clock-end" not in seen or \
+                    time.monotonic() > end:
+                raise Failure(f"{who} did not come to the end of the script")
+            time.sleep(0.02)
+        text = guest.serial()
+    theirs = seen["clock-end"][0] - seen["clock-begin"][0]
+    ours = seen["clock-end"][1] - seen["clock-begin"][1]
+    if abs(theirs - ours) > 0.1 + ours * CLOCK_TOLERANCE:
+        raise Failure(f"{who}'s clock is wrong: {theirs:.2f} s in the guest, {ours:.2f} s here")
+    return text
+
+
+# --- processes -------------------------------------------------------------------------------------
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        words = file.read().rsplit(")", 1)[1].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def rss_over_ram(pid, ram_mib):
+    """MiB resident that are not the guest's RAM: mappings of half its size and more are RAM."""
+    total = size = 0
+    with open(f"/proc/{pid}/smaps") as file:
+        for line in file:
+            words = line.split()
+            if words[0] == "Size:":
+                size = int(words[1])
+            elif words[0] == "Rss:" and size < ram_mib * 1024 // 2:
+                total += int(words[1])
+    return total / 1024
+
+
+# --- results of small programs ---------------------------------------------------------------------
+
+
+class Contest:
+    """Seconds and checksums of workloads: native, QEMU and Apiary in turn, round after round."""
+
+    CONTESTANTS = ["native", *PROGRAMS]
+
+    def __init__(self):
+        self.seconds = {who: {} for who in self.CONTESTANTS}
+        self.sums = {}
+        self.names = set()
+
+    def take(self, who, text):
+        """Lines `result NAME SECONDS CHECKSUM`; what computes something else ends the bench."""
+        found = re.findall(r"^result (\S+) ([\d.]+) (\w+)\s*$", text, re.M)
+        names = {name for name, _, _ in found}
+        self.names = self.names or names
+        if not names or names != self.names:
+            raise Failure(f"{who} has no result for {self.names - names or 'anything'}:\n"
+                          f"{text[-1000:]}")
+        for name, seconds, checksum in found:
+            self.seconds[who].setdefault(name, []).append(float(seconds))
+            first, expected = self.sums.setdefault(name, (who, checksum))
+            if expected != checksum:
+                raise Failure(f"{name}: {who} computes {checksum}, {first} {expected}")
+
+    def rows(self, groups):
+        """Table rows by groups of (title, names), each with its geometric mean."""
+        rows = []
+        for title, names in groups:
+            ratios = []
+            for name in names:
+                if any(name not in self.seconds[who] for who in self.CONTESTANTS):
+                    continue
+                native, qemu, apiary = (median(self.seconds[who][name]) for who in self.CONTESTANTS)
+                ratios.append((native / qemu, native / apiary, qemu / apiary))
+                rows.append([name, f"{native:.3f}", f"{qemu:.3f}", f"{apiary:.3f}",
+                             *(f"{value:.2f}" for value in ratios[-1][:2]), f"{ratios[-1][2]:.2f}x"])
+            if ratios:
+                means = [geomean(column) for column in zip(*ratios)]
+                rows.append([f"**{title}, geomean**", "", "", "", f"**{means[0]:.2f}**",
+                             f"**{means[1]:.2f}**", f"**{means[2]:.2f}x**"])
+        return rows
+
+    HEADER = ["workload", "native s", "QEMU s", "Apiary s", "QEMU/native", "Apiary/native",
+              "Apiary vs QEMU"]
