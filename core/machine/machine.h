@@ -51,6 +51,16 @@ typedef enum {
     COMMAND_MONITOR,     /* text[0] a human monitor line; reply text is its output */
     COMMAND_QUERY,       /* text[0] what (query.h); reply text is JSON */
     COMMAND_MEMORY_SAVE, /* text[0] path; address, length; flag: physical (else cpu 0 linear) */
+    /* text[0] network, NULL: the first user-mode one; text[1] tcp|udp:[hostaddr]:hostport-
+     * [guestaddr]:guestport, host port 0: a free one. Reply text: the rule in full. */
+    COMMAND_FORWARD_ADD,
+    COMMAND_FORWARD_REMOVE, /* text[0] network or NULL; text[1] tcp|udp:[hostaddr]:hostport */
+    COMMAND_SET_LINK,       /* text[0] network or card; flag: the cable is plugged in */
+    COMMAND_OBJECT_ADD,     /* text[0] as -object takes it */
+    COMMAND_OBJECT_DELETE,  /* text[0] id; a capture's file is complete when the reply comes */
+    /* text[0] network, NULL: the first; text[1] pcap file. Reply text: the capture's id, for
+     * COMMAND_OBJECT_DELETE. */
+    COMMAND_CAPTURE_START,
 } MachineCommandType;
 
 typedef struct {
@@ -82,6 +92,7 @@ typedef enum {
     EVENT_RESET,        /* the machine was reset; cause */
     EVENT_ERROR,        /* text: source, text2: message */
     EVENT_KEYBOARD_LEDS,
+    EVENT_NETWORK, /* a forward, cable or capture changed: ask COMMAND_QUERY "networks" */
 } MachineEventType;
 
 typedef struct {

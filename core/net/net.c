@@ -92,10 +92,10 @@ void net_backend_detach(NetBackend *backend)
     clear_queue(backend);
 }
 
-static void show_taps(NetBackend *backend, const uint8_t *frame, size_t length)
+static void show_taps(NetBackend *backend, bool from_guest, const uint8_t *frame, size_t length)
 {
     for (NetTap *tap = backend->taps; tap; tap = tap->next)
-        tap->frame(tap, frame, length);
+        tap->frame(tap, from_guest, frame, length);
 }
 
 void net_backend_send(NetBackend *backend, const uint8_t *frame, size_t length)
@@ -104,7 +104,7 @@ void net_backend_send(NetBackend *backend, const uint8_t *frame, size_t length)
         return;
     backend->statistics.tx_frames++;
     backend->statistics.tx_bytes += length;
-    show_taps(backend, frame, length);
+    show_taps(backend, true, frame, length);
     backend->backend_class->send(backend, frame, length);
 }
 
@@ -150,7 +150,7 @@ void net_backend_deliver(NetBackend *backend, const uint8_t *frame, size_t lengt
         return;
     backend->statistics.rx_frames++;
     backend->statistics.rx_bytes += length;
-    show_taps(backend, frame, length);
+    show_taps(backend, false, frame, length);
     if (!backend->delivering && g_queue_is_empty(&backend->queue)) {
         backend->delivering = true;
         bool taken = backend->card->receive(backend->card_opaque, frame, length);
@@ -188,6 +188,15 @@ void net_backend_add_tap(NetBackend *backend, NetTap *tap)
 {
     tap->next = backend->taps;
     backend->taps = tap;
+}
+
+NetTap *net_backend_find_tap(const NetBackend *backend, const char *id)
+{
+    NetTap *tap = backend->taps;
+
+    while (tap && g_strcmp0(tap->id, id) != 0)
+        tap = tap->next;
+    return tap;
 }
 
 bool net_backend_remove_tap(NetBackend *backend, const char *id)

@@ -59,7 +59,7 @@ typedef struct {
 /* Looks at every frame of a back end, both ways: packet capture. */
 typedef struct NetTap NetTap;
 struct NetTap {
-    void (*frame)(NetTap *tap, const uint8_t *frame, size_t length);
+    void (*frame)(NetTap *tap, bool from_guest, const uint8_t *frame, size_t length);
     void (*destroy)(NetTap *tap);
     char *id;
     NetTap *next;
@@ -113,5 +113,6 @@ bool net_backend_room(const NetBackend *backend);
 /* --- the owner's side ------------------------------------------------------------------------- */
 
 void net_backend_set_link(NetBackend *backend, bool up);
-void net_backend_add_tap(NetBackend *backend, NetTap *tap); /* takes TAP */
+void net_backend_add_tap(NetBackend *backend, NetTap *tap);              /* takes TAP */
+NetTap *net_backend_find_tap(const NetBackend *backend, const char *id); /* or NULL */
 bool net_backend_remove_tap(NetBackend *backend, const char *id);

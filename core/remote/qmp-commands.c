@@ -303,6 +303,68 @@ static void run_memsave(Call *call)
     save_memory(call, "val", false);
 }
 
+/* --- networks ---------------------------------------------------------------------------------
+ */
+
+static void run_set_link(Call *call)
+{
+    const char *name = text_argument(call, "name");
+
+    if (!name || !call->arguments || !json_object_has_member(call->arguments, "up")) {
+        missing(call, name ? "up" : "name");
+        return;
+    }
+    send(call, &(MachineCommand){
+                   .type = COMMAND_SET_LINK, .text = {name}, .flag = bool_argument(call, "up")});
+}
+
+/* The members of an object as -object writes them; numbers and switches as text. */
+static char *format_object(JsonObject *object, const char *kind)
+{
+    GString *text = g_string_new(kind);
+    g_autoptr(GList) names = json_object_get_members(object);
+
+    for (GList *l = names; l; l = l->next) {
+        const char *name = l->data;
+        JsonNode *node = json_object_get_member(object, name);
+        g_autofree char *value = NULL;
+        if (g_str_equal(name, "qom-type"))
+            continue;
+        if (json_node_get_value_type(node) == G_TYPE_STRING)
+            value = json_node_dup_string(node);
+        else if (json_node_get_value_type(node) == G_TYPE_BOOLEAN)
+            value = g_strdup(json_node_get_boolean(node) ? "on" : "off");
+        else
+            value = json_to_string(node, FALSE);
+        g_auto(GStrv) pieces = g_strsplit(value, ",", -1);
+        g_autofree char *escaped = g_strjoinv(",,", pieces);
+        g_string_append_printf(text, ",%s=%s", name, escaped);
+    }
+    return g_string_free(text, FALSE);
+}
+
+static void run_object_add(Call *call)
+{
+    const char *kind = text_argument(call, "qom-type");
+
+    if (!kind) {
+        missing(call, "qom-type");
+        return;
+    }
+    g_autofree char *text = format_object(call->arguments, kind);
+    send(call, &(MachineCommand){.type = COMMAND_OBJECT_ADD, .text = {text}});
+}
+
+static void run_object_del(Call *call)
+{
+    const char *id = text_argument(call, "id");
+
+    if (id)
+        send(call, &(MachineCommand){.type = COMMAND_OBJECT_DELETE, .text = {id}});
+    else
+        missing(call, "id");
+}
+
 static void query(Call *call, const char *what)
 {
     call->text_is_json = true;
@@ -561,6 +623,8 @@ static const struct {
     {"inject-nmi", run_inject_nmi},
     {"input-send-event", run_input_send_event},
     {"memsave", run_memsave},
+    {"object-add", run_object_add},
+    {"object-del", run_object_del},
     {"pmemsave", run_pmemsave},
     {"query-block", run_query_block},
     {"query-blockstats", run_query_blockstats},
@@ -573,6 +637,7 @@ static const struct {
     {"quit", run_quit},
     {"screendump", run_screendump},
     {"send-key", run_send_key},
+    {"set_link", run_set_link},
     {"stop", run_stop},
     {"system_powerdown", run_system_powerdown},
     {"system_reset", run_system_reset},
