@@ -569,7 +569,7 @@ static void test_segmentation(void)
     nic_destroy(&nic);
 
     /* A back end that needs no MTU gets it in one; what does not fit an IP datagram in two. */
-    nic_init_with(&nic, &large_wire_class);
+    nic_init_with(&nic, &large_wire_class, "");
     nic_start(&nic);
     segment(&nic, 64000, 1460, &frames, true);
     g_assert_cmpuint(frames, ==, 1);
