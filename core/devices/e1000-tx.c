@@ -395,6 +395,7 @@ static void run_ring(E1000 *e1000)
         uint32_t next = *e1000_reg(e1000, TDH) + 1;
         *e1000_reg(e1000, TDH) = next >= ring_size(e1000) ? 0 : next;
     }
+    net_backend_burst_end(e1000->netdev);
     if (!any)
         return;
     if (written_back)

@@ -5,6 +5,7 @@
 #include "core/net/net.h"
 
 #include "core/net/slirp.h"
+#include "core/net/socket.h"
 
 #include <glib/gi18n.h>
 #include <string.h>
@@ -14,8 +15,7 @@
 #define HIGH_WATER_BYTES  (NET_QUEUE_BYTES / 4)
 
 const NetBackendClass *const net_backend_classes[] = {
-    &slirp_backend_class,
-    NULL,
+    &dgram_backend_class, &socket_backend_class, &stream_backend_class, &slirp_backend_class, NULL,
 };
 
 const NetBackendClass *net_backend_class_find(const char *name)
@@ -108,6 +108,19 @@ void net_backend_send(NetBackend *backend, const uint8_t *frame, size_t length)
     backend->backend_class->send(backend, frame, length);
 }
 
+void net_backend_burst_end(NetBackend *backend)
+{
+    if (backend && backend->backend_class->burst_end)
+        backend->backend_class->burst_end(backend);
+}
+
+/* A back end that stopped reading for want of room goes on. */
+static void go_on(NetBackend *backend, bool had_room)
+{
+    if (!had_room && net_backend_room(backend) && backend->backend_class->resume)
+        backend->backend_class->resume(backend);
+}
+
 void net_backend_flush(NetBackend *backend)
 {
     if (!backend || backend->delivering || g_queue_is_empty(&backend->queue))
@@ -127,8 +140,7 @@ void net_backend_flush(NetBackend *backend)
         g_bytes_unref(bytes);
     }
     backend->delivering = false;
-    if (!had_room && net_backend_room(backend) && backend->backend_class->resume)
-        backend->backend_class->resume(backend);
+    go_on(backend, had_room);
 }
 
 bool net_backend_takes_large_segments(const NetBackend *backend)
@@ -177,9 +189,13 @@ void net_backend_set_link(NetBackend *backend, bool up)
 {
     if (backend->link_up == up)
         return;
+    bool had_room = net_backend_room(backend);
+
     backend->link_up = up;
-    if (!up)
+    if (!up) {
         clear_queue(backend);
+        go_on(backend, had_room);
+    }
     if (backend->card)
         backend->card->link_changed(backend->card_opaque, up);
 }

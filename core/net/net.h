@@ -42,6 +42,9 @@ typedef struct {
     bool (*create)(NetBackend *backend, const OptionValues *values, GError **error);
     /* A frame from the guest: between 1 and NET_MAX_FRAME bytes. */
     void (*send)(NetBackend *backend, const uint8_t *frame, size_t length);
+    /* The frames sent since the last time are all, for now: what was put off is done. May be NULL.
+     */
+    void (*burst_end)(NetBackend *backend);
     /* The queue has room again. May be NULL. */
     void (*resume)(NetBackend *backend);
     void (*destroy)(NetBackend *backend);                /* also after a create that failed */
@@ -99,6 +102,8 @@ bool net_backend_attach(NetBackend *backend, const NetCardOps *ops, void *opaque
 void net_backend_detach(NetBackend *backend);
 /* Sends a frame. BACKEND may be NULL: a card without a cable. */
 void net_backend_send(NetBackend *backend, const uint8_t *frame, size_t length);
+/* After the last of the frames that were there to send. BACKEND may be NULL. */
+void net_backend_burst_end(NetBackend *backend);
 /* The card has room: what waits is delivered until it has none again. */
 void net_backend_flush(NetBackend *backend);
 bool net_backend_takes_large_segments(const NetBackend *backend);

@@ -521,7 +521,12 @@ static void send_frame(NetBackend *backend, const uint8_t *frame, size_t length)
             return;
     }
     slirp_input(user->slirp, frame, length);
-    slirp_poll_kick(user->poll);
+}
+
+/* What libslirp waits for may be something else now. */
+static void burst_end(NetBackend *backend)
+{
+    slirp_poll_kick(((NetUser *)backend)->poll);
 }
 
 static void resume(NetBackend *backend)
@@ -560,6 +565,7 @@ const NetBackendClass slirp_backend_class = {
     .check = check,
     .create = create,
     .send = send_frame,
+    .burst_end = burst_end,
     .resume = resume,
     .destroy = destroy,
     .describe = describe,
