@@ -24,6 +24,13 @@ enum {
     ETHERTYPE_ARP = 0x0806,
     ARP_SENDER_ADDRESS = 14,
     ARP_SIZE = 28,
+    IPV4_HEADER = 20,
+    PROTOCOL_UDP = 17,
+    UDP_HEADER = 8,
+    DHCP_SERVER_PORT = 67,
+    DHCP_REPLY = 2,
+    DHCP_YIADDR = 16,
+    DHCP_SIZE = 240, /* without options */
 };
 
 typedef struct NetUser NetUser;
@@ -100,8 +107,23 @@ static bool refuse(GError **error, const char *format, ...)
 /* --- what libslirp asks of us ------------------------------------------------------------------
  */
 
+/* What DHCP gives (RFC 2131): a reply's yiaddr. */
+static void learn_given_address(NetUser *user, const uint8_t *frame, size_t length)
+{
+    const uint8_t *ip = frame + NET_HEADER_SIZE, *udp = ip + IPV4_HEADER, *dhcp = udp + UDP_HEADER;
+    struct in_addr address;
+
+    if (length < NET_HEADER_SIZE + IPV4_HEADER + UDP_HEADER + DHCP_SIZE || ip[0] != 0x45 ||
+        ip[9] != PROTOCOL_UDP || get_be16(udp) != DHCP_SERVER_PORT || dhcp[0] != DHCP_REPLY)
+        return;
+    memcpy(&address, dhcp + DHCP_YIADDR, sizeof address);
+    if (address.s_addr)
+        user->guest_address = address;
+}
+
 static ssize_t send_packet(const void *frame, size_t length, void *opaque)
 {
+    learn_given_address(opaque, frame, length);
     net_backend_deliver(&((NetUser *)opaque)->backend, frame, length);
     return length;
 }

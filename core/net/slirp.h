@@ -13,7 +13,7 @@ extern const NetBackendClass slirp_backend_class;
 
 bool net_is_user(const NetBackend *backend);
 const NetPlan *slirp_plan(NetBackend *backend);
-/* The address the guest calls its own in ARP; 0.0.0.0 before it has. */
+/* The address DHCP gave the guest, or the one it calls its own in ARP; 0.0.0.0 before that. */
 struct in_addr slirp_guest_address(NetBackend *backend);
 /* Opens a host port while the network runs; host port 0 becomes a free one. Errors name the port
  * and why it cannot be had: taken by another program, privileged, not an address of this computer.

@@ -386,6 +386,11 @@ static void run_query_cpus(Call *call)
     query(call, "cpus");
 }
 
+static void run_query_networks(Call *call)
+{
+    query(call, "networks");
+}
+
 static void run_human_monitor(Call *call)
 {
     const char *line = text_argument(call, "command-line");
@@ -641,6 +646,7 @@ static const struct {
     {"stop", run_stop},
     {"system_powerdown", run_system_powerdown},
     {"system_reset", run_system_reset},
+    {"x-query-networks", run_query_networks}, /* QEMU has none */
 };
 
 static void run_query_commands(Call *call)

@@ -34,15 +34,15 @@ def program():
 
 
 class Guest:
-    def __init__(self, *flags, serial=True, display="none"):
+    def __init__(self, *flags, serial=True, display="none", command=None):
         self.folder = tempfile.mkdtemp(prefix="apiary-guest-")
         self.serial_path = os.path.join(self.folder, "serial")
         qmp_path = os.path.join(self.folder, "qmp")
-        command = program() + list(flags) + ["-display", display,
+        command = (command or program()) + list(flags) + ["-display", display,
                                              "-qmp", f"unix:{qmp_path},server=on,wait=off"]
         if serial:
             command += ["-serial", f"file:{self.serial_path}"]
-        if "qemu" in command[0] and "-nic" not in flags:
+        if "qemu" in command[0] and not {"-nic", "-netdev"} & set(flags):
             command += ["-nic", "none"]
         self.log = open(os.path.join(self.folder, "log"), "w+")
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log,
