@@ -174,6 +174,10 @@ static void timer_mod(void *data, int64_t expire_ms, void *opaque)
 
 static void poll_fd_changed(int fd, void *opaque)
 {
+    NetUser *user = opaque;
+
+    if (user->poll)
+        slirp_poll_sockets_changed(user->poll);
 }
 
 static void notify(void *opaque)

@@ -21,7 +21,7 @@
 
 #define OPERATIONS    400
 #define CPU_LIMIT     2.0 /* seconds, sanitizer and a busy computer included */
-#define CASE_LIMIT    120 /* seconds on the wall before a case counts as hung */
+#define CASE_LIMIT    600 /* seconds on the wall before a case counts as hung */
 #define RAM_END       (16u << 20)
 #define LARGEST_FRAME 65600
 
