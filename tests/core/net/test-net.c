@@ -361,6 +361,115 @@ static void test_restrict(void)
     close(fd);
 }
 
+/* --- what leaves a restricted network -----------------------------------------------------------
+ */
+
+/* A TCP SYN or a UDP datagram of a few bytes from the guest to the host's loopback, which is the
+ * router's address to it. */
+static void send_out(Lan *lan, bool ipv6, bool udp, uint16_t port)
+{
+    uint8_t frame[80] = {0}, *ip = frame + 14, *data = ip + (ipv6 ? 40 : 20);
+    size_t addresses = ipv6 ? 32 : 8, size = udp ? 12 : 20;
+    uint8_t pseudo[4] = {0, udp ? 17 : 6, 0, (uint8_t)size};
+
+    memcpy(frame, ipv6 ? "\x52\x56\0\0\0\x02" : "\x52\x55\x0a\x00\x02\x02", 6);
+    memcpy(frame + 6, lan_address, 6);
+    put_be16(frame + 12, ipv6 ? 0x86dd : 0x0800);
+    if (ipv6) {
+        ip[0] = 0x60;
+        put_be16(ip + 4, (uint16_t)size);
+        ip[6] = pseudo[1];
+        ip[7] = 64;
+        inet_pton(AF_INET6, "fec0::15", ip + 8);
+        inet_pton(AF_INET6, "fec0::2", ip + 24);
+    } else {
+        ip[0] = 0x45;
+        put_be16(ip + 2, (uint16_t)(20 + size));
+        ip[8] = 64;
+        ip[9] = pseudo[1];
+        inet_pton(AF_INET, "10.0.2.15", ip + 12);
+        inet_pton(AF_INET, "10.0.2.2", ip + 16);
+        put_be16(ip + 10, ~checksum_fold(checksum_add(0, ip, 20)));
+    }
+    put_be16(data, 3333);
+    put_be16(data + 2, port);
+    if (udp) {
+        put_be16(data + 4, (uint16_t)size);
+        memcpy(data + 8, "leak", 4);
+    } else {
+        put_be32(data + 4, 1000);
+        data[12] = 0x50;
+        data[13] = 2;
+        put_be16(data + 14, 8192);
+    }
+    uint64_t sum = checksum_add(0, data - addresses, addresses);
+    sum = checksum_add(checksum_add(sum, pseudo, sizeof pseudo), data, size);
+    put_be16(data + (udp ? 6 : 16), ~checksum_fold(sum));
+    net_backend_send(lan->net, frame, (size_t)(data - frame) + size);
+    net_backend_burst_end(lan->net);
+}
+
+/* Whether something came out to FD, a connection or a datagram. */
+static bool came_out(Lan *lan, int fd, bool udp)
+{
+    gint64 end = g_get_monotonic_time() + 300 * G_TIME_SPAN_MILLISECOND;
+    char data[16];
+
+    while (g_get_monotonic_time() < end) {
+        while (g_main_context_iteration(lan->storage.board.context, FALSE))
+            ;
+        int peer = udp ? -1 : accept4(fd, NULL, NULL, SOCK_NONBLOCK);
+        if (peer >= 0)
+            close(peer);
+        if (peer >= 0 || (udp && recv(fd, data, sizeof data, MSG_DONTWAIT) == 4))
+            return true;
+        g_usleep(500);
+    }
+    return false;
+}
+
+/* A socket on the loopback that does not block; -1 without IPv6. */
+static int listen_on_loopback(bool ipv6, bool udp, uint16_t *port)
+{
+    struct sockaddr_in6 name6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    socklen_t size = sizeof name6;
+
+    if (!ipv6) {
+        int fd = listen_on("127.0.0.1", udp ? SOCK_DGRAM : SOCK_STREAM, port);
+        g_assert_cmpint(fcntl(fd, F_SETFL, O_NONBLOCK), ==, 0);
+        return fd;
+    }
+    int fd = socket(AF_INET6, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&name6, size) < 0 || (!udp && listen(fd, 5) < 0) ||
+        getsockname(fd, (struct sockaddr *)&name6, &size) < 0) {
+        close(fd);
+        return -1;
+    }
+    *port = ntohs(name6.sin6_port);
+    return fd;
+}
+
+static void test_restrict_all(void)
+{
+    for (int kind = 0; kind < 4; kind++) {
+        bool ipv6 = kind & 1, udp = kind & 2;
+        uint16_t port;
+        int fd = listen_on_loopback(ipv6, udp, &port);
+        if (fd < 0) {
+            g_test_message("no IPv6 on this computer");
+            continue;
+        }
+        for (int restricted = 0; restricted < 2; restricted++) {
+            Lan lan;
+            lan_init(&lan, &slirp_backend_class, restricted ? "restrict=on" : "");
+            send_out(&lan, ipv6, udp, port);
+            g_assert_true(came_out(&lan, fd, udp) == !restricted);
+            lan_destroy(&lan);
+        }
+        close(fd);
+    }
+}
+
 static int connect_to(uint16_t port)
 {
     struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(port)};
@@ -574,6 +683,7 @@ int main(int argc, char **argv)
     g_test_add_func("/net/round-trips", test_round_trips);
     g_test_add_func("/net/dhcp", test_dhcp);
     g_test_add_func("/net/restrict", test_restrict);
+    g_test_add_func("/net/restrict-all", test_restrict_all);
     g_test_add_func("/net/forwards", test_forwards);
     g_test_add_func("/net/refusals", test_network_refusals);
     g_test_add_func("/net/fragments", test_fragments);
