@@ -14,9 +14,12 @@
  */
 
 #include "core/net/slirp.h"
+#include "core/net/socket.h"
 #include "tests/core/devices/e1000-fixture.h"
 
 #include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 
 #define OPERATIONS    400
@@ -30,6 +33,8 @@ typedef struct {
     GRand *random;
     NetBackend *net;
     bool user; /* the network is libslirp's */
+    int peer;  /* the other end of a stream; -1: none */
+    char *peer_path;
     uint8_t frame[LARGEST_FRAME];
 } Fuzz;
 
@@ -283,8 +288,40 @@ static void refill(Fuzz *fuzz)
 static void pass_time(Fuzz *fuzz)
 {
     clock_advance(fuzz->nic.storage.board.clock, value(fuzz) >> below(fuzz, 16));
-    for (int i = 0; fuzz->user && i < 4; i++)
+    for (int i = 0; i < 4; i++)
         g_main_context_iteration(fuzz->nic.storage.board.context, FALSE);
+}
+
+/* The other machine of a stream: frames and what is none, connections that come and go. */
+static void use_peer(Fuzz *fuzz)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    uint8_t header[4];
+
+    if (!fuzz->peer_path)
+        return;
+    if (fuzz->peer >= 0 && one_in(fuzz, 10)) {
+        close(fuzz->peer);
+        fuzz->peer = -1;
+    }
+    if (fuzz->peer < 0) {
+        g_strlcpy(name.sun_path, fuzz->peer_path, sizeof name.sun_path);
+        fuzz->peer = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (connect(fuzz->peer, (struct sockaddr *)&name, sizeof name) != 0) {
+            close(fuzz->peer);
+            fuzz->peer = -1;
+            return;
+        }
+    }
+    for (unsigned count = below(fuzz, 20); count-- > 0;) {
+        size_t length = make_any_frame(fuzz);
+        put_be32(header, one_in(fuzz, 50) ? value(fuzz) : (uint32_t)length);
+        if (send(fuzz->peer, header, 1 + below(fuzz, 40) / 10, MSG_NOSIGNAL) == 4)
+            send(fuzz->peer, fuzz->frame, length, MSG_NOSIGNAL);
+        while (!one_in(fuzz, 4) && recv(fuzz->peer, fuzz->frame, LARGEST_FRAME, 0) > 0)
+            ;
+        pass_time(fuzz);
+    }
 }
 
 static void pull_cable(Fuzz *fuzz)
@@ -329,7 +366,7 @@ static const struct {
     {transmit, 20},    {receive, 20},         {write_register, 15}, {read_register, 6},
     {start_driver, 6}, {refill, 10},          {pass_time, 10},      {fill_rx_ring, 3},
     {move_ring, 3},    {use_ports, 3},        {pull_cable, 1},      {reset_card, 1},
-    {configure, 1},    {use_serial_parts, 1},
+    {configure, 1},    {use_serial_parts, 1}, {use_peer, 6},
 };
 
 /* --- cases -------------------------------------------------------------------------------------
@@ -413,15 +450,26 @@ static void run_case(guint64 number)
     current_case = number;
     alarm(CASE_LIMIT);
     fuzz->random = g_rand_new_with_seed_array(seeds, G_N_ELEMENTS(seeds));
-    fuzz->user = number % 3 == 2;
-    if (fuzz->user) /* restricted: nothing of this may leave the program */
+    fuzz->user = number % 4 == 2;
+    fuzz->peer = -1;
+    if (fuzz->user) { /* restricted: nothing of this may leave the program */
         nic_init_with(&fuzz->nic, &slirp_backend_class, "id=net0,restrict=on");
-    else
-        nic_init_with(&fuzz->nic, number % 3 ? &large : &checked, "");
+    } else if (number % 4 == 3) {
+        fuzz->peer_path = g_strdup_printf("%s/apiary-fuzz-%d", g_get_tmp_dir(), (int)getpid());
+        g_autofree char *options =
+            g_strdup_printf("id=net0,server=on,addr.type=unix,addr.path=%s", fuzz->peer_path);
+        nic_init_with(&fuzz->nic, &stream_backend_class, options);
+    } else {
+        nic_init_with(&fuzz->nic, number % 4 ? &large : &checked, "");
+    }
+    fuzz->nic.storage.board.report_error = NULL;
     fuzz->net = &fuzz->nic.wire->backend;
     for (current_operation = 0; current_operation < OPERATIONS; current_operation++)
         run_operation(fuzz);
     nic_destroy(&fuzz->nic);
+    if (fuzz->peer >= 0)
+        close(fuzz->peer);
+    g_free(fuzz->peer_path);
     g_rand_free(fuzz->random);
     alarm(0);
 }
