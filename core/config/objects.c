@@ -5,6 +5,7 @@
 #include "core/config/network.h"
 #include "core/net/capture.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 static const struct {
@@ -21,7 +22,7 @@ static bool refuse(GError **error, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    g_autofree char *message = g_strdup_vprintf(format, arguments);
+    g_autofree char *message = g_strdup_vprintf(_(format), arguments);
     va_end(arguments);
     g_set_error_literal(error, option_error_quark(), 0, message);
     return false;
@@ -112,7 +113,7 @@ bool objects_validate(const MachineConfig *config, GError **error)
             if (g_str_equal(((ObjectConfig *)config->objects->pdata[k])->id, object->id))
                 return refuse(error, "Two objects are called \"%s\".", object->id);
         if (!has_required(find_kind(object->type, NULL), object->values, error)) {
-            g_prefix_error(error, "Object %s: ", object->id);
+            g_prefix_error(error, _("Object %s: "), object->id);
             return false;
         }
         if (!netdev || !config_find_netdev(config, netdev))

@@ -8,6 +8,7 @@
 #include "core/net/slirp.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 
 static bool add_forward(Pc *pc, const MachineCommand *command, char **reply, GError **error)
 {
@@ -64,7 +65,7 @@ static bool start_capture(Pc *pc, const MachineCommand *command, char **reply, G
     if (!netdev) {
         if (!command->text[0])
             g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                                "The machine has no network.");
+                                _("The machine has no network."));
         return false;
     }
     ObjectConfig *object = object_config_new_capture(netdev->id, command->text[1]);

@@ -98,7 +98,7 @@ bool pc_add_object(Pc *pc, const ObjectConfig *object, GError **error)
         return false;
     if (!pc_has_object(pc, object->id))
         return capture_start(netdev, object->values, error);
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_EXISTS, "There is an object \"%s\" already.",
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_EXISTS, _("There is an object \"%s\" already."),
                 object->id);
     return false;
 }
@@ -108,7 +108,7 @@ bool pc_delete_object(Pc *pc, const char *id, GError **error)
     for (guint i = 0; i < pc->netdevs->len; i++)
         if (net_backend_remove_tap(pc->netdevs->pdata[i], id))
             return true;
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "There is no object \"%s\".", id);
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, _("There is no object \"%s\"."), id);
     return false;
 }
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -42,12 +43,12 @@ typedef struct {
 } Capture;
 
 const OptionInfo capture_options[] = {
-    {"id", OPTION_STRING, NULL, 0, 0, NULL, "name of the capture"},
-    {"netdev", OPTION_REF, NULL, 0, 0, NULL, "id of the -netdev whose frames are written"},
-    {"file", OPTION_STRING, NULL, 0, 0, NULL, "pcap file, made anew"},
-    {"maxlen", OPTION_UINT, "65536", 1, UINT32_MAX, NULL, "bytes of a frame that are kept"},
+    {"id", OPTION_STRING, NULL, 0, 0, NULL, N_("name of the capture")},
+    {"netdev", OPTION_REF, NULL, 0, 0, NULL, N_("id of the -netdev whose frames are written")},
+    {"file", OPTION_STRING, NULL, 0, 0, NULL, N_("pcap file, made anew")},
+    {"maxlen", OPTION_UINT, "65536", 1, UINT32_MAX, NULL, N_("bytes of a frame that are kept")},
     {"queue", OPTION_ENUM, "all", 0, 0, "all|rx|tx",
-     "all frames, those from the guest (rx, as the network sees it) or those to it (tx)"},
+     N_("all frames, those from the guest (rx, as the network sees it) or those to it (tx)")},
     {.name = NULL},
 };
 
@@ -56,7 +57,7 @@ static void check_written(Capture *capture, bool written)
 {
     if (written || capture->failed)
         return;
-    g_autofree char *text = g_strdup_printf("The capture %s ends here: %s: %s.", capture->tap.id,
+    g_autofree char *text = g_strdup_printf(_("The capture %s ends here: %s: %s."), capture->tap.id,
                                             capture->path, g_strerror(errno));
     capture->failed = true;
     if (capture->board->report_error)
@@ -128,7 +129,7 @@ static FILE *open_file(const char *path, uint32_t max_length, GError **error)
         return file;
     int cause = errno;
     g_set_error(error, G_IO_ERROR, (gint)g_io_error_from_errno(cause),
-                "The capture file %s cannot be written: %s.", path, g_strerror(cause));
+                _("The capture file %s cannot be written: %s."), path, g_strerror(cause));
     if (file)
         fclose(file);
     return NULL;

@@ -5,6 +5,7 @@
 #include "core/net/socket-address.h"
 
 #include <gio/gunixsocketaddress.h>
+#include <glib/gi18n.h>
 #include <glib/gstdio.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -154,7 +155,7 @@ DatagramLink *datagram_link_new(NetBackend *backend, GSocketAddress *own, GSocke
 {
     if (g_socket_address_get_family(own) != g_socket_address_get_family(peer)) {
         g_set_error_literal(error, option_error_quark(), 0,
-                            "both ends must be of one kind: IPv4, IPv6 or Unix.");
+                            _("both ends must be of one kind: IPv4, IPv6 or Unix."));
         return NULL;
     }
     g_autoptr(GSocket) socket = socket_for_address(own, G_SOCKET_TYPE_DATAGRAM, error);
@@ -187,10 +188,11 @@ static bool join(GSocket *in, GSocket *out, GInetAddress *group, GInetAddress *i
         g_socket_set_multicast_loopback(out, TRUE); /* others on this computer */
         return true;
     }
-    g_set_error(error, option_error_quark(), 0,
-                "the multicast group %s cannot be joined: %s; localaddr= names the host address to "
-                "use.",
-                name, g_strerror(errno));
+    g_set_error(
+        error, option_error_quark(), 0,
+        _("the multicast group %s cannot be joined: %s; localaddr= names the host address to "
+          "use."),
+        name, g_strerror(errno));
     return false;
 }
 
@@ -205,8 +207,8 @@ DatagramLink *datagram_link_join(NetBackend *backend, GInetSocketAddress *group,
         !join(in, out, g_inet_socket_address_get_address(group), interface, error))
         return NULL;
     if (!g_socket_connect(out, address, NULL, error)) {
-        g_prefix_error(error, "the multicast group cannot be reached (localaddr= names the host "
-                              "address to use): ");
+        g_prefix_error(error, _("the multicast group cannot be reached (localaddr= names the host "
+                                "address to use): "));
         return NULL;
     }
     DatagramLink *link = new_link(backend, address, address, in, out);

@@ -3,6 +3,7 @@
 #include "core/net/socket-address.h"
 
 #include <gio/gunixsocketaddress.h>
+#include <glib/gi18n.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,7 +18,7 @@ static bool refuse(GError **error, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    g_autofree char *message = g_strdup_vprintf(format, arguments);
+    g_autofree char *message = g_strdup_vprintf(_(format), arguments);
     va_end(arguments);
     g_set_error_literal(error, option_error_quark(), 0, message);
     return false;

@@ -6,6 +6,8 @@
 #include "core/net/socket-address.h"
 #include "core/net/stream-link.h"
 
+#include <glib/gi18n.h>
+
 typedef struct {
     NetBackend backend;
     StreamLink *stream; /* one of the two */
@@ -13,39 +15,43 @@ typedef struct {
 } SocketNet;
 
 static const OptionInfo socket_options[] = {
-    {"id", OPTION_STRING, NULL, 0, 0, NULL, "name of the network"},
-    {"listen", OPTION_STRING, NULL, 0, 0, NULL, "[HOST]:PORT where one other machine may connect"},
-    {"connect", OPTION_STRING, NULL, 0, 0, NULL, "HOST:PORT where the other machine listens"},
-    {"mcast", OPTION_STRING, NULL, 0, 0, NULL, "GROUP:PORT that any number of machines share"},
-    {"udp", OPTION_STRING, NULL, 0, 0, NULL, "HOST:PORT of the other machine; needs localaddr"},
+    {"id", OPTION_STRING, NULL, 0, 0, NULL, N_("name of the network")},
+    {"listen", OPTION_STRING, NULL, 0, 0, NULL,
+     N_("[HOST]:PORT where one other machine may connect")},
+    {"connect", OPTION_STRING, NULL, 0, 0, NULL, N_("HOST:PORT where the other machine listens")},
+    {"mcast", OPTION_STRING, NULL, 0, 0, NULL, N_("GROUP:PORT that any number of machines share")},
+    {"udp", OPTION_STRING, NULL, 0, 0, NULL, N_("HOST:PORT of the other machine; needs localaddr")},
     {"localaddr", OPTION_STRING, NULL, 0, 0, NULL,
-     "with udp: own [HOST]:PORT; with mcast: host address of the interface"},
-    {"reconnect", OPTION_UINT, "1", 0, 3600, NULL, "seconds between two calls of connect=; 0: one"},
+     N_("with udp: own [HOST]:PORT; with mcast: host address of the interface")},
+    {"reconnect", OPTION_UINT, "1", 0, 3600, NULL,
+     N_("seconds between two calls of connect=; 0: one")},
     {.name = NULL},
 };
 
 static const OptionInfo stream_options[] = {
-    {"id", OPTION_STRING, NULL, 0, 0, NULL, "name of the network"},
-    {"server", OPTION_BOOL, "off", 0, 0, NULL, "wait for the other machine instead of calling it"},
-    {"addr.type", OPTION_ENUM, NULL, 0, 0, "inet|unix", "kind of address"},
-    {"addr.host", OPTION_STRING, NULL, 0, 0, NULL, "host; 127.0.0.1 when absent"},
-    {"addr.port", OPTION_STRING, NULL, 0, 0, NULL, "port"},
-    {"addr.path", OPTION_STRING, NULL, 0, 0, NULL, "Unix socket"},
-    {"reconnect", OPTION_UINT, "1", 0, 3600, NULL, "seconds between two calls; 0: one"},
+    {"id", OPTION_STRING, NULL, 0, 0, NULL, N_("name of the network")},
+    {"server", OPTION_BOOL, "off", 0, 0, NULL,
+     N_("wait for the other machine instead of calling it")},
+    {"addr.type", OPTION_ENUM, NULL, 0, 0, "inet|unix", N_("kind of address")},
+    {"addr.host", OPTION_STRING, NULL, 0, 0, NULL, N_("host; 127.0.0.1 when absent")},
+    {"addr.port", OPTION_STRING, NULL, 0, 0, NULL, N_("port")},
+    {"addr.path", OPTION_STRING, NULL, 0, 0, NULL, N_("Unix socket")},
+    {"reconnect", OPTION_UINT, "1", 0, 3600, NULL, N_("seconds between two calls; 0: one")},
     {.name = NULL},
 };
 
 static const OptionInfo dgram_options[] = {
-    {"id", OPTION_STRING, NULL, 0, 0, NULL, "name of the network"},
-    {"local.type", OPTION_ENUM, NULL, 0, 0, "inet|unix", "kind of the own address"},
+    {"id", OPTION_STRING, NULL, 0, 0, NULL, N_("name of the network")},
+    {"local.type", OPTION_ENUM, NULL, 0, 0, "inet|unix", N_("kind of the own address")},
     {"local.host", OPTION_STRING, NULL, 0, 0, NULL,
-     "own host, 127.0.0.1 when absent; with a group: host address of the interface"},
-    {"local.port", OPTION_STRING, NULL, 0, 0, NULL, "own port"},
-    {"local.path", OPTION_STRING, NULL, 0, 0, NULL, "own Unix socket"},
-    {"remote.type", OPTION_ENUM, NULL, 0, 0, "inet|unix", "kind of the other machine's address"},
-    {"remote.host", OPTION_STRING, NULL, 0, 0, NULL, "its host, or a multicast group"},
-    {"remote.port", OPTION_STRING, NULL, 0, 0, NULL, "its port"},
-    {"remote.path", OPTION_STRING, NULL, 0, 0, NULL, "its Unix socket"},
+     N_("own host, 127.0.0.1 when absent; with a group: host address of the interface")},
+    {"local.port", OPTION_STRING, NULL, 0, 0, NULL, N_("own port")},
+    {"local.path", OPTION_STRING, NULL, 0, 0, NULL, N_("own Unix socket")},
+    {"remote.type", OPTION_ENUM, NULL, 0, 0, "inet|unix",
+     N_("kind of the other machine's address")},
+    {"remote.host", OPTION_STRING, NULL, 0, 0, NULL, N_("its host, or a multicast group")},
+    {"remote.port", OPTION_STRING, NULL, 0, 0, NULL, N_("its port")},
+    {"remote.path", OPTION_STRING, NULL, 0, 0, NULL, N_("its Unix socket")},
     {.name = NULL},
 };
 
@@ -55,7 +61,7 @@ static bool refuse(GError **error, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    g_autofree char *message = g_strdup_vprintf(format, arguments);
+    g_autofree char *message = g_strdup_vprintf(_(format), arguments);
     va_end(arguments);
     g_set_error_literal(error, option_error_quark(), 0, message);
     return false;
@@ -280,7 +286,7 @@ static void describe(NetBackend *backend, GString *out)
 
 const NetBackendClass socket_backend_class = {
     .name = "socket",
-    .title = "Private network with other machines (QEMU's older form)",
+    .title = N_("Private network with other machines (QEMU's older form)"),
     .options = socket_options,
     .instance_size = sizeof(SocketNet),
     .check = socket_check,
@@ -294,7 +300,7 @@ const NetBackendClass socket_backend_class = {
 
 const NetBackendClass stream_backend_class = {
     .name = "stream",
-    .title = "Private network with one other machine, by TCP or a Unix socket",
+    .title = N_("Private network with one other machine, by TCP or a Unix socket"),
     .options = stream_options,
     .instance_size = sizeof(SocketNet),
     .check = stream_check,
@@ -308,7 +314,7 @@ const NetBackendClass stream_backend_class = {
 
 const NetBackendClass dgram_backend_class = {
     .name = "dgram",
-    .title = "Private network with other machines, by UDP, multicast or a Unix socket",
+    .title = N_("Private network with other machines, by UDP, multicast or a Unix socket"),
     .options = dgram_options,
     .instance_size = sizeof(SocketNet),
     .check = dgram_check,

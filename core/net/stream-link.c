@@ -8,6 +8,7 @@
 #include "core/net/socket-address.h"
 
 #include <gio/gunixsocketaddress.h>
+#include <glib/gi18n.h>
 #include <glib/gstdio.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -113,8 +114,8 @@ static void refuse_peer(StreamLink *link)
 {
     Board *board = link->backend->board;
     g_autofree char *text =
-        g_strdup_printf("%s sends what is no frame; is it a -netdev socket or stream? The "
-                        "connection was closed.",
+        g_strdup_printf(_("%s sends what is no frame; is it a -netdev socket or stream? The "
+                          "connection was closed."),
                         link->peer_name);
 
     if (board->report_error)
@@ -297,10 +298,11 @@ static void call_failed(StreamLink *link, const GError *error)
     link->next_address = 0;
     if (!link->complained && board->report_error) {
         g_autofree char *text =
-            link->retry ? g_strdup_printf("No machine answers at %s (%s); it is called again until "
-                                          "one does.",
-                                          name, error->message)
-                        : g_strdup_printf("No machine answers at %s: %s.", name, error->message);
+            link->retry
+                ? g_strdup_printf(_("No machine answers at %s (%s); it is called again until "
+                                    "one does."),
+                                  name, error->message)
+                : g_strdup_printf(_("No machine answers at %s: %s."), name, error->message);
         board->report_error(board, link->backend->id, text);
     }
     link->complained = true;
