@@ -246,6 +246,7 @@ static void on_event(void *opaque, const MachineEvent *event)
         g_hash_table_replace(vm->media, g_strdup(event->text), g_strdup(event->text2));
         g_signal_emit(vm, signals[CHANGED], 0);
         break;
+    case EVENT_NETWORK:
     case EVENT_TRAY: g_signal_emit(vm, signals[CHANGED], 0); break;
     case EVENT_STATISTICS: add_sample(vm, &event->statistics); break;
     case EVENT_RESET:

@@ -6,6 +6,7 @@
 #include "core/chardev/spec.h"
 #include "core/config/config.h"
 #include "core/config/network.h"
+#include "core/config/objects.h"
 #include "core/config/vnc-spec.h"
 #include "core/remote/vnc.h"
 
@@ -538,6 +539,8 @@ static const struct {
     {"-no-shutdown", false, set_no_shutdown, N_("stay when the guest powers off")},
     {"-nodefaults", false, set_no_defaults, N_("no network card")},
     {"-nographic", false, set_nographic, N_("no window; serial port on the terminal")},
+    {"-object", true, objects_add,
+     N_("filter-dump,id=ID,netdev=NETDEV,file=FILE: capture packets")},
     {"-pidfile", true, set_pidfile, N_("write the process id there")},
     {"-qmp", true, add_qmp, N_("QMP on a character back end")},
     {"-rtc", true, set_rtc, N_("base=utc|localtime|DATE")},
@@ -769,6 +772,12 @@ char *config_to_command_line(const MachineConfig *config)
     }
     if (!config->netdevs->len)
         append_flag(line, "-nic", "none");
+    for (guint i = 0; i < config->objects->len; i++) {
+        const ObjectConfig *object = config->objects->pdata[i];
+        g_autofree char *values = option_values_format(object->values);
+        g_autofree char *value = g_strconcat(object->type, ",", values, NULL);
+        append_flag(line, "-object", value);
+    }
     for (guint i = 0; i < config->devices->len; i++) {
         const DeviceConfig *device = config->devices->pdata[i];
         g_autofree char *values = option_values_format(device->values);

@@ -3,6 +3,7 @@
 #include "core/config/config.h"
 
 #include "core/config/network.h"
+#include "core/config/objects.h"
 
 #include <gio/gio.h>
 #include <glib/gi18n.h>
@@ -47,6 +48,7 @@ MachineConfig *config_new(void)
     config->drives = g_ptr_array_new_with_free_func(drive_free);
     config->devices = g_ptr_array_new_with_free_func(device_free);
     config->netdevs = g_ptr_array_new_with_free_func(netdev_config_free);
+    config->objects = g_ptr_array_new_with_free_func(netdev_config_free);
     config->serials = g_ptr_array_new_with_free_func(g_free);
     config->chardevs = g_ptr_array_new_with_free_func(g_free);
     config->qmps = g_ptr_array_new_with_free_func(g_free);
@@ -111,6 +113,9 @@ MachineConfig *config_copy(const MachineConfig *from)
     to->netdevs = g_ptr_array_new_with_free_func(netdev_config_free);
     for (guint i = 0; i < from->netdevs->len; i++)
         g_ptr_array_add(to->netdevs, netdev_config_copy(from->netdevs->pdata[i]));
+    to->objects = g_ptr_array_new_with_free_func(netdev_config_free);
+    for (guint i = 0; i < from->objects->len; i++)
+        g_ptr_array_add(to->objects, netdev_config_copy(from->objects->pdata[i]));
     to->serials = copy_strings(from->serials);
     to->chardevs = copy_strings(from->chardevs);
     to->qmps = copy_strings(from->qmps);
@@ -129,9 +134,9 @@ void config_free(MachineConfig *config)
         config->display,    config->pidfile,      config->folder,        config->notes,
         config->vnc,        config->vnc_password,
     };
-    GPtrArray *const arrays[] = {config->drives,  config->devices,  config->netdevs,
-                                 config->serials, config->chardevs, config->qmps,
-                                 config->monitors};
+    GPtrArray *const arrays[] = {config->drives,  config->devices, config->netdevs,
+                                 config->objects, config->serials, config->chardevs,
+                                 config->qmps,    config->monitors};
 
     for (size_t i = 0; i < G_N_ELEMENTS(strings); i++)
         g_free(strings[i]);
@@ -227,5 +232,6 @@ bool config_validate(const MachineConfig *config, GError **error)
     for (const char *c = config->boot_order; *c; c++)
         if (!strchr("abcdn", *c))
             return refuse(error, "Boot order \"%s\": use a, c, d and n.", config->boot_order);
-    return validate_drives(config, error) && network_validate(config, error);
+    return validate_drives(config, error) && network_validate(config, error) &&
+           objects_validate(config, error);
 }

@@ -34,6 +34,9 @@ typedef struct {
     OptionValues *values;
 } NetdevConfig;
 
+/* -object: a packet capture ("filter-dump"). Made of the same parts. */
+typedef NetdevConfig ObjectConfig;
+
 typedef struct {
     char *name;
     uint64_t ram_bytes;
@@ -50,6 +53,7 @@ typedef struct {
     GPtrArray *drives;          /* DriveConfig* */
     GPtrArray *devices;         /* DeviceConfig*: -device, in order */
     GPtrArray *netdevs;         /* NetdevConfig* */
+    GPtrArray *objects;         /* ObjectConfig* */
     GPtrArray *serials;         /* char*: chardev specs for COM1.. ; "none" leaves one out */
     GPtrArray *chardevs;        /* char*: "id=..." specs of -chardev */
     GPtrArray *qmps, *monitors; /* char*: chardev specs */

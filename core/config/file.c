@@ -6,6 +6,7 @@
 
 #include "core/config/config.h"
 #include "core/config/network.h"
+#include "core/config/objects.h"
 #include "core/config/vnc-spec.h"
 #include "core/net/net.h"
 
@@ -19,6 +20,7 @@
 #define GROUP_DEVICE  "Device "
 #define GROUP_NETWORK "Network "
 #define MAX_NUMBER    65535
+#define GROUP_OBJECT  "Object "
 
 typedef enum { KEY_TEXT, KEY_SIZE_BYTES, KEY_NUMBER, KEY_SWITCH, KEY_LIST } KeyType;
 
@@ -227,6 +229,24 @@ static bool load_network(GKeyFile *file, MachineConfig *config, const char *grou
                        error);
 }
 
+static bool load_object(GKeyFile *file, MachineConfig *config, const char *group, GError **error)
+{
+    g_autofree char *type = g_key_file_get_string(file, group, "Type", error);
+    const OptionInfo *options = type ? object_options(type, error) : NULL;
+
+    if (!options) {
+        g_prefix_error(error, "[%s]: ", group);
+        return false;
+    }
+    ObjectConfig *object = g_new0(ObjectConfig, 1);
+    object->type = g_steal_pointer(&type);
+    object->id = g_strdup(group + strlen(GROUP_OBJECT));
+    object->values = option_values_new(options);
+    option_values_set(object->values, "id", object->id, NULL);
+    g_ptr_array_add(config->objects, object);
+    return load_values(file, group, "Type", options, object->values, error);
+}
+
 static bool load_device(GKeyFile *file, MachineConfig *config, const char *group, GError **error)
 {
     g_autofree char *driver = g_key_file_get_string(file, group, "Driver", error);
@@ -264,6 +284,8 @@ MachineConfig *config_load(const char *path, GError **error)
             done = load_device(file, config, *group, error);
         } else if (g_str_has_prefix(*group, GROUP_NETWORK)) {
             done = load_network(file, config, *group, error);
+        } else if (g_str_has_prefix(*group, GROUP_OBJECT)) {
+            done = load_object(file, config, *group, error);
         } else {
             g_set_error(error, option_error_quark(), 0, _("There is no section [%s]."), *group);
             done = false;
@@ -337,6 +359,12 @@ bool config_save(const MachineConfig *config, const char *path, GError **error)
         g_key_file_set_string(file, group, "Type", netdev->type);
         save_values(file, group, "id", net_backend_class_find(netdev->type)->options,
                     netdev->values);
+    }
+    for (guint i = 0; i < config->objects->len; i++) {
+        const ObjectConfig *object = config->objects->pdata[i];
+        g_autofree char *group = g_strconcat(GROUP_OBJECT, object->id, NULL);
+        g_key_file_set_string(file, group, "Type", object->type);
+        save_values(file, group, "id", object_options(object->type, NULL), object->values);
     }
     /* Written beside, synced, renamed: a crash leaves the old file or the new one. */
     g_autofree char *text = g_key_file_to_data(file, NULL, NULL);

@@ -212,6 +212,7 @@ typedef struct {
     uint32_t fetched;     /* bytes already taken of the descriptor at TDH */
     size_t segment_limit; /* payload bytes a segment sent takes */
     uint32_t segments, payload_sent;
+    int64_t run_end; /* host's monotonic us: then others have the board */
 } TxState;
 
 typedef struct {

@@ -6,12 +6,17 @@
  *
  * The throttle is a minimum distance between two rising edges of INTA; a cause that comes earlier
  * waits for its end. The packet timers start again with each packet, the absolute ones do not.
+ *
+ * Frames leave here in no time, so that a driver's usual 8 us for transmit interrupts would be a
+ * host timer, a wake-up and an interrupt for each frame. What may be late is therefore at least
+ * TX_LATE_NS late, and goes along with whatever interrupt comes before.
  */
 
 #include "core/devices/e1000-internal.h"
 
 #define ITR_UNIT_NS   256
 #define DELAY_UNIT_NS 1024
+#define TX_LATE_NS    100000
 
 static int64_t now(E1000 *e1000)
 {
@@ -35,6 +40,10 @@ void e1000_update_interrupt(E1000 *e1000)
                 return;
             }
             e1000->throttle_until = interval ? time + (int64_t)interval * ITR_UNIT_NS : 0;
+        }
+        if (e1000->tx_deadline) { /* its timer finds nothing to do */
+            e1000->tx_deadline = 0;
+            e1000->icr |= INT_TXDW;
         }
     }
     e1000->line = wanted;
@@ -66,17 +75,17 @@ uint32_t e1000_read_icr(E1000 *e1000)
 
 /* --- delays ----------------------------------------------------------------------------------- */
 
-/* Starts or prolongs a packet timer of PACKET units that ends no later than ABSOLUTE units after it
- * began (0: no such limit). The host's timer is left alone while it is set for earlier: what it
- * finds then is that there is more to wait. */
+/* Starts or prolongs a packet timer of PACKET ns that ends no later than ABSOLUTE ns after it began
+ * (0: no such limit). The host's timer is left alone while it is set for earlier: what it finds
+ * then is that there is more to wait. */
 static void delay(E1000 *e1000, ClockTimer *timer, int64_t *deadline, int64_t *limit,
-                  uint32_t packet, uint32_t absolute)
+                  int64_t packet, int64_t absolute)
 {
     int64_t time = now(e1000);
 
     if (!*deadline)
-        *limit = absolute ? time + (int64_t)absolute * DELAY_UNIT_NS : INT64_MAX;
-    *deadline = MIN(time + (int64_t)packet * DELAY_UNIT_NS, *limit);
+        *limit = absolute ? time + absolute : INT64_MAX;
+    *deadline = MIN(time + packet, *limit);
     if (!clock_timer_is_set(timer))
         clock_timer_set(timer, *deadline);
 }
@@ -117,8 +126,9 @@ void e1000_received(E1000 *e1000, size_t length)
     if (small && length <= small)
         e1000_raise(e1000, INT_SRPD);
     if (packet)
-        delay(e1000, e1000->rx_timer, &e1000->rx_deadline, &e1000->rx_absolute, packet,
-              *e1000_reg(e1000, RADV) & 0xffff);
+        delay(e1000, e1000->rx_timer, &e1000->rx_deadline, &e1000->rx_absolute,
+              (int64_t)packet * DELAY_UNIT_NS,
+              (int64_t)(*e1000_reg(e1000, RADV) & 0xffff) * DELAY_UNIT_NS);
     else
         e1000_raise(e1000, INT_RXT0);
 }
@@ -137,8 +147,10 @@ void e1000_written_back(E1000 *e1000, bool delayed)
     uint32_t packet = *e1000_reg(e1000, TIDV) & 0xffff;
 
     if (delayed && packet) {
-        delay(e1000, e1000->tx_timer, &e1000->tx_deadline, &e1000->tx_absolute, packet,
-              *e1000_reg(e1000, TADV) & 0xffff);
+        int64_t absolute = (int64_t)(*e1000_reg(e1000, TADV) & 0xffff) * DELAY_UNIT_NS;
+        delay(e1000, e1000->tx_timer, &e1000->tx_deadline, &e1000->tx_absolute,
+              MAX((int64_t)packet * DELAY_UNIT_NS, TX_LATE_NS),
+              absolute ? MAX(absolute, TX_LATE_NS) : 0);
         return;
     }
     e1000->tx_deadline = 0;

@@ -4,8 +4,9 @@
  * Transmitting (SDM 3.3-3.6): legacy, context and data descriptors, checksum insertion, TCP
  * segmentation and VLAN tags.
  *
- * A write to TDT sends at once, up to a budget; a guest that asks for more (a megabyte in segments
- * of one byte) gets the rest from a timer, between which others have the board.
+ * A write to TDT sends at once, up to a budget of work and of time; a guest that asks for more (a
+ * megabyte in segments of one byte) gets the rest from a timer, between which others have the
+ * board.
  */
 
 #define G_LOG_DOMAIN "e1000"
@@ -53,6 +54,8 @@ enum {
 #define COST_DESCRIPTOR 1
 #define COST_FRAME      16
 #define COST_KIB        1
+#define RUN_US          2000   /* host time; what a frame costs is also the back end's affair */
+#define PAUSE_NS        100000 /* before the rest */
 
 typedef struct {
     uint64_t address;
@@ -260,6 +263,12 @@ static void close_frame(E1000 *e1000)
     tx->length = 0;
 }
 
+static void end_late_run(const TxState *tx, int *budget)
+{
+    if (g_get_monotonic_time() >= tx->run_end)
+        *budget = 0;
+}
+
 /* Takes the descriptor's buffer from where it was left. False when the budget ended before it did.
  */
 static bool fetch(E1000 *e1000, uint64_t address, uint32_t length, int *budget)
@@ -279,6 +288,7 @@ static bool fetch(E1000 *e1000, uint64_t address, uint32_t length, int *budget)
                 return false;
             send_segment(e1000, false);
             *budget -= COST_FRAME;
+            end_late_run(tx, budget);
             continue;
         }
         uint32_t piece = (uint32_t)MIN(limit - tx->length, length - tx->fetched);
@@ -312,6 +322,7 @@ static bool take_data(E1000 *e1000, const Descriptor *d, int *budget)
         tx->vlan_tag = (uint16_t)(d->upper >> 16);
         close_frame(e1000);
         *budget -= COST_FRAME;
+        end_late_run(tx, budget);
     }
     return true;
 }
@@ -340,6 +351,11 @@ static Descriptor read_descriptor(E1000 *e1000, uint64_t address)
         e1000_complain(e1000, MISTAKE_DMA, "a transmit descriptor lies outside of memory");
     return (Descriptor){
         .address = words[0], .lower = (uint32_t)words[1], .upper = (uint32_t)(words[1] >> 32)};
+}
+
+static void go_on_later(E1000 *e1000, int64_t pause)
+{
+    clock_timer_set(e1000->tx_continue_timer, clock_now(e1000->pci.device.board->clock) + pause);
 }
 
 /* --- the ring --------------------------------------------------------------------------------- */
@@ -373,10 +389,10 @@ static void run_ring(E1000 *e1000)
     if (!ring_is_sound(e1000))
         return;
     before = pending(e1000);
+    e1000->tx.run_end = g_get_monotonic_time() + RUN_US;
     while (ring_is_sound(e1000) && *e1000_reg(e1000, TDH) != *e1000_reg(e1000, TDT)) {
         if (budget <= 0) {
-            Clock *clock = e1000->pci.device.board->clock;
-            clock_timer_set(e1000->tx_continue_timer, clock_now(clock));
+            go_on_later(e1000, PAUSE_NS);
             break;
         }
         uint64_t base = (uint64_t)*e1000_reg(e1000, TDBAH) << 32 | *e1000_reg(e1000, TDBAL);
@@ -395,6 +411,7 @@ static void run_ring(E1000 *e1000)
         uint32_t next = *e1000_reg(e1000, TDH) + 1;
         *e1000_reg(e1000, TDH) = next >= ring_size(e1000) ? 0 : next;
     }
+    net_backend_burst_end(e1000->netdev);
     if (!any)
         return;
     if (written_back)
@@ -412,8 +429,7 @@ void e1000_transmit(E1000 *e1000)
 {
     /* The card's own DMA may write its doorbell; libslirp must not be entered from itself. */
     if (e1000->transmitting || e1000->receiving || (e1000->netdev && e1000->netdev->delivering)) {
-        Clock *clock = e1000->pci.device.board->clock;
-        clock_timer_set(e1000->tx_continue_timer, clock_now(clock));
+        go_on_later(e1000, 0);
         return;
     }
     if (!(*e1000_reg(e1000, TCTL) & TCTL_EN) || !pci_bus_master(&e1000->pci))

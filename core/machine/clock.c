@@ -57,16 +57,15 @@ static void arm(Clock *clock)
     if (clock->fd < 0)
         return;
     int64_t deadline = clock->running && clock->timers ? clock->timers->deadline : INT64_MAX;
-    if (deadline == clock->armed)
+    /* An early wake-up finds nothing due and arms anew: cheaper than a system call each time a
+     * guest puts its timer off. */
+    if (deadline >= clock->armed)
         return;
     clock->armed = deadline;
 
-    struct itimerspec spec = {0};
-    if (deadline != INT64_MAX) {
-        int64_t host = MAX(deadline - clock->offset, 1);
-        spec.it_value.tv_sec = host / NS_PER_SECOND;
-        spec.it_value.tv_nsec = host % NS_PER_SECOND;
-    }
+    int64_t host = MAX(deadline - clock->offset, 1);
+    struct itimerspec spec = {
+        .it_value = {.tv_sec = host / NS_PER_SECOND, .tv_nsec = host % NS_PER_SECOND}};
     timerfd_settime(clock->fd, TFD_TIMER_ABSTIME, &spec, NULL);
 }
 
@@ -218,7 +217,7 @@ void clock_timer_set(ClockTimer *timer, int64_t deadline_ns)
 
 void clock_timer_cancel(ClockTimer *timer)
 {
-    unlink_timer(timer); /* an early wake-up finds nothing due and arms anew */
+    unlink_timer(timer);
 }
 
 bool clock_timer_is_set(const ClockTimer *timer)

@@ -4,6 +4,7 @@
 
 #include "core/machine/input.h"
 #include "core/machine/monitor.h"
+#include "core/machine/network-commands.h"
 #include "core/machine/pc-network.h"
 #include "core/machine/pc.h"
 #include "core/machine/query.h"
@@ -263,6 +264,11 @@ static void on_pointer_mode(void *opaque, bool absolute)
     emit(machine, &(MachineEvent){.type = EVENT_POINTER_MODE, .flag = absolute});
 }
 
+static void on_network_changed(void *opaque)
+{
+    emit(opaque, &(MachineEvent){.type = EVENT_NETWORK});
+}
+
 static const PcOps pc_ops = {
     .reset_requested = on_reset_requested,
     .power_off_requested = on_power_off_requested,
@@ -271,6 +277,7 @@ static const PcOps pc_ops = {
     .medium_changed = on_medium_changed,
     .tray_moved = on_tray_moved,
     .pointer_mode = on_pointer_mode,
+    .network_changed = on_network_changed,
 };
 
 /* --- ticking: the picture and the statistics ----------------------------------------------------
@@ -609,6 +616,14 @@ static void run_command(Machine *machine, Pending *pending)
         break;
     case COMMAND_QUERY: pending->reply_text = query_run(machine->pc, command->text[0]); break;
     case COMMAND_MEMORY_SAVE: save_memory(machine, command, error); break;
+    case COMMAND_FORWARD_ADD:
+    case COMMAND_FORWARD_REMOVE:
+    case COMMAND_SET_LINK:
+    case COMMAND_OBJECT_ADD:
+    case COMMAND_OBJECT_DELETE:
+    case COMMAND_CAPTURE_START:
+        network_command_run(machine->pc, command, &pending->reply_text, error);
+        break;
     case COMMAND_VNC_OPEN:
         vnc_server_open(machine->vnc, command->text[0], machine->config->name, error);
         break;

@@ -54,6 +54,16 @@ typedef enum {
     COMMAND_VNC_PASSWORD, /* text[0]; NULL lets nobody in */
     COMMAND_VNC_EXPIRE,   /* text[0] "now", "never", "+SECONDS" or seconds since 1970 */
     COMMAND_MEMORY_SAVE,  /* text[0] path; address, length; flag: physical (else cpu 0 linear) */
+    /* text[0] network, NULL: the first user-mode one; text[1] tcp|udp:[hostaddr]:hostport-
+     * [guestaddr]:guestport, host port 0: a free one. Reply text: the rule in full. */
+    COMMAND_FORWARD_ADD,
+    COMMAND_FORWARD_REMOVE, /* text[0] network or NULL; text[1] tcp|udp:[hostaddr]:hostport */
+    COMMAND_SET_LINK,       /* text[0] network or card; flag: the cable is plugged in */
+    COMMAND_OBJECT_ADD,     /* text[0] as -object takes it */
+    COMMAND_OBJECT_DELETE,  /* text[0] id; a capture's file is complete when the reply comes */
+    /* text[0] network, NULL: the first; text[1] pcap file. Reply text: the capture's id, for
+     * COMMAND_OBJECT_DELETE. */
+    COMMAND_CAPTURE_START,
 } MachineCommandType;
 
 typedef struct {
@@ -86,7 +96,8 @@ typedef enum {
     EVENT_POWER_BUTTON, /* pressed by a client */
     EVENT_ERROR,        /* text: source, text2: message */
     EVENT_KEYBOARD_LEDS,
-    EVENT_VNC, /* text: QMP's event name, text2: its data as JSON */
+    EVENT_VNC,     /* text: QMP's event name, text2: its data as JSON */
+    EVENT_NETWORK, /* a forward, cable or capture changed: ask COMMAND_QUERY "networks" */
 } MachineEventType;
 
 typedef struct {

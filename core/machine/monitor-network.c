@@ -2,14 +2,8 @@
 
 #include "core/machine/monitor-network.h"
 
+#include "core/machine/network-commands.h"
 #include "core/machine/pc-network.h"
-#include "core/net/slirp.h"
-
-static void report(GString *out, const GError *error)
-{
-    if (error)
-        g_string_append_printf(out, "Error: %s\n", error->message);
-}
 
 /* "[NETWORK] RULE": the rule is the last word. */
 static const char *rule_of(char **words, const char **network, GString *out)
@@ -23,54 +17,58 @@ static const char *rule_of(char **words, const char **network, GString *out)
     return NULL;
 }
 
-void monitor_hostfwd_add(Pc *pc, char **words, GString *out)
+static bool run(Pc *pc, const MachineCommand *command, GString *out)
 {
     g_autoptr(GError) error = NULL;
-    const char *name, *rule = rule_of(words, &name, out);
-    NetForward forward;
+    g_autofree char *reply = NULL;
 
-    if (!rule)
-        return;
-    board_lock(pc_board(pc));
-    NetBackend *netdev = pc_user_network(pc, name, &error);
-    if (netdev && net_forward_parse(rule, &forward, &error))
-        slirp_add_forward(netdev, &forward, &error);
-    board_unlock(pc_board(pc));
-    report(out, error);
+    if (network_command_run(pc, command, &reply, &error))
+        return true;
+    g_string_append_printf(out, "Error: %s\n", error->message);
+    return false;
+}
+
+void monitor_hostfwd_add(Pc *pc, char **words, GString *out)
+{
+    const char *name, *rule = rule_of(words, &name, out);
+
+    if (rule)
+        run(pc, &(MachineCommand){.type = COMMAND_FORWARD_ADD, .text = {name, rule}}, out);
 }
 
 void monitor_hostfwd_remove(Pc *pc, char **words, GString *out)
 {
-    g_autoptr(GError) error = NULL;
     const char *name, *rule = rule_of(words, &name, out);
-    NetForward forward;
 
-    if (!rule)
-        return;
-    board_lock(pc_board(pc));
-    NetBackend *netdev = pc_user_network(pc, name, &error);
-    if (netdev && net_forward_parse_host(rule, &forward, &error) &&
-        slirp_remove_forward(netdev, &forward, &error))
+    if (rule &&
+        run(pc, &(MachineCommand){.type = COMMAND_FORWARD_REMOVE, .text = {name, rule}}, out))
         g_string_append_printf(out, "host forwarding rule for %s removed\n", rule);
-    board_unlock(pc_board(pc));
-    report(out, error);
 }
 
 void monitor_set_link(Pc *pc, char **words, GString *out)
 {
-    g_autoptr(GError) error = NULL;
     bool up = words[1] && words[2] && g_str_equal(words[2], "on");
 
-    if (!up && (!words[1] || !words[2] || !g_str_equal(words[2], "off"))) {
+    if (!up && (!words[1] || !words[2] || !g_str_equal(words[2], "off")))
         g_string_append(out, "set_link needs NAME on|off; see info network\n");
-        return;
-    }
-    board_lock(pc_board(pc));
-    NetBackend *netdev = pc_network(pc, words[1], &error);
-    if (netdev)
-        net_backend_set_link(netdev, up);
-    board_unlock(pc_board(pc));
-    report(out, error);
+    else
+        run(pc, &(MachineCommand){.type = COMMAND_SET_LINK, .text = {words[1]}, .flag = up}, out);
+}
+
+void monitor_object_add(Pc *pc, char **words, GString *out)
+{
+    if (!words[1])
+        g_string_append(out, "object_add needs filter-dump,id=ID,netdev=NETWORK,file=FILE\n");
+    else
+        run(pc, &(MachineCommand){.type = COMMAND_OBJECT_ADD, .text = {words[1]}}, out);
+}
+
+void monitor_object_del(Pc *pc, char **words, GString *out)
+{
+    if (!words[1])
+        g_string_append(out, "object_del needs an id; see info network\n");
+    else
+        run(pc, &(MachineCommand){.type = COMMAND_OBJECT_DELETE, .text = {words[1]}}, out);
 }
 
 void monitor_info_network(Pc *pc, GString *out)

@@ -9,5 +9,7 @@
 void monitor_hostfwd_add(Pc *pc, char **words, GString *out);
 void monitor_hostfwd_remove(Pc *pc, char **words, GString *out);
 void monitor_set_link(Pc *pc, char **words, GString *out);
+void monitor_object_add(Pc *pc, char **words, GString *out);
+void monitor_object_del(Pc *pc, char **words, GString *out);
 void monitor_info_network(Pc *pc, GString *out);
 void monitor_info_usernet(Pc *pc, GString *out);

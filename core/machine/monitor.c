@@ -578,6 +578,16 @@ static void do_expire_password(Line *line)
     monitor_expire_password(line->machine, line->words, line->out);
 }
 
+static void do_object_add(Line *line)
+{
+    monitor_object_add(line->pc, line->words, line->out);
+}
+
+static void do_object_del(Line *line)
+{
+    monitor_object_del(line->pc, line->words, line->out);
+}
+
 static void do_help(Line *line);
 
 static const struct {
@@ -596,6 +606,8 @@ static const struct {
     {"info", do_info, "SUBJECT: what there is to see"},
     {"memsave", do_memsave, "ADDRESS SIZE FILE: linear memory of CPU 0 to a file"},
     {"nmi", do_nmi, "send an NMI to the CPUs"},
+    {"object_add", do_object_add, "filter-dump,id=ID,netdev=NETWORK,file=FILE: capture packets"},
+    {"object_del", do_object_del, "ID: end a capture"},
     {"pmemsave", do_pmemsave, "ADDRESS SIZE FILE: physical memory to a file"},
     {"q", do_quit, "end the machine"},
     {"quit", do_quit, "end the machine"},

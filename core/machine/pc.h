@@ -22,6 +22,7 @@ typedef struct {
     void (*medium_changed)(void *opaque, const char *drive, const char *path);
     void (*tray_moved)(void *opaque, const char *drive, bool open);
     void (*pointer_mode)(void *opaque, bool absolute);
+    void (*network_changed)(void *opaque); /* forwards, cables or captures */
 } PcOps;
 
 /* Opens every image and back end and builds the machine in its reset state, clock and vCPUs

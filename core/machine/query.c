@@ -3,6 +3,7 @@
 #include "core/machine/query.h"
 
 #include "core/cpu/cpu.h"
+#include "core/machine/pc-network.h"
 
 #include <json-glib/json-glib.h>
 #include <string.h>
@@ -127,6 +128,7 @@ char *query_run(Pc *pc, const char *what)
         {"block", add_blocks},
         {"blockstats", add_block_statistics},
         {"cpus", add_cpus},
+        {"networks", pc_query_networks},
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(queries); i++) {

@@ -5,6 +5,7 @@
 #include "core/net/net.h"
 
 #include "core/net/slirp.h"
+#include "core/net/socket.h"
 
 #include <glib/gi18n.h>
 #include <string.h>
@@ -14,8 +15,7 @@
 #define HIGH_WATER_BYTES  (NET_QUEUE_BYTES / 4)
 
 const NetBackendClass *const net_backend_classes[] = {
-    &slirp_backend_class,
-    NULL,
+    &dgram_backend_class, &socket_backend_class, &stream_backend_class, &slirp_backend_class, NULL,
 };
 
 const NetBackendClass *net_backend_class_find(const char *name)
@@ -92,10 +92,10 @@ void net_backend_detach(NetBackend *backend)
     clear_queue(backend);
 }
 
-static void show_taps(NetBackend *backend, const uint8_t *frame, size_t length)
+static void show_taps(NetBackend *backend, bool from_guest, const uint8_t *frame, size_t length)
 {
     for (NetTap *tap = backend->taps; tap; tap = tap->next)
-        tap->frame(tap, frame, length);
+        tap->frame(tap, from_guest, frame, length);
 }
 
 void net_backend_send(NetBackend *backend, const uint8_t *frame, size_t length)
@@ -104,8 +104,21 @@ void net_backend_send(NetBackend *backend, const uint8_t *frame, size_t length)
         return;
     backend->statistics.tx_frames++;
     backend->statistics.tx_bytes += length;
-    show_taps(backend, frame, length);
+    show_taps(backend, true, frame, length);
     backend->backend_class->send(backend, frame, length);
+}
+
+void net_backend_burst_end(NetBackend *backend)
+{
+    if (backend && backend->backend_class->burst_end)
+        backend->backend_class->burst_end(backend);
+}
+
+/* A back end that stopped reading for want of room goes on. */
+static void go_on(NetBackend *backend, bool had_room)
+{
+    if (!had_room && net_backend_room(backend) && backend->backend_class->resume)
+        backend->backend_class->resume(backend);
 }
 
 void net_backend_flush(NetBackend *backend)
@@ -127,8 +140,7 @@ void net_backend_flush(NetBackend *backend)
         g_bytes_unref(bytes);
     }
     backend->delivering = false;
-    if (!had_room && net_backend_room(backend) && backend->backend_class->resume)
-        backend->backend_class->resume(backend);
+    go_on(backend, had_room);
 }
 
 bool net_backend_takes_large_segments(const NetBackend *backend)
@@ -150,7 +162,7 @@ void net_backend_deliver(NetBackend *backend, const uint8_t *frame, size_t lengt
         return;
     backend->statistics.rx_frames++;
     backend->statistics.rx_bytes += length;
-    show_taps(backend, frame, length);
+    show_taps(backend, false, frame, length);
     if (!backend->delivering && g_queue_is_empty(&backend->queue)) {
         backend->delivering = true;
         bool taken = backend->card->receive(backend->card_opaque, frame, length);
@@ -177,9 +189,13 @@ void net_backend_set_link(NetBackend *backend, bool up)
 {
     if (backend->link_up == up)
         return;
+    bool had_room = net_backend_room(backend);
+
     backend->link_up = up;
-    if (!up)
+    if (!up) {
         clear_queue(backend);
+        go_on(backend, had_room);
+    }
     if (backend->card)
         backend->card->link_changed(backend->card_opaque, up);
 }
@@ -188,6 +204,15 @@ void net_backend_add_tap(NetBackend *backend, NetTap *tap)
 {
     tap->next = backend->taps;
     backend->taps = tap;
+}
+
+NetTap *net_backend_find_tap(const NetBackend *backend, const char *id)
+{
+    NetTap *tap = backend->taps;
+
+    while (tap && g_strcmp0(tap->id, id) != 0)
+        tap = tap->next;
+    return tap;
 }
 
 bool net_backend_remove_tap(NetBackend *backend, const char *id)

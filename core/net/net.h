@@ -42,6 +42,9 @@ typedef struct {
     bool (*create)(NetBackend *backend, const OptionValues *values, GError **error);
     /* A frame from the guest: between 1 and NET_MAX_FRAME bytes. */
     void (*send)(NetBackend *backend, const uint8_t *frame, size_t length);
+    /* The frames sent since the last time are all, for now: what was put off is done. May be NULL.
+     */
+    void (*burst_end)(NetBackend *backend);
     /* The queue has room again. May be NULL. */
     void (*resume)(NetBackend *backend);
     void (*destroy)(NetBackend *backend);                /* also after a create that failed */
@@ -59,7 +62,7 @@ typedef struct {
 /* Looks at every frame of a back end, both ways: packet capture. */
 typedef struct NetTap NetTap;
 struct NetTap {
-    void (*frame)(NetTap *tap, const uint8_t *frame, size_t length);
+    void (*frame)(NetTap *tap, bool from_guest, const uint8_t *frame, size_t length);
     void (*destroy)(NetTap *tap);
     char *id;
     NetTap *next;
@@ -99,6 +102,8 @@ bool net_backend_attach(NetBackend *backend, const NetCardOps *ops, void *opaque
 void net_backend_detach(NetBackend *backend);
 /* Sends a frame. BACKEND may be NULL: a card without a cable. */
 void net_backend_send(NetBackend *backend, const uint8_t *frame, size_t length);
+/* After the last of the frames that were there to send. BACKEND may be NULL. */
+void net_backend_burst_end(NetBackend *backend);
 /* The card has room: what waits is delivered until it has none again. */
 void net_backend_flush(NetBackend *backend);
 bool net_backend_takes_large_segments(const NetBackend *backend);
@@ -113,5 +118,6 @@ bool net_backend_room(const NetBackend *backend);
 /* --- the owner's side ------------------------------------------------------------------------- */
 
 void net_backend_set_link(NetBackend *backend, bool up);
-void net_backend_add_tap(NetBackend *backend, NetTap *tap); /* takes TAP */
+void net_backend_add_tap(NetBackend *backend, NetTap *tap);              /* takes TAP */
+NetTap *net_backend_find_tap(const NetBackend *backend, const char *id); /* or NULL */
 bool net_backend_remove_tap(NetBackend *backend, const char *id);

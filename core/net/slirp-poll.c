@@ -2,18 +2,25 @@
 
 #include "core/net/slirp-poll.h"
 
+/* With more sockets than this, asking libslirp what it waits for costs more than a wake-up. */
+#define MAX_COMPARED 64
+
 typedef struct {
     GPollFD poll;
     bool wanted; /* in this round */
+    int index;   /* in it */
 } Descriptor;
 
+/* The board thread owns this; what is under the board lock others look at in slirp_poll_kick(). */
 struct SlirpPoll {
     GSource source;
     NetBackend *backend;
     Slirp *slirp;
-    GHashTable *descriptors; /* fd -> Descriptor, those in the source */
     GPtrArray *round;        /* Descriptor*, by libslirp's index */
-    gint64 deadline;         /* monotonic us; -1: none */
+    GHashTable *descriptors; /* fd -> Descriptor, those in the source; board lock */
+    gint64 deadline;         /* monotonic us, INT64_MAX: none; board lock */
+    bool changed;            /* sockets came or went since the round began; board lock */
+    gint asleep;             /* poll() waits for the round, or is about to; atomic */
 };
 
 static GIOCondition conditions_of(int events)
@@ -64,8 +71,9 @@ static int want(int fd, int events, void *opaque)
     descriptor->poll.events = conditions_of(events);
     descriptor->poll.revents = 0;
     descriptor->wanted = true;
+    descriptor->index = (int)poll->round->len;
     g_ptr_array_add(poll->round, descriptor);
-    return poll->round->len - 1;
+    return descriptor->index;
 }
 
 static int happened(int index, void *opaque)
@@ -87,6 +95,11 @@ static gboolean drop_unwanted(gpointer key, gpointer value, gpointer data)
     return TRUE;
 }
 
+static gint64 deadline_of(uint32_t wait_ms)
+{
+    return wait_ms > G_MAXINT ? G_MAXINT64 : g_get_monotonic_time() + (gint64)wait_ms * 1000;
+}
+
 static gboolean prepare(GSource *source, gint *timeout)
 {
     SlirpPoll *poll = (SlirpPoll *)source;
@@ -94,20 +107,21 @@ static gboolean prepare(GSource *source, gint *timeout)
     gpointer value;
     uint32_t wait = UINT32_MAX;
 
+    board_lock(poll->backend->board);
     g_hash_table_iter_init(&iterator, poll->descriptors);
     while (g_hash_table_iter_next(&iterator, NULL, &value))
         ((Descriptor *)value)->wanted = false;
     g_ptr_array_set_size(poll->round, 0);
-
-    board_lock(poll->backend->board);
     /* A card with no room is left alone, and so are the sockets that would fill its queue. */
     if (net_backend_room(poll->backend))
         slirp_pollfds_fill(poll->slirp, &wait, want, poll);
+    g_hash_table_foreach_remove(poll->descriptors, drop_unwanted, source);
+    poll->deadline = deadline_of(wait);
+    poll->changed = false;
+    g_atomic_int_set(&poll->asleep, 1);
     board_unlock(poll->backend->board);
 
-    g_hash_table_foreach_remove(poll->descriptors, drop_unwanted, source);
     *timeout = wait > G_MAXINT ? -1 : (gint)wait;
-    poll->deadline = *timeout < 0 ? -1 : g_get_monotonic_time() + (gint64)*timeout * 1000;
     return FALSE;
 }
 
@@ -115,7 +129,8 @@ static gboolean check(GSource *source)
 {
     SlirpPoll *poll = (SlirpPoll *)source;
 
-    if (poll->deadline >= 0 && g_get_monotonic_time() >= poll->deadline)
+    g_atomic_int_set(&poll->asleep, 0);
+    if (g_get_monotonic_time() >= poll->deadline)
         return TRUE;
     for (guint i = 0; i < poll->round->len; i++)
         if (((Descriptor *)poll->round->pdata[i])->poll.revents)
@@ -164,7 +179,37 @@ void slirp_poll_free(SlirpPoll *poll)
     g_source_unref(&poll->source);
 }
 
+void slirp_poll_sockets_changed(SlirpPoll *poll)
+{
+    poll->changed = true;
+}
+
+/* Looks whether FD is waited for already. Answers with the index it has in the round, which
+ * libslirp keeps for slirp_pollfds_poll(). */
+static int compare(int fd, int events, void *opaque)
+{
+    SlirpPoll *poll = opaque;
+    const Descriptor *descriptor = g_hash_table_lookup(poll->descriptors, GINT_TO_POINTER(fd));
+
+    if (descriptor && !(conditions_of(events) & ~descriptor->poll.events))
+        return descriptor->index;
+    poll->changed = true;
+    return -1;
+}
+
 void slirp_poll_kick(SlirpPoll *poll)
 {
+    uint32_t wait = UINT32_MAX;
+
+    /* Awake, the board thread asks libslirp anew before it sleeps. */
+    if (!g_atomic_int_get(&poll->asleep) || !net_backend_room(poll->backend))
+        return;
+    if (!poll->changed && poll->round->len <= MAX_COMPARED)
+        slirp_pollfds_fill(poll->slirp, &wait, compare, poll);
+    else
+        poll->changed = true;
+    if (!poll->changed && deadline_of(wait) >= poll->deadline)
+        return;
+    g_atomic_int_set(&poll->asleep, 0);
     g_main_context_wakeup(poll->backend->board->context);
 }

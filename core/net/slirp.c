@@ -5,6 +5,7 @@
 #include "core/net/slirp.h"
 
 #include "core/chardev/chardev.h"
+#include "core/net/checksum.h"
 #include "core/net/reassembly.h"
 #include "core/net/slirp-poll.h"
 
@@ -17,6 +18,20 @@
 
 #define MAX_BOOTFILE 127 /* DHCP's field `file` */
 #define MAX_NAME     255
+
+enum {
+    ETHERTYPE_IPV4 = 0x0800,
+    ETHERTYPE_ARP = 0x0806,
+    ARP_SENDER_ADDRESS = 14,
+    ARP_SIZE = 28,
+    IPV4_HEADER = 20,
+    PROTOCOL_UDP = 17,
+    UDP_HEADER = 8,
+    DHCP_SERVER_PORT = 67,
+    DHCP_REPLY = 2,
+    DHCP_YIADDR = 16,
+    DHCP_SIZE = 240, /* without options */
+};
 
 typedef struct NetUser NetUser;
 
@@ -42,6 +57,7 @@ struct NetUser {
     SlirpPoll *poll;
     Reassembly *reassembly;
     NetPlan plan;
+    struct in_addr guest_address;
     bool restricted;
     GArray *forwards;          /* NetForward */
     GPtrArray *guest_forwards; /* GuestForward* */
@@ -91,8 +107,23 @@ static bool refuse(GError **error, const char *format, ...)
 /* --- what libslirp asks of us ------------------------------------------------------------------
  */
 
+/* What DHCP gives (RFC 2131): a reply's yiaddr. */
+static void learn_given_address(NetUser *user, const uint8_t *frame, size_t length)
+{
+    const uint8_t *ip = frame + NET_HEADER_SIZE, *udp = ip + IPV4_HEADER, *dhcp = udp + UDP_HEADER;
+    struct in_addr address;
+
+    if (length < NET_HEADER_SIZE + IPV4_HEADER + UDP_HEADER + DHCP_SIZE || ip[0] != 0x45 ||
+        ip[9] != PROTOCOL_UDP || get_be16(udp) != DHCP_SERVER_PORT || dhcp[0] != DHCP_REPLY)
+        return;
+    memcpy(&address, dhcp + DHCP_YIADDR, sizeof address);
+    if (address.s_addr)
+        user->guest_address = address;
+}
+
 static ssize_t send_packet(const void *frame, size_t length, void *opaque)
 {
+    learn_given_address(opaque, frame, length);
     net_backend_deliver(&((NetUser *)opaque)->backend, frame, length);
     return length;
 }
@@ -143,6 +174,10 @@ static void timer_mod(void *data, int64_t expire_ms, void *opaque)
 
 static void poll_fd_changed(int fd, void *opaque)
 {
+    NetUser *user = opaque;
+
+    if (user->poll)
+        slirp_poll_sockets_changed(user->poll);
 }
 
 static void notify(void *opaque)
@@ -168,12 +203,15 @@ static const SlirpCb callbacks = {
 /* --- forwards from the host ---------------------------------------------------------------------
  */
 
-/* libslirp binds UDP ports so that two programs may share one, where the second would take the
- * first one's datagrams. */
-static bool udp_port_is_free(const struct sockaddr_in *address)
+/* Binds ADDRESS for a moment; a port of 0 becomes the one the kernel chose. libslirp binds UDP
+ * ports so that two programs may share one, where the second would take the first one's datagrams:
+ * only this finds out. False with errno. */
+static bool try_port(struct sockaddr_in *address, bool udp)
 {
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    bool is_free = fd < 0 || bind(fd, (const struct sockaddr *)address, sizeof *address) == 0;
+    int fd = socket(AF_INET, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+    socklen_t size = sizeof *address;
+    bool is_free = fd < 0 || (bind(fd, (const struct sockaddr *)address, size) == 0 &&
+                              getsockname(fd, (struct sockaddr *)address, &size) == 0);
     int saved = errno;
 
     if (fd >= 0)
@@ -210,7 +248,7 @@ static bool refuse_port(const NetForward *forward, int cause, GError **error)
     }
 }
 
-bool slirp_add_forward(NetBackend *backend, const NetForward *forward, GError **error)
+bool slirp_add_forward(NetBackend *backend, NetForward *forward, GError **error)
 {
     NetUser *user = (NetUser *)backend;
     struct sockaddr_in host = {
@@ -225,8 +263,9 @@ bool slirp_add_forward(NetBackend *backend, const NetForward *forward, GError **
         g_autofree char *text = net_forward_format(forward);
         return refuse(error, "%s: the guest's address is not in its network.", text);
     }
-    if (forward->udp && !udp_port_is_free(&host))
+    if ((forward->udp || !forward->host_port) && !try_port(&host, forward->udp))
         return refuse_port(forward, errno, error);
+    forward->host_port = ntohs(host.sin_port);
     if (slirp_add_hostxfwd(user->slirp, (struct sockaddr *)&host, sizeof host,
                            (struct sockaddr *)&guest, sizeof guest,
                            forward->udp ? SLIRP_HOSTFWD_UDP : 0) < 0)
@@ -257,6 +296,16 @@ bool slirp_remove_forward(NetBackend *backend, const NetForward *forward, GError
     inet_ntop(AF_INET, &forward->host, address, sizeof address);
     return refuse(error, "There is no forward of host port %u (%s, address %s).",
                   forward->host_port, forward->udp ? "udp" : "tcp", address);
+}
+
+const NetPlan *slirp_plan(NetBackend *backend)
+{
+    return &((NetUser *)backend)->plan;
+}
+
+struct in_addr slirp_guest_address(NetBackend *backend)
+{
+    return ((NetUser *)backend)->guest_address;
 }
 
 const GArray *slirp_forwards(NetBackend *backend)
@@ -474,17 +523,36 @@ static void destroy(NetBackend *backend)
     g_array_unref(user->forwards);
 }
 
+/* ARP (RFC 826) over Ethernet: the sender's address, unless it asks whether one is free. */
+static void learn_guest_address(NetUser *user, const uint8_t *frame, size_t length)
+{
+    struct in_addr address;
+
+    if (length < NET_HEADER_SIZE + ARP_SIZE || get_be16(frame + 12) != ETHERTYPE_ARP ||
+        get_be16(frame + NET_HEADER_SIZE + 2) != ETHERTYPE_IPV4)
+        return;
+    memcpy(&address, frame + NET_HEADER_SIZE + ARP_SENDER_ADDRESS, sizeof address);
+    if (address.s_addr && (address.s_addr & user->plan.mask.s_addr) == user->plan.network.s_addr)
+        user->guest_address = address;
+}
+
 static void send_frame(NetBackend *backend, const uint8_t *frame, size_t length)
 {
     NetUser *user = (NetUser *)backend;
 
+    learn_guest_address(user, frame, length);
     if (reassembly_is_fragment(frame, length)) {
         frame = reassembly_take(user->reassembly, clock_ns(user), frame, length, &length);
         if (!frame)
             return;
     }
     slirp_input(user->slirp, frame, length);
-    slirp_poll_kick(user->poll);
+}
+
+/* What libslirp waits for may be something else now. */
+static void burst_end(NetBackend *backend)
+{
+    slirp_poll_kick(((NetUser *)backend)->poll);
 }
 
 static void resume(NetBackend *backend)
@@ -523,6 +591,7 @@ const NetBackendClass slirp_backend_class = {
     .check = check,
     .create = create,
     .send = send_frame,
+    .burst_end = burst_end,
     .resume = resume,
     .destroy = destroy,
     .describe = describe,

@@ -21,7 +21,8 @@ typedef struct {
     const char *name;
     void (*run)(QmpCall *call);
     /* What it takes: "filename:s format:s?", with s for a string, i for an integer, b for a
-     * boolean, a for an array, and a question mark behind what may be left out. */
+     * boolean, a for an array, and a question mark behind what may be left out. "..." at the end
+     * lets others pass. */
     const char *parameters;
 } QmpCommand;
 

@@ -180,6 +180,53 @@ static void run_memsave(QmpCall *call)
     save_memory(call, false);
 }
 
+/* --- networks ---------------------------------------------------------------------------------
+ */
+
+static void run_set_link(QmpCall *call)
+{
+    send(call, &(MachineCommand){.type = COMMAND_SET_LINK,
+                                 .text = {qmp_text(call, "name")},
+                                 .flag = qmp_bool(call, "up")});
+}
+
+/* The members of an object as -object writes them; numbers and switches as text. */
+static char *format_object(JsonObject *object, const char *kind)
+{
+    GString *text = g_string_new(kind);
+    g_autoptr(GList) names = json_object_get_members(object);
+
+    for (GList *l = names; l; l = l->next) {
+        const char *name = l->data;
+        JsonNode *node = json_object_get_member(object, name);
+        g_autofree char *value = NULL;
+        if (g_str_equal(name, "qom-type"))
+            continue;
+        if (json_node_get_value_type(node) == G_TYPE_STRING)
+            value = json_node_dup_string(node);
+        else if (json_node_get_value_type(node) == G_TYPE_BOOLEAN)
+            value = g_strdup(json_node_get_boolean(node) ? "on" : "off");
+        else
+            value = json_to_string(node, FALSE);
+        g_auto(GStrv) pieces = g_strsplit(value, ",", -1);
+        g_autofree char *escaped = g_strjoinv(",,", pieces);
+        g_string_append_printf(text, ",%s=%s", name, escaped);
+    }
+    return g_string_free(text, FALSE);
+}
+
+static void run_object_add(QmpCall *call)
+{
+    g_autofree char *text = format_object(call->arguments, qmp_text(call, "qom-type"));
+
+    send(call, &(MachineCommand){.type = COMMAND_OBJECT_ADD, .text = {text}});
+}
+
+static void run_object_del(QmpCall *call)
+{
+    send(call, &(MachineCommand){.type = COMMAND_OBJECT_DELETE, .text = {qmp_text(call, "id")}});
+}
+
 static void query(QmpCall *call, const char *what)
 {
     call->text_is_json = true;
@@ -201,6 +248,11 @@ static void run_query_cpus(QmpCall *call)
     query(call, "cpus");
 }
 
+static void run_query_networks(QmpCall *call)
+{
+    query(call, "networks");
+}
+
 static void run_query_vnc(QmpCall *call)
 {
     query(call, "vnc");
@@ -217,8 +269,8 @@ static bool is_for_vnc(QmpCall *call)
 
 static void set_vnc_password(QmpCall *call)
 {
-    send(call, &(MachineCommand){.type = COMMAND_VNC_PASSWORD,
-                                 .text = {qmp_text(call, "password")}});
+    send(call,
+         &(MachineCommand){.type = COMMAND_VNC_PASSWORD, .text = {qmp_text(call, "password")}});
 }
 
 static void run_set_password(QmpCall *call)
@@ -304,6 +356,8 @@ static const QmpCommand commands[] = {
     {"inject-nmi", run_inject_nmi, ""},
     {"input-send-event", qmp_run_input_send_event, "events:a"},
     {"memsave", run_memsave, "val:i size:i filename:s cpu-index:i?"},
+    {"object-add", run_object_add, "qom-type:s id:s ..."},
+    {"object-del", run_object_del, "id:s"},
     {"pmemsave", run_pmemsave, "val:i size:i filename:s"},
     {"query-block", run_query_block, ""},
     {"query-blockstats", run_query_blockstats, ""},
@@ -318,9 +372,11 @@ static const QmpCommand commands[] = {
     {"screendump", run_screendump, "filename:s format:s?"},
     {"send-key", qmp_run_send_key, "keys:a hold-time:i?"},
     {"set_password", run_set_password, "protocol:s password:s connected:s? display:s?"},
+    {"set_link", run_set_link, "name:s up:b"},
     {"stop", run_stop, ""},
     {"system_powerdown", run_system_powerdown, ""},
     {"system_reset", run_system_reset, ""},
+    {"x-query-networks", run_query_networks, ""}, /* QEMU has none */
 };
 
 static void run_query_commands(QmpCall *call)

@@ -52,7 +52,7 @@ class Guest:
         listener = self._listen_serial(command) if serial_input else None
         if serial and not serial_input:
             command += ["-serial", f"file:{self.serial_path}"]
-        if "qemu" in command[0] and "-nic" not in flags:
+        if "qemu" in command[0] and not {"-nic", "-netdev"} & set(flags):
             command += ["-nic", "none"]
         self.log = open(os.path.join(self.folder, "log"), "w+")
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log,

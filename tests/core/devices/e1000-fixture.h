@@ -86,7 +86,9 @@ static inline void set(Nic *nic, uint32_t offset, uint32_t value)
     memory_write_uint(nic->storage.board.memory, BAR0 + offset, value, 4);
 }
 
-static inline void nic_init_with(Nic *nic, const NetBackendClass *backend_class)
+/* NETWORK: the back end's options. */
+static inline void nic_init_with(Nic *nic, const NetBackendClass *backend_class,
+                                 const char *network)
 {
     Board *board = &nic->storage.board;
     OptionValues *values = option_values_new(e1000_class.options);
@@ -96,7 +98,11 @@ static inline void nic_init_with(Nic *nic, const NetBackendClass *backend_class)
     storage_init(&nic->storage);
     board->find_netdev = nic_find;
     pci_bus_set_intx(board->pci, nic_intx, nic);
-    nic->wire = (Wire *)net_backend_new(board, backend_class, "net0", NULL, NULL);
+    OptionValues *network_values = option_values_new(backend_class->options);
+    g_assert_true(option_values_parse(network_values, network, NULL, NULL));
+    nic->wire = (Wire *)net_backend_new(board, backend_class, "net0", network_values, &error);
+    g_assert_no_error(error);
+    option_values_free(network_values);
     option_values_set(values, "netdev", "net0", NULL);
     option_values_set(values, "mac", "52:54:00:AB:cd:01", NULL);
     option_values_set(values, "romfile", "", NULL);
@@ -115,7 +121,7 @@ static inline void nic_init_with(Nic *nic, const NetBackendClass *backend_class)
 
 static inline void nic_init(Nic *nic)
 {
-    nic_init_with(nic, &wire_class);
+    nic_init_with(nic, &wire_class, "");
 }
 
 static inline void nic_destroy(Nic *nic)

@@ -569,7 +569,7 @@ static void test_segmentation(void)
     nic_destroy(&nic);
 
     /* A back end that needs no MTU gets it in one; what does not fit an IP datagram in two. */
-    nic_init_with(&nic, &large_wire_class);
+    nic_init_with(&nic, &large_wire_class, "");
     nic_start(&nic);
     segment(&nic, 64000, 1460, &frames, true);
     g_assert_cmpuint(frames, ==, 1);
@@ -650,15 +650,35 @@ static void test_delays(void)
     g_assert_true(nic.intx);
     reg(&nic, ICR);
 
-    set(&nic, 0x3820, 50); /* TIDV */
+    set(&nic, 0x3820, 150); /* TIDV */
     tx_descriptor(&nic, 0, TX_BUFFER, 100 | C_EOP | C_IFCS | C_RS | 1u << 31, 0);
     set(&nic, 0x3818, 1);
     g_assert_false(nic.intx);
-    clock_advance(clock, 51300);
+    clock_advance(clock, 153500);
+    g_assert_false(nic.intx);
+    clock_advance(clock, 200);
     g_assert_true(nic.intx);
     g_assert_cmphex(reg(&nic, ICR) & 1, ==, 1);
-    tx_descriptor(&nic, 1, TX_BUFFER, 100 | C_EOP | C_IFCS | C_RS, 0);
+    /* A shorter one ends after 100 us at the earliest, or with another interrupt. */
+    set(&nic, 0x3820, 8);
+    set(&nic, 0x382c, 32);
+    tx_descriptor(&nic, 1, TX_BUFFER, 100 | C_EOP | C_IFCS | C_RS | 1u << 31, 0);
     set(&nic, 0x3818, 2);
+    clock_advance(clock, 99000);
+    g_assert_false(nic.intx);
+    clock_advance(clock, 2000);
+    g_assert_cmphex(reg(&nic, ICR) & 1, ==, 1);
+    tx_descriptor(&nic, 2, TX_BUFFER, 100 | C_EOP | C_IFCS | C_RS | 1u << 31, 0);
+    set(&nic, 0x3818, 3);
+    g_assert_false(nic.intx);
+    set(&nic, 0x2820, 0);
+    arrive(&nic, frame, sizeof frame);
+    g_assert_true(nic.intx);
+    g_assert_cmphex(reg(&nic, ICR) & 0x81, ==, 0x81);
+    clock_advance(clock, 200000);
+    g_assert_false(nic.intx);
+    tx_descriptor(&nic, 3, TX_BUFFER, 100 | C_EOP | C_IFCS | C_RS, 0);
+    set(&nic, 0x3818, 4);
     g_assert_true(nic.intx);
     nic_destroy(&nic);
 }

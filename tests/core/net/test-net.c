@@ -6,7 +6,7 @@
 #include "core/config/config.h"
 #include "core/net/checksum.h"
 #include "core/net/slirp.h"
-#include "tests/core/devices/storage-fixture.h"
+#include "tests/core/net/lan-fixture.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -224,84 +224,13 @@ static void test_round_trips(void)
 
 /* --- the network ------------------------------------------------------------------------------ */
 
-typedef struct {
-    Storage storage;
-    NetBackend *net;
-    GPtrArray *got; /* GBytes* */
-} Lan;
-
-static bool lan_receive(void *opaque, const uint8_t *frame, size_t length)
-{
-    g_ptr_array_add(((Lan *)opaque)->got, g_bytes_new(frame, length));
-    return true;
-}
-
-static void lan_link(void *opaque, bool up)
-{
-}
-
-static const NetCardOps lan_ops = {.receive = lan_receive, .link_changed = lan_link};
-static const uint8_t our_address[6] = {0x52, 0x54, 0x00, 0x12, 0x34, 0x56};
-
-static NetBackend *make_network(Board *board, const char *text, GError **error)
-{
-    OptionValues *values = option_values_new(slirp_backend_class.options);
-    NetBackend *net = NULL;
-
-    if (option_values_parse(values, text, NULL, error))
-        net = net_backend_new(board, &slirp_backend_class, "net0", values, error);
-    option_values_free(values);
-    return net;
-}
-
-static void lan_init(Lan *lan, const char *text)
-{
-    GError *error = NULL;
-
-    storage_init(&lan->storage);
-    lan->net = make_network(&lan->storage.board, text, &error);
-    g_assert_no_error(error);
-    lan->got = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
-    g_assert_true(net_backend_attach(lan->net, &lan_ops, lan, "test", NULL, our_address, NULL));
-    g_assert_false(net_backend_attach(lan->net, &lan_ops, lan, "test", NULL, our_address, &error));
-    g_assert_nonnull(error);
-    g_clear_error(&error);
-}
-
-static void lan_destroy(Lan *lan)
-{
-    net_backend_free(lan->net);
-    g_ptr_array_unref(lan->got);
-    storage_destroy(&lan->storage);
-}
-
-/* Runs the board until a frame for which TEST is true; NULL after a second. */
-static const uint8_t *wait_frame(Lan *lan, bool (*test)(const uint8_t *frame, size_t length),
-                                 size_t *length)
-{
-    gint64 end = g_get_monotonic_time() + G_TIME_SPAN_SECOND;
-    guint seen = 0;
-
-    while (g_get_monotonic_time() < end) {
-        for (; seen < lan->got->len; seen++) {
-            const uint8_t *frame = g_bytes_get_data(lan->got->pdata[seen], length);
-            if (test(frame, *length))
-                return frame;
-        }
-        if (!g_main_context_iteration(lan->storage.board.context, FALSE))
-            g_usleep(100);
-        clock_advance(lan->storage.board.clock, 1000000);
-    }
-    return NULL;
-}
-
 static void send_ipv4(Lan *lan, uint8_t protocol, const char *from, const char *to,
                       const uint8_t *data, size_t length)
 {
     uint8_t frame[1514] = {0}, *ip = frame + 14;
 
     memset(frame, 0xff, 6);
-    memcpy(frame + 6, our_address, 6);
+    memcpy(frame + 6, lan_address, 6);
     put_be16(frame + 12, 0x0800);
     ip[0] = 0x45;
     put_be16(ip + 2, (uint16_t)(20 + length));
@@ -348,7 +277,7 @@ static void discover(Lan *lan)
     put_be16(udp + 2, 67);
     put_be16(udp + 4, sizeof udp);
     dhcp[0] = 1, dhcp[1] = 1, dhcp[2] = 6;
-    memcpy(dhcp + 28, our_address, 6);
+    memcpy(dhcp + 28, lan_address, 6);
     memcpy(dhcp + 236, "\x63\x82\x53\x63\x35\x01\x01\xff", 8);
     send_ipv4(lan, 17, "0.0.0.0", "255.255.255.255", udp, sizeof udp);
 }
@@ -393,7 +322,8 @@ static void test_dhcp(void)
     size_t length;
     char address[INET_ADDRSTRLEN];
 
-    lan_init(&lan, "net=192.168.9.0/24,dhcpstart=192.168.9.44,bootfile=pxelinux.0,hostname=bee");
+    lan_init(&lan, &slirp_backend_class,
+             "net=192.168.9.0/24,dhcpstart=192.168.9.44,bootfile=pxelinux.0,hostname=bee");
     discover(&lan);
     const uint8_t *offer = wait_frame(&lan, is_dhcp_offer, &length);
     g_assert_nonnull(offer);
@@ -418,7 +348,7 @@ static void test_restrict(void)
 
     for (int restricted = 0; restricted < 2; restricted++) {
         Lan lan;
-        lan_init(&lan, restricted ? "restrict=on" : "");
+        lan_init(&lan, &slirp_backend_class, restricted ? "restrict=on" : "");
         discover(&lan);
         g_assert_nonnull(wait_frame(&lan, is_dhcp_offer, &length));
         send_syn(&lan, "10.0.2.2", port);
@@ -429,6 +359,115 @@ static void test_restrict(void)
         lan_destroy(&lan);
     }
     close(fd);
+}
+
+/* --- what leaves a restricted network -----------------------------------------------------------
+ */
+
+/* A TCP SYN or a UDP datagram of a few bytes from the guest to the host's loopback, which is the
+ * router's address to it. */
+static void send_out(Lan *lan, bool ipv6, bool udp, uint16_t port)
+{
+    uint8_t frame[80] = {0}, *ip = frame + 14, *data = ip + (ipv6 ? 40 : 20);
+    size_t addresses = ipv6 ? 32 : 8, size = udp ? 12 : 20;
+    uint8_t pseudo[4] = {0, udp ? 17 : 6, 0, (uint8_t)size};
+
+    memcpy(frame, ipv6 ? "\x52\x56\0\0\0\x02" : "\x52\x55\x0a\x00\x02\x02", 6);
+    memcpy(frame + 6, lan_address, 6);
+    put_be16(frame + 12, ipv6 ? 0x86dd : 0x0800);
+    if (ipv6) {
+        ip[0] = 0x60;
+        put_be16(ip + 4, (uint16_t)size);
+        ip[6] = pseudo[1];
+        ip[7] = 64;
+        inet_pton(AF_INET6, "fec0::15", ip + 8);
+        inet_pton(AF_INET6, "fec0::2", ip + 24);
+    } else {
+        ip[0] = 0x45;
+        put_be16(ip + 2, (uint16_t)(20 + size));
+        ip[8] = 64;
+        ip[9] = pseudo[1];
+        inet_pton(AF_INET, "10.0.2.15", ip + 12);
+        inet_pton(AF_INET, "10.0.2.2", ip + 16);
+        put_be16(ip + 10, ~checksum_fold(checksum_add(0, ip, 20)));
+    }
+    put_be16(data, 3333);
+    put_be16(data + 2, port);
+    if (udp) {
+        put_be16(data + 4, (uint16_t)size);
+        memcpy(data + 8, "leak", 4);
+    } else {
+        put_be32(data + 4, 1000);
+        data[12] = 0x50;
+        data[13] = 2;
+        put_be16(data + 14, 8192);
+    }
+    uint64_t sum = checksum_add(0, data - addresses, addresses);
+    sum = checksum_add(checksum_add(sum, pseudo, sizeof pseudo), data, size);
+    put_be16(data + (udp ? 6 : 16), ~checksum_fold(sum));
+    net_backend_send(lan->net, frame, (size_t)(data - frame) + size);
+    net_backend_burst_end(lan->net);
+}
+
+/* Whether something came out to FD, a connection or a datagram. */
+static bool came_out(Lan *lan, int fd, bool udp)
+{
+    gint64 end = g_get_monotonic_time() + 300 * G_TIME_SPAN_MILLISECOND;
+    char data[16];
+
+    while (g_get_monotonic_time() < end) {
+        while (g_main_context_iteration(lan->storage.board.context, FALSE))
+            ;
+        int peer = udp ? -1 : accept4(fd, NULL, NULL, SOCK_NONBLOCK);
+        if (peer >= 0)
+            close(peer);
+        if (peer >= 0 || (udp && recv(fd, data, sizeof data, MSG_DONTWAIT) == 4))
+            return true;
+        g_usleep(500);
+    }
+    return false;
+}
+
+/* A socket on the loopback that does not block; -1 without IPv6. */
+static int listen_on_loopback(bool ipv6, bool udp, uint16_t *port)
+{
+    struct sockaddr_in6 name6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    socklen_t size = sizeof name6;
+
+    if (!ipv6) {
+        int fd = listen_on("127.0.0.1", udp ? SOCK_DGRAM : SOCK_STREAM, port);
+        g_assert_cmpint(fcntl(fd, F_SETFL, O_NONBLOCK), ==, 0);
+        return fd;
+    }
+    int fd = socket(AF_INET6, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&name6, size) < 0 || (!udp && listen(fd, 5) < 0) ||
+        getsockname(fd, (struct sockaddr *)&name6, &size) < 0) {
+        close(fd);
+        return -1;
+    }
+    *port = ntohs(name6.sin6_port);
+    return fd;
+}
+
+static void test_restrict_all(void)
+{
+    for (int kind = 0; kind < 4; kind++) {
+        bool ipv6 = kind & 1, udp = kind & 2;
+        uint16_t port;
+        int fd = listen_on_loopback(ipv6, udp, &port);
+        if (fd < 0) {
+            g_test_message("no IPv6 on this computer");
+            continue;
+        }
+        for (int restricted = 0; restricted < 2; restricted++) {
+            Lan lan;
+            lan_init(&lan, &slirp_backend_class, restricted ? "restrict=on" : "");
+            send_out(&lan, ipv6, udp, port);
+            g_assert_true(came_out(&lan, fd, udp) == !restricted);
+            lan_destroy(&lan);
+        }
+        close(fd);
+    }
 }
 
 static int connect_to(uint16_t port)
@@ -454,7 +493,7 @@ static void test_forwards(void)
     int spare = listen_on("127.0.0.1", SOCK_STREAM, &open_port);
 
     close(spare);
-    lan_init(&lan, "");
+    lan_init(&lan, &slirp_backend_class, "");
     g_autofree char *rule = g_strdup_printf("tcp::%u-:22", open_port);
     g_assert_true(net_forward_parse(rule, &forward, NULL));
     g_assert_cmpint(connect_to(open_port), ==, -1);
@@ -471,9 +510,9 @@ static void test_forwards(void)
         uint8_t reply[42];
         memcpy(reply, frame, 42);
         memcpy(reply, frame + 6, 6);
-        memcpy(reply + 6, our_address, 6);
+        memcpy(reply + 6, lan_address, 6);
         reply[21] = 2;
-        memcpy(reply + 22, our_address, 6);
+        memcpy(reply + 22, lan_address, 6);
         memcpy(reply + 28, frame + 38, 4);
         memcpy(reply + 32, frame + 22, 10);
         net_backend_send(lan.net, reply, sizeof reply);
@@ -539,7 +578,7 @@ static void test_network_refusals(void)
     storage_init(&storage);
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
         GError *error = NULL;
-        g_assert_null(make_network(&storage.board, cases[i].text, &error));
+        g_assert_null(lan_network(&storage.board, &slirp_backend_class, cases[i].text, &error));
         g_assert_nonnull(error);
         g_assert_nonnull(strstr(error->message, cases[i].word));
         g_clear_error(&error);
@@ -563,7 +602,7 @@ static void test_fragments(void)
     for (size_t i = 8; i < sizeof echo; i++)
         echo[i] = (uint8_t)(i * 3);
     put_be16(echo + 2, ~checksum_fold(checksum_add(0, echo, sizeof echo)));
-    lan_init(&lan, "");
+    lan_init(&lan, &slirp_backend_class, "");
     discover(&lan);
     g_assert_nonnull(wait_frame(&lan, is_dhcp_offer, &length));
     for (size_t order = 0; order < G_N_ELEMENTS(orders); order++) {
@@ -574,7 +613,7 @@ static void test_fragments(void)
             uint8_t frame[1514], *ip = frame + 14;
             memset(frame, 0, sizeof frame);
             memcpy(frame, "\x52\x55\x0a\x00\x02\x02", 6);
-            memcpy(frame + 6, our_address, 6);
+            memcpy(frame + 6, lan_address, 6);
             put_be16(frame + 12, 0x0800);
             ip[0] = 0x45;
             put_be16(ip + 2, (uint16_t)(20 + size));
@@ -611,7 +650,7 @@ static void test_noise(void)
     Lan lan;
     g_autofree uint8_t *frame = g_malloc(NET_MAX_FRAME);
 
-    lan_init(&lan, "restrict=on");
+    lan_init(&lan, &slirp_backend_class, "restrict=on");
     for (int round = 0; round < 20000; round++) {
         size_t length = (size_t)g_test_rand_int_range(1, round % 100 ? 1600 : NET_MAX_FRAME);
         for (size_t i = 0; i < MIN(length, 80); i++)
@@ -644,6 +683,7 @@ int main(int argc, char **argv)
     g_test_add_func("/net/round-trips", test_round_trips);
     g_test_add_func("/net/dhcp", test_dhcp);
     g_test_add_func("/net/restrict", test_restrict);
+    g_test_add_func("/net/restrict-all", test_restrict_all);
     g_test_add_func("/net/forwards", test_forwards);
     g_test_add_func("/net/refusals", test_network_refusals);
     g_test_add_func("/net/fragments", test_fragments);
