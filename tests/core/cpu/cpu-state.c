@@ -238,9 +238,9 @@ static bool is_fault_of(const CpuState *state, uint64_t address, unsigned size, 
     if (state->vector == EXC_GP || state->vector == EXC_SS)
         return wide ? !cpu_canonical(address) || !cpu_canonical(address + size - 1)
                     : address + size - 1 > UINT32_MAX;
-    return state->vector == EXC_PF && state->address - address < size &&
-           cpu_canonical(state->address) && faults(state->address, write, &error) &&
-           error == state->error;
+    uint64_t offset = wide ? state->address - address : (uint32_t)(state->address - address);
+    return state->vector == EXC_PF && offset < size && cpu_canonical(state->address) &&
+           faults(state->address, write, &error) && error == state->error;
 }
 
 bool state_fault_is_of_a_piece(const CpuState *state, const Insn *insn, bool wide,
@@ -251,6 +251,10 @@ bool state_fault_is_of_a_piece(const CpuState *state, const Insn *insn, bool wid
     bool compares = string && (insn->opcode & 0xfe) == 0xa6;
     unsigned size = area_size(insn);
 
+    /* Over the end of a limit of 4 GiB an access may or may not fault (SDM 3, 5.3). */
+    if (!size && !string && !wide && insn->mem_size &&
+        insn_effective_address(insn, state) + insn->mem_size - 1 > UINT32_MAX)
+        size = insn->mem_size;
     if (size) {
         uint64_t address = insn_effective_address(insn, state);
         /* Misaligned, which some raise before and some after the others. */
