@@ -170,6 +170,36 @@ static void test_kept(void)
     g_rmdir(folder);
 }
 
+/* Cards come, change their network and go; what is left is always a machine that starts. */
+static void test_cards(void)
+{
+    g_autoptr(MachineConfig) config = config_new();
+    GError *error = NULL;
+
+    g_assert_null(network_card(config, 0));
+    for (unsigned n = 0; n < NETWORK_MAX_CARDS; n++) {
+        g_autofree char *mac = network_make_mac(config);
+        g_autofree char *nic = g_strconcat("user,mac=", mac, NULL);
+        g_assert_true(network_add_nic(config, nic, &error));
+        g_assert_true(config_validate(config, &error));
+    }
+    DeviceConfig *second = network_card(config, 1);
+    g_assert_true(network_connect_card(config, second, NULL, &error));
+    g_assert_null(network_card_netdev(config, second));
+    g_assert_cmpuint(config->netdevs->len, ==, NETWORK_MAX_CARDS - 1);
+    check(config);
+    g_assert_true(network_connect_card(config, second, "user", &error));
+    g_assert_nonnull(network_card_netdev(config, second));
+    network_remove_card(config, network_card(config, 0));
+    g_assert_true(network_card(config, 0) == second);
+    g_assert_true(config_validate(config, &error));
+    check(config);
+    g_assert_true(network_add_card(config, NULL, &error));
+    g_assert_true(network_add_card(config, NULL, &error));
+    g_assert_false(config_validate(config, &error));
+    g_error_free(error);
+}
+
 static void validate(const char *line)
 {
     g_autoptr(MachineConfig) config = parse(line);
@@ -209,6 +239,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/command-line/given", test_given);
     g_test_add_func("/command-line/kept", test_kept);
+    g_test_add_func("/command-line/cards", test_cards);
     g_test_add_func("/command-line/libvirt", test_libvirt);
     return g_test_run();
 }
