@@ -85,7 +85,8 @@ static GtkWidget *make_widget(Field *field)
     }
     widget = info->type == OPTION_ENUM ? make_choice(info) : gtk_entry_new();
     if (GTK_IS_ENTRY(widget))
-        gtk_entry_set_placeholder_text(GTK_ENTRY(widget), info->default_value);
+        gtk_entry_set_placeholder_text(GTK_ENTRY(widget),
+                                       info->default_value ? info->default_value : _(info->help));
     gtk_widget_set_hexpand(widget, TRUE);
     g_signal_connect_swapped(widget, "changed", G_CALLBACK(on_field_changed), field);
     return widget;

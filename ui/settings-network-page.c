@@ -52,14 +52,19 @@ static void update_adapters(ApiarySettingsNetworkPage *self, unsigned n)
                           apiary_network_adapter_new(APIARY_SETTINGS_PAGE(self), i));
 }
 
+static char *describe_count(unsigned n)
+{
+    return g_strdup_printf(ngettext("%u adapter", "%u adapters", n), n);
+}
+
 static void update(ApiarySettingsPage *page)
 {
     ApiarySettingsNetworkPage *self = APIARY_SETTINGS_NETWORK_PAGE(page);
     const MachineConfig *config = apiary_settings_page_get_config(page);
     const MachineConfig *running = apiary_settings_page_get_running(page);
     unsigned n = count_cards(config);
-    g_autofree char *now = running ? g_strdup_printf(_("%u adapters"), count_cards(running)) : NULL;
-    g_autofree char *next = g_strdup_printf(_("%u adapters"), n);
+    g_autofree char *now = running ? describe_count(count_cards(running)) : NULL;
+    g_autofree char *next = describe_count(n);
 
     update_summary(self, config);
     update_adapters(self, n);

@@ -440,11 +440,16 @@ static char *describe(ApiarySettingsStoragePage *self)
     return g_string_free(text, FALSE);
 }
 
+static char *describe_count(unsigned n)
+{
+    return g_strdup_printf(ngettext("%u drive", "%u drives", n), n);
+}
+
 static void update_pending(ApiarySettingsStoragePage *self)
 {
     const MachineConfig *running = apiary_settings_page_get_running(APIARY_SETTINGS_PAGE(self));
-    g_autofree char *now = running ? g_strdup_printf(_("%u drives"), running->drives->len) : NULL;
-    g_autofree char *next = g_strdup_printf(_("%u drives"), get_config(self)->drives->len);
+    g_autofree char *now = running ? describe_count(running->drives->len) : NULL;
+    g_autofree char *next = describe_count(get_config(self)->drives->len);
 
     apiary_settings_show_pending(self->pending, now, next);
 }

@@ -700,6 +700,8 @@ static void append_machine(GString *line, const MachineConfig *config)
     g_autofree char *splash = g_strdup_printf("%" G_GUINT64_FORMAT, config->boot_splash_time);
 
     append_part(name, "guest", config->name);
+    if (!strchr(config->name, '=')) /* the key goes without saying */
+        g_string_erase(name, 0, strlen("guest="));
     append_flag(line, "-name", name->str);
     append_flag(line, "-m", memory);
     append_flag(line, "-smp", cpus);

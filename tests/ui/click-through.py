@@ -23,7 +23,7 @@ def main():
         find("Forward", pyatspi.ROLE_PUSH_BUTTON)
         check_names("new machine, source")
         click("Nothing yet: an empty disk")
-        for page in ("hardware", "storage", "summary"):
+        for page in ("hardware", "storage", "network", "summary"):
             click("Forward", pyatspi.ROLE_PUSH_BUTTON)
             time.sleep(0.7)
             check_names(f"new machine, {page}")
