@@ -4,19 +4,31 @@
 
 #include <gio/gio.h>
 #include <glib/gi18n.h>
+#include <string.h>
 
 #define MAX_GIB 65536
 
 typedef struct {
     GtkWidget *dialog, *grid, *problem;
-    GtkWidget *size, *format, *folder;
+    GtkWidget *size, *format, *folder; /* NULL: not asked for */
     int rows;
+    uint64_t least;     /* bytes that the size cannot be below */
+    char *where, *stem; /* folder and name of a new file */
+    ApiaryDiskAnswer answer;
+    void *opaque;
 } Form;
 
 /* --- parts ------------------------------------------------------------------------------------ */
 
-static void form_init(Form *form, GtkWindow *parent, const char *title, const char *accept)
+static void on_response(GtkDialog *dialog, int response, gpointer data);
+
+static Form *form_new(GtkWindow *parent, const char *title, const char *accept,
+                      ApiaryDiskAnswer answer, void *opaque)
 {
+    Form *form = g_new0(Form, 1);
+
+    form->answer = answer;
+    form->opaque = opaque;
     form->dialog = gtk_dialog_new_with_buttons(
         title, parent, GTK_DIALOG_MODAL | GTK_DIALOG_USE_HEADER_BAR, _("_Cancel"),
         GTK_RESPONSE_CANCEL, accept, GTK_RESPONSE_ACCEPT, NULL);
@@ -30,6 +42,8 @@ static void form_init(Form *form, GtkWindow *parent, const char *title, const ch
     gtk_container_add(GTK_CONTAINER(gtk_dialog_get_content_area(GTK_DIALOG(form->dialog))),
                       form->grid);
     gtk_dialog_set_default_response(GTK_DIALOG(form->dialog), GTK_RESPONSE_ACCEPT);
+    g_signal_connect(form->dialog, "response", G_CALLBACK(on_response), form);
+    return form;
 }
 
 static void add_row(Form *form, const char *text, GtkWidget *field)
@@ -68,18 +82,17 @@ static uint64_t get_size(const Form *form)
     return (uint64_t)gtk_spin_button_get_value_as_int(GTK_SPIN_BUTTON(form->size)) << 30;
 }
 
-static const char *get_format(const Form *form)
+/* Between the fields and the buttons: a problem, or words that are only to be known. */
+static void show(Form *form, const char *words)
 {
-    const char *id = gtk_combo_box_get_active_id(GTK_COMBO_BOX(form->format));
-
-    return g_strcmp0(id, "raw") == 0 ? "raw" : "qcow2";
-}
-
-static bool ask(Form *form)
-{
+    if (words) {
+        gtk_style_context_remove_class(gtk_widget_get_style_context(form->problem),
+                                       "apiary-problem");
+        gtk_label_set_text(GTK_LABEL(form->problem), words);
+    }
     gtk_grid_attach(GTK_GRID(form->grid), form->problem, 0, form->rows, 2, 1);
     gtk_widget_show_all(form->grid);
-    return gtk_dialog_run(GTK_DIALOG(form->dialog)) == GTK_RESPONSE_ACCEPT;
+    gtk_window_present(GTK_WINDOW(form->dialog));
 }
 
 /* FOLDER/STEM.FORMAT, or the first "STEM-2.FORMAT" that does not exist. */
@@ -93,6 +106,27 @@ static char *free_path(const char *folder, const char *stem, const char *format)
             return path;
         g_free(path);
     }
+}
+
+static void on_response(GtkDialog *dialog, int response, gpointer data)
+{
+    Form *form = data;
+    ApiaryDiskWish wish = {0};
+    g_autofree char *folder =
+        form->folder ? gtk_file_chooser_get_filename(GTK_FILE_CHOOSER(form->folder)) : NULL;
+    const char *format =
+        form->format ? gtk_combo_box_get_active_id(GTK_COMBO_BOX(form->format)) : NULL;
+
+    wish.format = g_strcmp0(format, "raw") == 0 ? "raw" : "qcow2";
+    wish.size = form->size ? MAX(get_size(form), form->least) : 0;
+    if (form->stem)
+        wish.path = free_path(folder ? folder : form->where, form->stem, wish.format);
+    gtk_widget_destroy(GTK_WIDGET(dialog));
+    form->answer(form->opaque, response == GTK_RESPONSE_ACCEPT ? &wish : NULL);
+    g_free(wish.path);
+    g_free(form->where);
+    g_free(form->stem);
+    g_free(form);
 }
 
 /* --- create ----------------------------------------------------------------------------------- */
@@ -117,76 +151,56 @@ static void check_space(Form *form)
     gtk_label_set_text(GTK_LABEL(form->problem), text);
 }
 
-bool apiary_disk_dialog_create(GtkWindow *parent, const char *folder, ApiaryDiskWish *wish)
+void apiary_disk_dialog_create(GtkWindow *parent, const char *folder, ApiaryDiskAnswer answer,
+                               void *opaque)
 {
-    Form form = {0};
+    Form *form = form_new(parent, _("New Disk"), _("C_reate"), answer, opaque);
 
-    form_init(&form, parent, _("New Disk"), _("C_reate"));
-    form.size = size_field(20ull << 30);
-    form.format = format_field("qcow2");
-    form.folder = gtk_file_chooser_button_new(_("Location"), GTK_FILE_CHOOSER_ACTION_SELECT_FOLDER);
-    gtk_file_chooser_set_filename(GTK_FILE_CHOOSER(form.folder), folder);
-    add_row(&form, _("_Size (GiB)"), form.size);
-    add_row(&form, _("_Format"), form.format);
-    add_row(&form, _("_Location"), form.folder);
-    g_signal_connect_swapped(form.size, "value-changed", G_CALLBACK(check_space), &form);
-    g_signal_connect_swapped(form.folder, "file-set", G_CALLBACK(check_space), &form);
-    bool accepted = ask(&form);
-    if (accepted) {
-        g_autofree char *chosen = gtk_file_chooser_get_filename(GTK_FILE_CHOOSER(form.folder));
-        wish->format = get_format(&form);
-        wish->size = get_size(&form);
-        wish->path = free_path(chosen ? chosen : folder, "disk", wish->format);
-    }
-    gtk_widget_destroy(form.dialog);
-    return accepted;
+    form->where = g_strdup(folder);
+    form->stem = g_strdup("disk");
+    form->size = size_field(20ull << 30);
+    form->format = format_field("qcow2");
+    form->folder =
+        gtk_file_chooser_button_new(_("Location"), GTK_FILE_CHOOSER_ACTION_SELECT_FOLDER);
+    gtk_file_chooser_set_filename(GTK_FILE_CHOOSER(form->folder), folder);
+    add_row(form, _("_Size (GiB)"), form->size);
+    add_row(form, _("_Format"), form->format);
+    add_row(form, _("_Location"), form->folder);
+    g_signal_connect_swapped(form->size, "value-changed", G_CALLBACK(check_space), form);
+    g_signal_connect_swapped(form->folder, "file-set", G_CALLBACK(check_space), form);
+    show(form, NULL);
 }
 
 /* --- resize ----------------------------------------------------------------------------------- */
 
-uint64_t apiary_disk_dialog_resize(GtkWindow *parent, uint64_t size)
+void apiary_disk_dialog_resize(GtkWindow *parent, uint64_t size, ApiaryDiskAnswer answer,
+                               void *opaque)
 {
-    Form form = {0};
-    uint64_t answer = 0;
+    Form *form = form_new(parent, _("Resize Disk"), _("_Resize"), answer, opaque);
 
-    form_init(&form, parent, _("Resize Disk"), _("_Resize"));
-    form.size = size_field(size);
+    form->least = size;
+    form->size = size_field(size);
     /* Cutting off what the guest has written is not for a button. */
-    gtk_spin_button_set_range(GTK_SPIN_BUTTON(form.size), (double)((size + (1ull << 30) - 1) >> 30),
-                              MAX_GIB);
-    add_row(&form, _("New _size (GiB)"), form.size);
-    gtk_style_context_remove_class(gtk_widget_get_style_context(form.problem), "apiary-problem");
-    gtk_label_set_text(GTK_LABEL(form.problem),
-                       _("The guest sees a larger disk; its partitions and file systems are still "
-                         "to be enlarged there."));
-    if (ask(&form))
-        answer = MAX(get_size(&form), size);
-    gtk_widget_destroy(form.dialog);
-    return answer;
+    gtk_spin_button_set_range(GTK_SPIN_BUTTON(form->size),
+                              (double)((size + (1ull << 30) - 1) >> 30), MAX_GIB);
+    add_row(form, _("New _size (GiB)"), form->size);
+    show(form, _("The guest sees a larger disk; its partitions and file systems are still to be "
+                 "enlarged there."));
 }
 
 /* --- convert ---------------------------------------------------------------------------------- */
 
-bool apiary_disk_dialog_convert(GtkWindow *parent, const char *path, const char *format,
-                                ApiaryDiskWish *wish)
+void apiary_disk_dialog_convert(GtkWindow *parent, const char *path, const char *format,
+                                ApiaryDiskAnswer answer, void *opaque)
 {
-    Form form = {0};
-    g_autofree char *folder = g_path_get_dirname(path), *stem = g_path_get_basename(path);
-    char *dot = g_strrstr(stem, ".");
+    Form *form = form_new(parent, _("Convert Disk"), _("_Convert"), answer, opaque);
 
-    if (dot && dot != stem)
+    form->where = g_path_get_dirname(path);
+    form->stem = g_path_get_basename(path);
+    char *dot = strrchr(form->stem, '.');
+    if (dot && dot != form->stem)
         *dot = '\0';
-    form_init(&form, parent, _("Convert Disk"), _("_Convert"));
-    form.format = format_field(g_strcmp0(format, "qcow2") == 0 ? "raw" : "qcow2");
-    add_row(&form, _("New _format"), form.format);
-    gtk_style_context_remove_class(gtk_widget_get_style_context(form.problem), "apiary-problem");
-    gtk_label_set_text(GTK_LABEL(form.problem),
-                       _("The machine will use the copy; the old image stays where it is."));
-    bool accepted = ask(&form);
-    if (accepted) {
-        wish->format = get_format(&form);
-        wish->path = free_path(folder, stem, wish->format);
-    }
-    gtk_widget_destroy(form.dialog);
-    return accepted;
+    form->format = format_field(g_strcmp0(format, "qcow2") == 0 ? "raw" : "qcow2");
+    add_row(form, _("New _format"), form->format);
+    show(form, _("The machine will use the copy; the old image stays where it is."));
 }

@@ -158,7 +158,11 @@ static void place_rule(ApiaryForwardTable *table, const char *rule, int row)
                forward.guest_port == SSH_PORT && !forward.udp ? _("Copy ssh Command")
                                                               : _("Copy Address"),
                rule, spoken, G_CALLBACK(on_copy));
-    add_button(table, box, _("Remove"), rule, spoken, G_CALLBACK(on_remove));
+    GtkWidget *remove = add_button(table, box, _("Remove"), rule, spoken, G_CALLBACK(on_remove));
+    gtk_button_set_label(GTK_BUTTON(remove), NULL);
+    gtk_button_set_image(GTK_BUTTON(remove), gtk_image_new_from_icon_name("list-remove-symbolic",
+                                                                          GTK_ICON_SIZE_BUTTON));
+    gtk_widget_set_tooltip_text(remove, _("Remove"));
     place(table, box, 5, row, 1);
     if (apiary_forward_is_exposed(&forward))
         place_note(table, _("Open to others: computers that reach this one can use this port."),
@@ -340,8 +344,12 @@ void apiary_forward_table_set_rules(ApiaryForwardTable *table, const char *const
     table->guest_address = g_strdup(guest);
     gtk_entry_set_placeholder_text(GTK_ENTRY(table->guest), guest);
     place_rules(table);
-    if (other_number)
-        apiary_forward_table_suggest(table, next_service(table));
+    if (!other_number)
+        return;
+    /* The next forward is not open to others because the last one was. */
+    gtk_entry_set_text(GTK_ENTRY(table->host), "127.0.0.1");
+    gtk_entry_set_text(GTK_ENTRY(table->guest), "");
+    apiary_forward_table_suggest(table, next_service(table));
 }
 
 void apiary_forward_table_set_problem(ApiaryForwardTable *table, const char *problem)

@@ -5,6 +5,7 @@
 #include "ui/activity-page.h"
 #include "ui/application.h"
 #include "ui/console.h"
+#include "ui/dialogs.h"
 #include "ui/key-typer.h"
 #include "ui/keys.h"
 #include "ui/paths.h"
@@ -399,6 +400,7 @@ ApiaryMachineWindow *apiary_machine_window_new(GtkApplication *application, Apia
     g_signal_connect_object(vm, "message", G_CALLBACK(on_message), window, G_CONNECT_SWAPPED);
     apiary_console_set_vm(APIARY_CONSOLE(window->console), vm);
     update(window);
+    apiary_dialog_name_shortcuts(GTK_APPLICATION_WINDOW(window));
     gtk_widget_grab_focus(window->console);
     return window;
 }

@@ -358,6 +358,8 @@ static void apiary_network_adapter_init(ApiaryNetworkAdapter *adapter)
     gtk_widget_init_template(GTK_WIDGET(adapter));
     for (const NetBackendClass *const *c = net_backend_classes; *c; c++)
         gtk_combo_box_text_append(GTK_COMBO_BOX_TEXT(adapter->kind), (*c)->name, _((*c)->title));
+    gtk_entry_set_placeholder_text(GTK_ENTRY(adapter->mac),
+                                   _("Given by the machine, 52:54:00:12:34:56 and up"));
     gtk_combo_box_text_append(GTK_COMBO_BOX_TEXT(adapter->kind), NOT_CONNECTED,
                               _("Nothing: no cable"));
     g_signal_connect_swapped(adapter->forwards, "add-rule", G_CALLBACK(on_add_forward), adapter);

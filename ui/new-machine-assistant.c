@@ -26,6 +26,15 @@ G_DEFINE_FINAL_TYPE(ApiaryNewMachineAssistant, apiary_new_machine_assistant, GTK
 
 /* --- from the state to the widgets ------------------------------------------------------------ */
 
+static void show_problem(ApiaryNewMachineAssistant *a, const char *problem, bool blocks)
+{
+    GtkStyleContext *style = gtk_widget_get_style_context(a->problem);
+
+    gtk_style_context_remove_class(style, blocks ? "apiary-warning" : "apiary-problem");
+    gtk_style_context_add_class(style, blocks ? "apiary-problem" : "apiary-warning");
+    gtk_label_set_text(GTK_LABEL(a->problem), problem ? problem : "");
+}
+
 static void validate(ApiaryNewMachineAssistant *a)
 {
     bool blocks;
@@ -33,7 +42,7 @@ static void validate(ApiaryNewMachineAssistant *a)
     g_autofree char *summary = new_machine_state_summary(&a->state);
     bool last = a->page == NEW_MACHINE_PAGE_SUMMARY;
 
-    gtk_label_set_text(GTK_LABEL(a->problem), problem ? problem : "");
+    show_problem(a, problem, blocks);
     gtk_label_set_text(GTK_LABEL(a->summary), summary);
     gtk_widget_set_sensitive(a->forward, !blocks && !a->looking);
     gtk_widget_set_sensitive(a->create, !blocks);
@@ -226,7 +235,7 @@ static void create(ApiaryNewMachineAssistant *a, bool start)
     MachineConfig *config = new_machine_state_create(&a->state, &error);
 
     if (!config) {
-        gtk_label_set_text(GTK_LABEL(a->problem), error->message);
+        show_problem(a, error->message, true);
         return;
     }
     ApiaryVm *vm = apiary_collection_add(apiary_application_get_collection(application), config);
@@ -387,7 +396,7 @@ ApiaryNewMachineAssistant *apiary_new_machine_assistant_new(GtkApplication *appl
 {
     ApiaryNewMachineAssistant *a = g_object_new(
         APIARY_TYPE_NEW_MACHINE_ASSISTANT, "application", application, "transient-for", parent,
-        "title", _("New Machine"), "default-width", 760, "default-height", 460, NULL);
+        "title", _("New Machine"), "default-width", 880, "default-height", 460, NULL);
     return a;
 }
 
@@ -431,9 +440,10 @@ static void apiary_new_machine_assistant_init(ApiaryNewMachineAssistant *a)
     a->problem = gtk_label_new("");
     gtk_label_set_xalign(GTK_LABEL(a->problem), 0);
     gtk_label_set_line_wrap(GTK_LABEL(a->problem), TRUE);
-    gtk_style_context_add_class(gtk_widget_get_style_context(a->problem), "apiary-problem");
+    /* Right under the fields, whatever the page's height. */
+    gtk_stack_set_vhomogeneous(GTK_STACK(a->stack), FALSE);
     make_pages(a);
-    gtk_box_pack_start(GTK_BOX(box), a->stack, TRUE, TRUE, 0);
+    gtk_box_pack_start(GTK_BOX(box), a->stack, FALSE, FALSE, 0);
     gtk_box_pack_start(GTK_BOX(box), a->problem, FALSE, FALSE, 0);
     gtk_container_add(GTK_CONTAINER(a), box);
     gtk_widget_show_all(header);

@@ -115,11 +115,20 @@ typedef enum { WORK_CREATE, WORK_RESIZE, WORK_CONVERT } WorkKind;
 
 typedef struct {
     ApiarySettingsStoragePage *page;
-    ApiaryJob *job;
     WorkKind kind;
     char *drive, *path, *format; /* the disk it is about; drive: its id */
     ApiaryDiskWish wish;
 } Work;
+
+static void work_free(Work *work)
+{
+    g_object_unref(work->page);
+    g_free(work->drive);
+    g_free(work->path);
+    g_free(work->format);
+    g_free(work->wish.path);
+    g_free(work);
+}
 
 static bool on_progress(void *opaque, double fraction)
 {
@@ -202,16 +211,10 @@ static void finish_work(void *opaque, const GError *error)
         if (!error)
             apply_work(work);
     }
-    g_object_unref(work->page);
-    g_free(work->drive);
-    g_free(work->path);
-    g_free(work->format);
-    g_free(work->wish.path);
-    g_free(work);
+    work_free(work);
 }
 
-static void start_work(ApiarySettingsStoragePage *self, WorkKind kind, const DriveConfig *drive,
-                       const ApiaryDiskWish *wish, const char *title)
+static Work *work_new(ApiarySettingsStoragePage *self, WorkKind kind, const DriveConfig *drive)
 {
     Work *work = g_new0(Work, 1);
 
@@ -220,8 +223,26 @@ static void start_work(ApiarySettingsStoragePage *self, WorkKind kind, const Dri
     work->drive = g_strdup(drive ? drive->id : NULL);
     work->path = g_strdup(drive ? drive->file : NULL);
     work->format = g_strdup(drive ? drive->format : NULL);
+    return work;
+}
+
+/* The dialog's answer: the work begins. */
+static void on_wish(void *opaque, const ApiaryDiskWish *wish)
+{
+    static const char *const titles[] = {
+        [WORK_CREATE] = N_("Making the disk…"),
+        [WORK_RESIZE] = N_("Resizing the disk…"),
+        [WORK_CONVERT] = N_("Converting the disk…"),
+    };
+    Work *work = opaque;
+
+    if (!wish || !apiary_settings_page_get_vm(APIARY_SETTINGS_PAGE(work->page))) {
+        work_free(work);
+        return;
+    }
     work->wish = *wish;
-    apiary_job_run(get_window(self), title, run_work, finish_work, work);
+    work->wish.path = g_strdup(wish->path);
+    apiary_job_run(get_window(work->page), _(titles[work->kind]), run_work, finish_work, work);
 }
 
 /* --- buttons of a drive ----------------------------------------------------------------------- */
@@ -271,33 +292,27 @@ static void on_resize(GtkButton *button, ApiarySettingsStoragePage *self)
 {
     DriveConfig *drive = drive_of(self, button);
     const uint64_t *size = drive ? g_hash_table_lookup(self->sizes, drive->file) : NULL;
-    ApiaryDiskWish wish = {0};
 
-    if (!size || !*size)
-        return;
-    wish.size = apiary_disk_dialog_resize(get_window(self), *size);
-    drive = drive_of(self, button);
-    if (wish.size && drive)
-        start_work(self, WORK_RESIZE, drive, &wish, _("Resizing the disk…"));
+    if (size && *size)
+        apiary_disk_dialog_resize(get_window(self), *size, on_wish,
+                                  work_new(self, WORK_RESIZE, drive));
 }
 
 static void on_convert(GtkButton *button, ApiarySettingsStoragePage *self)
 {
     DriveConfig *drive = drive_of(self, button);
-    ApiaryDiskWish wish = {0};
 
-    if (drive && apiary_disk_dialog_convert(get_window(self), drive->file, drive->format, &wish))
-        start_work(self, WORK_CONVERT, drive, &wish, _("Converting the disk…"));
+    if (drive)
+        apiary_disk_dialog_convert(get_window(self), drive->file, drive->format, on_wish,
+                                   work_new(self, WORK_CONVERT, drive));
 }
 
 /* --- buttons of the page ---------------------------------------------------------------------- */
 
 static void on_new_disk(ApiarySettingsStoragePage *self)
 {
-    ApiaryDiskWish wish = {0};
-
-    if (apiary_disk_dialog_create(get_window(self), get_config(self)->folder, &wish))
-        start_work(self, WORK_CREATE, NULL, &wish, _("Making the disk…"));
+    apiary_disk_dialog_create(get_window(self), get_config(self)->folder, on_wish,
+                              work_new(self, WORK_CREATE, NULL));
 }
 
 static void on_attach(ApiarySettingsStoragePage *self)
