@@ -44,6 +44,15 @@ static ApiaryVm *get_vm(ApiaryNetworkAdapter *adapter)
 
 /* --- what it will be after the next start ----------------------------------------------------- */
 
+/* Adds what is given of TABLE; ids, lists and what has words of its own are left out. */
+static void describe_options(GString *text, const OptionInfo *table, const OptionValues *values)
+{
+    for (const OptionInfo *info = table; info->name; info++)
+        if (option_is_set(values, info->name) && info->type != OPTION_LIST &&
+            info->type != OPTION_REF && info->type != OPTION_MAC && strcmp(info->name, "id") != 0)
+            g_string_append_printf(text, ", %s=%s", info->name, option_string(values, info->name));
+}
+
 /* One adapter in words, without the forwards, which change at once. */
 static char *describe(const MachineConfig *config, unsigned n)
 {
@@ -53,16 +62,13 @@ static char *describe(const MachineConfig *config, unsigned n)
     if (!card)
         return g_string_free(g_string_append(text, _("no adapter")), FALSE);
     const NetdevConfig *netdev = network_card_netdev(config, card);
+    const NetBackendClass *network = netdev ? net_backend_class_find(netdev->type) : NULL;
     const char *mac = option_string(card->values, "mac");
-    g_string_append(text,
-                    netdev ? _(net_backend_class_find(netdev->type)->title) : _("not connected"));
+    g_string_append(text, network ? _(network->title) : _("not connected"));
     g_string_append_printf(text, ", %s", mac ? mac : _("MAC address by the machine"));
-    for (const OptionInfo *info = netdev ? net_backend_class_find(netdev->type)->options : NULL;
-         info && info->name; info++)
-        if (option_is_set(netdev->values, info->name) && info->type != OPTION_LIST &&
-            strcmp(info->name, "id") != 0)
-            g_string_append_printf(text, ", %s=%s", info->name,
-                                   option_string(netdev->values, info->name));
+    describe_options(text, device_class_find(card->driver)->options, card->values);
+    if (network)
+        describe_options(text, network->options, netdev->values);
     return g_string_free(text, FALSE);
 }
 
