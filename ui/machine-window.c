@@ -143,8 +143,14 @@ static void update_network(ApiaryMachineWindow *window)
     bool on = apiary_vm_is_on(window->vm);
     g_autofree char *text = on ? apiary_vm_network_summary(apiary_vm_get_config(window->vm)) : NULL;
 
-    gtk_label_set_text(GTK_LABEL(window->network_state), text ? text : "");
     gtk_widget_set_visible(window->network_state, text != NULL);
+    if (!text)
+        return;
+    gtk_label_set_text(GTK_LABEL(window->network_state), text);
+    /* Translators: addresses and port forwards follow. */
+    g_autofree char *words = g_strdup_printf(
+        _("The machine’s address, and ports of this computer that lead to it: %s"), text);
+    gtk_widget_set_tooltip_text(window->network_state, words);
 }
 
 static void update(ApiaryMachineWindow *window)

@@ -139,6 +139,17 @@ static void update_network(ApiaryNetworkAdapter *adapter, NetdevConfig *netdev)
                                       left_out);
 }
 
+/* What the network's kind finds wrong with its options as a whole: the machine will not start. */
+static void update_problem(ApiaryNetworkAdapter *adapter, const NetdevConfig *netdev)
+{
+    const NetBackendClass *network = netdev ? net_backend_class_find(netdev->type) : NULL;
+    g_autoptr(GError) error = NULL;
+
+    if (network && network->check && !network->check(netdev->values, &error))
+        gtk_expander_set_expanded(GTK_EXPANDER(adapter->more), TRUE);
+    apiary_settings_show_problem(adapter->kind_problem, error ? error->message : NULL);
+}
+
 void apiary_network_adapter_update(ApiaryNetworkAdapter *adapter)
 {
     static const char *const left_out[] = {"id", "mac", NULL};
@@ -161,6 +172,7 @@ void apiary_network_adapter_update(ApiaryNetworkAdapter *adapter)
     update_address(adapter, netdev);
     update_link(adapter, netdev);
     update_network(adapter, netdev);
+    update_problem(adapter, netdev);
     apiary_option_form_set_values(APIARY_OPTION_FORM(adapter->card_form), device_class->options,
                                   card->values, left_out);
     update_pending(adapter);
@@ -177,15 +189,13 @@ static bool is_idle(ApiaryNetworkAdapter *adapter)
 static void on_kind_changed(ApiaryNetworkAdapter *adapter)
 {
     const char *kind = gtk_combo_box_get_active_id(GTK_COMBO_BOX(adapter->kind));
-    g_autoptr(GError) error = NULL;
 
     if (is_idle(adapter) || !kind)
         return;
     /* The form holds the values of the network that goes. */
     gtk_widget_hide(adapter->netdev_form);
     network_connect_card(apiary_settings_page_get_config(adapter->page), get_card(adapter),
-                         g_str_equal(kind, NOT_CONNECTED) ? NULL : kind, &error);
-    apiary_settings_show_problem(adapter->kind_problem, error ? error->message : NULL);
+                         g_str_equal(kind, NOT_CONNECTED) ? NULL : kind, NULL);
     apiary_settings_page_save(adapter->page);
 }
 

@@ -6,6 +6,7 @@
 #include "core/config/network.h"
 #include "core/net/forward.h"
 #include "ui/host-ports.h"
+#include "ui/vm-network.h"
 
 #include <glib/gi18n.h>
 #include <string.h>
@@ -248,8 +249,13 @@ char *new_machine_state_summary(const NewMachineState *state)
         g_string_append_printf(text, _("New disk: %llu GiB (%s)\n"),
                                (unsigned long long)state->disk_gb, state->disk_format);
     g_string_append(text, state->wants_network ? _("Network: user mode\n") : _("Network: none\n"));
-    for (guint i = 0; state->wants_network && i < state->forwards->len; i++)
-        g_string_append_printf(text, _("Forward: %s\n"), (char *)state->forwards->pdata[i]);
+    for (guint i = 0; state->wants_network && i < state->forwards->len; i++) {
+        NetForward forward;
+        if (!net_forward_parse(state->forwards->pdata[i], &forward, NULL))
+            continue;
+        g_autofree char *words = apiary_forward_text(&forward, _("guest"));
+        g_string_append_printf(text, _("Forward: %s\n"), words);
+    }
     g_string_append_printf(text, _("Folder: %s/%s"), library_root(state->library), state->name);
     return g_string_free(text, FALSE);
 }

@@ -113,7 +113,12 @@ class Shell:
         self.socket.connect(SERIAL)
         self.socket.settimeout(5)
         self.said = ""
-        wait_for("the guest's shell", 150, lambda: self.has("Type poweroff to end"))
+        wait_for("the guest's shell", 150, self.answers)
+
+    def answers(self):
+        """What was said before the connection was made is lost, so it is asked."""
+        self.socket.sendall(b"\necho He''llo\n")
+        return self.has("Hello")
 
     def has(self, text):
         try:
@@ -195,6 +200,13 @@ def test_adapter(shell):
     press("More options")
     time.sleep(0.7)
     check_names("settings, Network with all options")
+    named("net").queryEditableText().setTextContents("10.0.2")
+    wait_for_text("not an IPv4 address")
+    named("net").queryEditableText().setTextContents("192.168.7.0/24")
+    wait_for_text(r"192\.168\.7\.15 by DHCP")
+    wait_for_text(r"After power-off: .*net=192\.168\.7\.0/24")
+    named("net").queryEditableText().setTextContents("")
+    wait_for_text(r"10\.0\.2\.15 by DHCP")
     print("ok: adapters, their addresses and their cable")
 
 
