@@ -8,7 +8,8 @@ import time
 
 import pyatspi
 
-from accessible import application, check_names, find, nameless, wait_for, walk
+from accessible import check_names, nameless
+from windows import application, find, wait_for, walk
 
 LIBRARY = os.path.join(os.environ["XDG_DATA_HOME"], "apiary")
 WINDOW = "Apiary"

@@ -9,7 +9,8 @@ import time
 
 import pyatspi
 
-from accessible import application, check_names, find, label_of, nameless, wait_for, walk
+from accessible import check_names, label_of, nameless
+from windows import application, find, wait_for, walk
 
 NAME = "Storage test"
 FOLDER = os.path.join(os.environ["XDG_DATA_HOME"], "apiary", NAME)
