@@ -2,6 +2,7 @@
 
 #include "ui/demo.h"
 
+#include "core/config/network.h"
 #include "ui/paths.h"
 
 #include <glib/gi18n.h>
@@ -28,6 +29,8 @@ static ApiaryVm *make_demo(ApiaryCollection *collection, const char *name, const
     config->ram_bytes = DEMO_RAM;
     config->cpus = 1;
     config_add_drive(config, DRIVE_IDE_CD, 1, 0, iso);
+    if (!network_add_card(config, NULL, error))
+        return NULL;
     if (!library_add(apiary_collection_get_library(collection), config, error))
         return NULL;
     return apiary_collection_add(collection, g_steal_pointer(&config));

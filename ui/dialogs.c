@@ -91,3 +91,21 @@ char *apiary_dialog_ask_text(GtkWindow *parent, const char *title, const char *t
     gtk_widget_destroy(dialog);
     return answer;
 }
+
+static void name_toggles(GtkWidget *widget, gpointer data)
+{
+    if (GTK_IS_TOGGLE_BUTTON(widget) && !GTK_IS_MENU_BUTTON(widget) &&
+        !gtk_button_get_label(GTK_BUTTON(widget)))
+        atk_object_set_name(gtk_widget_get_accessible(widget), _("Search"));
+    else if (GTK_IS_CONTAINER(widget))
+        gtk_container_forall(GTK_CONTAINER(widget), name_toggles, NULL);
+}
+
+void apiary_dialog_name_shortcuts(GtkApplicationWindow *window)
+{
+    GtkShortcutsWindow *shortcuts = gtk_application_window_get_help_overlay(window);
+    GtkWidget *header = shortcuts ? gtk_window_get_titlebar(GTK_WINDOW(shortcuts)) : NULL;
+
+    if (header)
+        name_toggles(header, NULL);
+}

@@ -15,3 +15,5 @@ typedef bool (*ApiaryDialogCheck)(void *opaque, const char *text, GError **error
 char *apiary_dialog_ask_text(GtkWindow *parent, const char *title, const char *label,
                              const char *initial, const char *accept, ApiaryDialogCheck check,
                              void *opaque);
+/* Gives the one button of GTK's shortcuts window that has no name for assistive programs one. */
+void apiary_dialog_name_shortcuts(GtkApplicationWindow *window);

@@ -81,6 +81,21 @@ static void on_statistics(ApiaryMachineRow *row)
     gtk_widget_queue_draw(row->thumbnail);
 }
 
+static gboolean on_popup_menu(ApiaryMachineRow *row)
+{
+    gtk_toggle_button_set_active(GTK_TOGGLE_BUTTON(row->menu_button), TRUE);
+    return GDK_EVENT_STOP;
+}
+
+static gboolean on_button_press(ApiaryMachineRow *row, GdkEvent *event)
+{
+    if (!gdk_event_triggers_context_menu(event))
+        return GDK_EVENT_PROPAGATE;
+    gtk_list_box_select_row(GTK_LIST_BOX(gtk_widget_get_parent(GTK_WIDGET(row))),
+                            GTK_LIST_BOX_ROW(row));
+    return on_popup_menu(row);
+}
+
 GtkWidget *apiary_machine_row_new(ApiaryVm *vm)
 {
     ApiaryMachineRow *row = g_object_new(APIARY_TYPE_MACHINE_ROW, NULL);
@@ -108,6 +123,8 @@ static void apiary_machine_row_init(ApiaryMachineRow *row)
     gtk_widget_init_template(GTK_WIDGET(row));
     gtk_widget_set_size_request(row->thumbnail, 88, 66);
     apiary_graph_set_unit(APIARY_GRAPH(row->sparkline), APIARY_GRAPH_PERCENT);
+    g_signal_connect(row, "popup-menu", G_CALLBACK(on_popup_menu), NULL);
+    g_signal_connect(row, "button-press-event", G_CALLBACK(on_button_press), NULL);
     g_signal_connect(row->thumbnail, "draw", G_CALLBACK(draw_thumbnail), row);
 }
 

@@ -5,12 +5,14 @@
 #include "ui/activity-page.h"
 #include "ui/application.h"
 #include "ui/console.h"
+#include "ui/dialogs.h"
 #include "ui/key-typer.h"
 #include "ui/keys.h"
 #include "ui/paths.h"
 #include "ui/preferences.h"
 #include "ui/serial-page.h"
 #include "ui/vm-actions.h"
+#include "ui/vm-network.h"
 
 #include <glib/gi18n.h>
 
@@ -23,7 +25,8 @@ struct _ApiaryMachineWindow {
 
     GtkWidget *header, *start_button, *start_image, *cd_button, *keys_button;
     GtkWidget *info_bar, *info_label, *stack, *console, *off_box, *off_label;
-    GtkWidget *serial_page, *activity_page, *status_line, *lights, *pointer_state, *release_hint;
+    GtkWidget *serial_page, *activity_page, *status_line, *lights, *network_state, *pointer_state,
+        *release_hint;
 };
 
 G_DEFINE_FINAL_TYPE(ApiaryMachineWindow, apiary_machine_window, GTK_TYPE_APPLICATION_WINDOW)
@@ -135,6 +138,21 @@ static void update_hints(ApiaryMachineWindow *window)
         g_variant_new_boolean(selecting));
 }
 
+static void update_network(ApiaryMachineWindow *window)
+{
+    bool on = apiary_vm_is_on(window->vm);
+    g_autofree char *text = on ? apiary_vm_network_summary(apiary_vm_get_config(window->vm)) : NULL;
+
+    gtk_widget_set_visible(window->network_state, text != NULL);
+    if (!text)
+        return;
+    gtk_label_set_text(GTK_LABEL(window->network_state), text);
+    /* Translators: addresses and port forwards follow. */
+    g_autofree char *words = g_strdup_printf(
+        _("The machine’s address, and ports of this computer that lead to it: %s"), text);
+    gtk_widget_set_tooltip_text(window->network_state, words);
+}
+
 static void update(ApiaryMachineWindow *window)
 {
     MachineState state = apiary_vm_get_state(window->vm);
@@ -159,6 +177,7 @@ static void update(ApiaryMachineWindow *window)
     gtk_widget_set_visible(window->off_box, off || state == MACHINE_PAUSED);
     gtk_label_set_text(GTK_LABEL(window->off_label), text);
     fill_cd_menu(window);
+    update_network(window);
     update_hints(window);
 }
 
@@ -387,6 +406,7 @@ ApiaryMachineWindow *apiary_machine_window_new(GtkApplication *application, Apia
     g_signal_connect_object(vm, "message", G_CALLBACK(on_message), window, G_CONNECT_SWAPPED);
     apiary_console_set_vm(APIARY_CONSOLE(window->console), vm);
     update(window);
+    apiary_dialog_name_shortcuts(GTK_APPLICATION_WINDOW(window));
     gtk_widget_grab_focus(window->console);
     return window;
 }
@@ -455,6 +475,7 @@ static void apiary_machine_window_class_init(ApiaryMachineWindowClass *klass)
     BIND(activity_page);
     BIND(status_line);
     BIND(lights);
+    BIND(network_state);
     BIND(pointer_state);
     BIND(release_hint);
 #undef BIND

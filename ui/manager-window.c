@@ -2,6 +2,7 @@
 
 #include "ui/manager-window.h"
 
+#include "ui/dialogs.h"
 #include "ui/machine-row.h"
 #include "ui/paths.h"
 #include "ui/preferences.h"
@@ -185,6 +186,7 @@ ApiaryManagerWindow *apiary_manager_window_new(GtkApplication *application)
     g_signal_connect_object(model, "items-changed", G_CALLBACK(on_items_changed), window,
                             G_CONNECT_SWAPPED | G_CONNECT_AFTER);
     on_items_changed(window);
+    apiary_dialog_name_shortcuts(GTK_APPLICATION_WINDOW(window));
     return window;
 }
 

@@ -4,6 +4,7 @@
 
 #include "ui/application.h"
 #include "ui/dialogs.h"
+#include "ui/forward-table.h"
 #include "ui/new-machine-state.h"
 
 #include <glib/gi18n.h>
@@ -16,13 +17,23 @@ struct _ApiaryNewMachineAssistant {
     bool filling;          /* widgets are being set from the state */
 
     GtkWidget *stack, *problem, *back, *forward, *create, *create_and_start;
-    GtkWidget *source[3], *medium_button, *medium_label, *ram, *cpus;
+    GtkWidget *source[NEW_MACHINE_N_SOURCES], *medium_title, *medium_button, *medium_label;
+    GtkWidget *ram, *cpus, *wants_network, *forwards;
     GtkWidget *wants_disk, *disk_size, *disk_format, *name, *summary;
 };
 
 G_DEFINE_FINAL_TYPE(ApiaryNewMachineAssistant, apiary_new_machine_assistant, GTK_TYPE_WINDOW)
 
 /* --- from the state to the widgets ------------------------------------------------------------ */
+
+static void show_problem(ApiaryNewMachineAssistant *a, const char *problem, bool blocks)
+{
+    GtkStyleContext *style = gtk_widget_get_style_context(a->problem);
+
+    gtk_style_context_remove_class(style, blocks ? "apiary-warning" : "apiary-problem");
+    gtk_style_context_add_class(style, blocks ? "apiary-problem" : "apiary-warning");
+    gtk_label_set_text(GTK_LABEL(a->problem), problem ? problem : "");
+}
 
 static void validate(ApiaryNewMachineAssistant *a)
 {
@@ -31,7 +42,7 @@ static void validate(ApiaryNewMachineAssistant *a)
     g_autofree char *summary = new_machine_state_summary(&a->state);
     bool last = a->page == NEW_MACHINE_PAGE_SUMMARY;
 
-    gtk_label_set_text(GTK_LABEL(a->problem), problem ? problem : "");
+    show_problem(a, problem, blocks);
     gtk_label_set_text(GTK_LABEL(a->summary), summary);
     gtk_widget_set_sensitive(a->forward, !blocks && !a->looking);
     gtk_widget_set_sensitive(a->create, !blocks);
@@ -42,6 +53,28 @@ static void validate(ApiaryNewMachineAssistant *a)
     gtk_widget_set_visible(a->create_and_start, last);
     gtk_widget_set_sensitive(a->disk_size, a->state.wants_disk);
     gtk_widget_set_sensitive(a->disk_format, a->state.wants_disk);
+    gtk_widget_set_sensitive(a->forwards, a->state.wants_network);
+}
+
+/* The user-mode network's first address; see core/net/forward.h. */
+#define GUEST_ADDRESS "10.0.2.15"
+
+static void fill_forwards(ApiaryNewMachineAssistant *a)
+{
+    g_autoptr(GPtrArray) rules = g_ptr_array_new();
+
+    for (guint i = 0; i < a->state.forwards->len; i++)
+        g_ptr_array_add(rules, a->state.forwards->pdata[i]);
+    g_ptr_array_add(rules, NULL);
+    apiary_forward_table_set_rules(APIARY_FORWARD_TABLE(a->forwards),
+                                   (const char *const *)rules->pdata, GUEST_ADDRESS);
+}
+
+static void set_title(GtkWidget *label, const char *title)
+{
+    g_autofree char *markup = g_markup_printf_escaped("<big><b>%s</b></big>", title);
+
+    gtk_label_set_markup(GTK_LABEL(label), markup);
 }
 
 static void fill(ApiaryNewMachineAssistant *a)
@@ -55,12 +88,16 @@ static void fill(ApiaryNewMachineAssistant *a)
 
     a->filling = true;
     gtk_toggle_button_set_active(GTK_TOGGLE_BUTTON(a->source[s->source]), TRUE);
+    set_title(a->medium_title,
+              s->source == NEW_MACHINE_NETWORK ? _("Which boot file?") : _("Which image?"));
     gtk_label_set_text(GTK_LABEL(a->medium_label), medium);
     gtk_spin_button_set_value(GTK_SPIN_BUTTON(a->ram), (double)s->ram_mb);
     gtk_spin_button_set_value(GTK_SPIN_BUTTON(a->cpus), s->cpus);
     gtk_toggle_button_set_active(GTK_TOGGLE_BUTTON(a->wants_disk), s->wants_disk);
     gtk_spin_button_set_value(GTK_SPIN_BUTTON(a->disk_size), (double)s->disk_gb);
     gtk_combo_box_set_active_id(GTK_COMBO_BOX(a->disk_format), s->disk_format);
+    gtk_toggle_button_set_active(GTK_TOGGLE_BUTTON(a->wants_network), s->wants_network);
+    fill_forwards(a);
     gtk_entry_set_text(GTK_ENTRY(a->name), s->name);
     a->filling = false;
     validate(a);
@@ -88,11 +125,24 @@ static void on_changed(ApiaryNewMachineAssistant *a)
     s->ram_mb = (uint64_t)gtk_spin_button_get_value(GTK_SPIN_BUTTON(a->ram));
     s->cpus = (unsigned)gtk_spin_button_get_value_as_int(GTK_SPIN_BUTTON(a->cpus));
     s->wants_disk = gtk_toggle_button_get_active(GTK_TOGGLE_BUTTON(a->wants_disk));
+    s->wants_network = gtk_toggle_button_get_active(GTK_TOGGLE_BUTTON(a->wants_network));
     s->disk_gb = (uint64_t)gtk_spin_button_get_value(GTK_SPIN_BUTTON(a->disk_size));
     g_free(s->disk_format);
     s->disk_format = g_strdup(gtk_combo_box_get_active_id(GTK_COMBO_BOX(a->disk_format)));
     new_machine_state_set_name(s, gtk_entry_get_text(GTK_ENTRY(a->name)));
     validate(a);
+}
+
+static void on_add_forward(ApiaryNewMachineAssistant *a, const char *rule)
+{
+    new_machine_state_add_forward(&a->state, rule);
+    fill(a);
+}
+
+static void on_remove_forward(ApiaryNewMachineAssistant *a, const char *rule)
+{
+    new_machine_state_remove_forward(&a->state, rule);
+    fill(a);
 }
 
 /* --- the medium is looked at on a thread ------------------------------------------------------ */
@@ -136,12 +186,21 @@ static void set_medium(ApiaryNewMachineAssistant *a, const char *path)
 
 static void on_choose(ApiaryNewMachineAssistant *a)
 {
-    static const char *const discs[] = {"*.iso", "*.ISO", NULL};
-    static const char *const disks[] = {"*.qcow2", "*.raw", "*.img", NULL};
-    bool disc = a->state.source == NEW_MACHINE_ISO;
-    g_autofree char *path =
-        apiary_dialog_open_file(GTK_WINDOW(a), disc ? _("Choose a Disc Image") : _("Choose a Disk"),
-                                disc ? _("Disc images") : _("Disk images"), disc ? discs : disks);
+    static const struct {
+        const char *title, *kind, *patterns[4];
+    } choices[NEW_MACHINE_N_SOURCES] = {
+        [NEW_MACHINE_ISO] = {N_("Choose a Disc Image"), N_("Disc images"), {"*.iso", "*.ISO"}},
+        [NEW_MACHINE_DISK] = {N_("Choose a Disk"),
+                              N_("Disk images"),
+                              {"*.qcow2", "*.raw", "*.img"}},
+        [NEW_MACHINE_NETWORK] = {N_("Choose a Boot File"),
+                                 N_("Boot files"),
+                                 {"*.0", "*.kpxe", "*.ipxe"}},
+        [NEW_MACHINE_EMPTY] = {N_("Choose a Disk"), N_("All files"), {"*"}},
+    };
+    NewMachineSource source = a->state.source;
+    g_autofree char *path = apiary_dialog_open_file(
+        GTK_WINDOW(a), _(choices[source].title), _(choices[source].kind), choices[source].patterns);
 
     if (path)
         set_medium(a, path);
@@ -176,7 +235,7 @@ static void create(ApiaryNewMachineAssistant *a, bool start)
     MachineConfig *config = new_machine_state_create(&a->state, &error);
 
     if (!config) {
-        gtk_label_set_text(GTK_LABEL(a->problem), error->message);
+        show_problem(a, error->message, true);
         return;
     }
     ApiaryVm *vm = apiary_collection_add(apiary_application_get_collection(application), config);
@@ -215,10 +274,11 @@ void apiary_new_machine_assistant_import(ApiaryNewMachineAssistant *a)
 static GtkWidget *add_page(ApiaryNewMachineAssistant *a, NewMachinePage page, const char *title)
 {
     GtkWidget *box = gtk_box_new(GTK_ORIENTATION_VERTICAL, 9), *label = gtk_label_new(NULL);
-    g_autofree char *markup = g_markup_printf_escaped("<big><b>%s</b></big>", title);
     g_autofree char *name = g_strdup_printf("%d", page);
 
-    gtk_label_set_markup(GTK_LABEL(label), markup);
+    set_title(label, title);
+    if (page == NEW_MACHINE_PAGE_MEDIUM)
+        a->medium_title = label;
     gtk_label_set_xalign(GTK_LABEL(label), 0);
     gtk_box_pack_start(GTK_BOX(box), label, FALSE, FALSE, 6);
     gtk_stack_add_named(GTK_STACK(a->stack), box, name);
@@ -235,14 +295,38 @@ static void add_field(GtkWidget *page, const char *text, GtkWidget *field)
     gtk_box_pack_start(GTK_BOX(page), field, FALSE, FALSE, 0);
 }
 
+static void make_network_page(ApiaryNewMachineAssistant *a)
+{
+    GtkWidget *page = add_page(a, NEW_MACHINE_PAGE_NETWORK, _("Network"));
+    GtkWidget *hint = gtk_label_new(
+        _("The guest reaches the world through this computer. For the other way, forward a port: "
+          "the one suggested first is for ssh, the next for a web server."));
+
+    a->wants_network =
+        gtk_check_button_new_with_mnemonic(_("_Connect the machine to a user-mode network"));
+    gtk_label_set_xalign(GTK_LABEL(hint), 0);
+    gtk_label_set_line_wrap(GTK_LABEL(hint), TRUE);
+    gtk_label_set_max_width_chars(GTK_LABEL(hint), 70);
+    gtk_style_context_add_class(gtk_widget_get_style_context(hint), "dim-label");
+    a->forwards = g_object_new(APIARY_TYPE_FORWARD_TABLE, NULL);
+    gtk_container_add(GTK_CONTAINER(page), a->wants_network);
+    gtk_container_add(GTK_CONTAINER(page), hint);
+    gtk_container_add(GTK_CONTAINER(page), a->forwards);
+    g_signal_connect_swapped(a->wants_network, "toggled", G_CALLBACK(on_changed), a);
+    g_signal_connect_swapped(a->forwards, "add-rule", G_CALLBACK(on_add_forward), a);
+    g_signal_connect_swapped(a->forwards, "remove-rule", G_CALLBACK(on_remove_forward), a);
+}
+
 static void make_pages(ApiaryNewMachineAssistant *a)
 {
-    static const char *const sources[] = {N_("From a _disc image (ISO)"),
-                                          N_("From an _existing disk image"),
-                                          N_("_Nothing yet: an empty disk")};
+    static const char *const sources[NEW_MACHINE_N_SOURCES] = {
+        [NEW_MACHINE_ISO] = N_("From a _disc image (ISO)"),
+        [NEW_MACHINE_DISK] = N_("From an _existing disk image"),
+        [NEW_MACHINE_NETWORK] = N_("From the ne_twork (PXE)"),
+        [NEW_MACHINE_EMPTY] = N_("_Nothing yet: an empty disk")};
     GtkWidget *page =
         add_page(a, NEW_MACHINE_PAGE_SOURCE, _("What should the machine start from?"));
-    for (unsigned i = 0; i < G_N_ELEMENTS(sources); i++) {
+    for (unsigned i = 0; i < NEW_MACHINE_N_SOURCES; i++) {
         a->source[i] = gtk_radio_button_new_with_mnemonic_from_widget(
             i ? GTK_RADIO_BUTTON(a->source[0]) : NULL, _(sources[i]));
         gtk_box_pack_start(GTK_BOX(page), a->source[i], FALSE, FALSE, 0);
@@ -274,6 +358,8 @@ static void make_pages(ApiaryNewMachineAssistant *a)
     gtk_container_add(GTK_CONTAINER(page), a->wants_disk);
     add_field(page, _("_Size (GiB)"), a->disk_size);
     add_field(page, _("_Format"), a->disk_format);
+
+    make_network_page(a);
 
     page = add_page(a, NEW_MACHINE_PAGE_SUMMARY, _("Ready"));
     a->name = gtk_entry_new();
@@ -310,7 +396,7 @@ ApiaryNewMachineAssistant *apiary_new_machine_assistant_new(GtkApplication *appl
 {
     ApiaryNewMachineAssistant *a = g_object_new(
         APIARY_TYPE_NEW_MACHINE_ASSISTANT, "application", application, "transient-for", parent,
-        "title", _("New Machine"), "default-width", 520, "default-height", 380, NULL);
+        "title", _("New Machine"), "default-width", 880, "default-height", 460, NULL);
     return a;
 }
 
@@ -354,9 +440,10 @@ static void apiary_new_machine_assistant_init(ApiaryNewMachineAssistant *a)
     a->problem = gtk_label_new("");
     gtk_label_set_xalign(GTK_LABEL(a->problem), 0);
     gtk_label_set_line_wrap(GTK_LABEL(a->problem), TRUE);
-    gtk_style_context_add_class(gtk_widget_get_style_context(a->problem), "apiary-problem");
+    /* Right under the fields, whatever the page's height. */
+    gtk_stack_set_vhomogeneous(GTK_STACK(a->stack), FALSE);
     make_pages(a);
-    gtk_box_pack_start(GTK_BOX(box), a->stack, TRUE, TRUE, 0);
+    gtk_box_pack_start(GTK_BOX(box), a->stack, FALSE, FALSE, 0);
     gtk_box_pack_start(GTK_BOX(box), a->problem, FALSE, FALSE, 0);
     gtk_container_add(GTK_CONTAINER(a), box);
     gtk_widget_show_all(header);

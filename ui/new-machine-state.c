@@ -3,6 +3,10 @@
 #include "ui/new-machine-state.h"
 
 #include "core/block/block.h"
+#include "core/config/network.h"
+#include "core/net/forward.h"
+#include "ui/host-ports.h"
+#include "ui/vm-network.h"
 
 #include <glib/gi18n.h>
 #include <string.h>
@@ -28,6 +32,8 @@ void new_machine_state_init(NewMachineState *state, Library *library)
         .wants_disk = true,
         .disk_gb = 20,
         .disk_format = g_strdup("qcow2"),
+        .wants_network = true,
+        .forwards = g_ptr_array_new_with_free_func(g_free),
         .host_ram_mb = ((uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE)) >> 20,
         .host_cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN),
     };
@@ -42,6 +48,7 @@ void new_machine_state_clear(NewMachineState *state)
     g_clear_pointer(&state->info, medium_info_free);
     g_clear_pointer(&state->medium_error, g_free);
     g_clear_pointer(&state->disk_format, g_free);
+    g_clear_pointer(&state->forwards, g_ptr_array_unref);
     g_clear_pointer(&state->name, g_free);
 }
 
@@ -52,7 +59,7 @@ void new_machine_state_set_medium(NewMachineState *state, const char *path, Medi
     set_text(&state->medium_error, error);
     g_clear_pointer(&state->info, medium_info_free);
     state->info = info;
-    if (!info)
+    if (!info || state->source == NEW_MACHINE_NETWORK)
         return;
     state->ram_mb =
         CLAMP(info->ram_bytes >> 20, MIN_RAM_MB, MAX(state->host_ram_mb / 2, MIN_RAM_MB));
@@ -77,18 +84,33 @@ void new_machine_state_set_name(NewMachineState *state, const char *name)
     state->name_is_typed = true;
 }
 
+void new_machine_state_add_forward(NewMachineState *state, const char *rule)
+{
+    g_ptr_array_add(state->forwards, g_strdup(rule));
+}
+
+void new_machine_state_remove_forward(NewMachineState *state, const char *rule)
+{
+    for (guint i = state->forwards->len; i-- > 0;)
+        if (g_str_equal(state->forwards->pdata[i], rule))
+            g_ptr_array_remove_index(state->forwards, i);
+}
+
 /* --- validation ------------------------------------------------------------------------------- */
 
 static char *medium_problem(const NewMachineState *state, bool *blocks)
 {
-    *blocks = true;
+    *blocks = state->source != NEW_MACHINE_NETWORK;
+    if (!state->medium && state->source == NEW_MACHINE_NETWORK)
+        return g_strdup(_("Without a boot file the machine can only boot from a server that it "
+                          "reaches by itself, as iPXE does."));
     if (!state->medium)
         return g_strdup(state->source == NEW_MACHINE_ISO ? _("Choose a disc image.")
                                                          : _("Choose a disk image."));
     if (state->medium_error)
         return g_strdup(state->medium_error);
     *blocks = false;
-    if (!state->info)
+    if (!state->info || state->source == NEW_MACHINE_NETWORK)
         return NULL;
     if (state->source == NEW_MACHINE_ISO && state->info->kind != MEDIUM_CD)
         return g_strdup(_("This does not look like a disc image."));
@@ -149,6 +171,22 @@ static char *storage_problem(const NewMachineState *state, bool *blocks)
     return g_strdup_printf(_("There are %s free: the disk cannot become as large as this."), size);
 }
 
+static char *network_problem(const NewMachineState *state, bool *blocks)
+{
+    NetForward forward;
+
+    *blocks = state->source == NEW_MACHINE_NETWORK && !state->wants_network;
+    if (*blocks)
+        return g_strdup(_("A machine that boots from the network needs one."));
+    for (guint i = 0; state->wants_network && i < state->forwards->len; i++)
+        if (net_forward_parse(state->forwards->pdata[i], &forward, NULL) &&
+            !apiary_host_port_is_free(&forward))
+            return g_strdup_printf(_("Host port %u is busy now: the machine cannot start before "
+                                     "it is free."),
+                                   forward.host_port);
+    return NULL;
+}
+
 char *new_machine_state_problem(const NewMachineState *state, NewMachinePage page, bool *blocks)
 {
     g_autoptr(GError) error = NULL;
@@ -158,6 +196,7 @@ char *new_machine_state_problem(const NewMachineState *state, NewMachinePage pag
     case NEW_MACHINE_PAGE_MEDIUM: return medium_problem(state, blocks);
     case NEW_MACHINE_PAGE_HARDWARE: return hardware_problem(state, blocks);
     case NEW_MACHINE_PAGE_STORAGE: return storage_problem(state, blocks);
+    case NEW_MACHINE_PAGE_NETWORK: return network_problem(state, blocks);
     case NEW_MACHINE_PAGE_SUMMARY:
         *blocks = !library_check_name(state->library, state->name, NULL, &error);
         return *blocks ? g_strdup(error->message) : NULL;
@@ -198,19 +237,52 @@ char *new_machine_state_summary(const NewMachineState *state)
 
     if (state->medium && state->source != NEW_MACHINE_EMPTY) {
         g_autofree char *base = g_path_get_basename(state->medium);
-        g_string_append_printf(
-            text, state->source == NEW_MACHINE_ISO ? _("Disc: %s\n") : _("Disk: %s\n"), base);
+        g_string_append_printf(text,
+                               state->source == NEW_MACHINE_ISO    ? _("Disc: %s\n")
+                               : state->source == NEW_MACHINE_DISK ? _("Disk: %s\n")
+                                                                   : _("Boot file: %s\n"),
+                               base);
     }
     g_string_append_printf(text, _("Memory: %llu MiB\n"), (unsigned long long)state->ram_mb);
     g_string_append_printf(text, _("CPUs: %u\n"), state->cpus);
     if (state->source != NEW_MACHINE_DISK && state->wants_disk)
         g_string_append_printf(text, _("New disk: %llu GiB (%s)\n"),
                                (unsigned long long)state->disk_gb, state->disk_format);
+    g_string_append(text, state->wants_network ? _("Network: user mode\n") : _("Network: none\n"));
+    for (guint i = 0; state->wants_network && i < state->forwards->len; i++) {
+        NetForward forward;
+        if (!net_forward_parse(state->forwards->pdata[i], &forward, NULL))
+            continue;
+        g_autofree char *words = apiary_forward_text(&forward, _("guest"));
+        g_string_append_printf(text, _("Forward: %s\n"), words);
+    }
     g_string_append_printf(text, _("Folder: %s/%s"), library_root(state->library), state->name);
     return g_string_free(text, FALSE);
 }
 
 /* --- creation --------------------------------------------------------------------------------- */
+
+/* A card on a user-mode network; for a network boot it shows the boot file's folder by TFTP. */
+static bool add_network(const NewMachineState *state, MachineConfig *config, GError **error)
+{
+    g_autofree char *mac = network_make_mac(config);
+    bool done = network_add_card(config, NULL, error);
+
+    if (!done)
+        return false;
+    DeviceConfig *card = network_card(config, 0);
+    OptionValues *values = network_card_netdev(config, card)->values;
+    done = option_values_set(card->values, "mac", mac, error);
+    for (guint i = 0; done && i < state->forwards->len; i++)
+        done = option_values_set(values, "hostfwd", state->forwards->pdata[i], error);
+    if (done && state->source == NEW_MACHINE_NETWORK && state->medium) {
+        g_autofree char *folder = g_path_get_dirname(state->medium);
+        g_autofree char *file = g_path_get_basename(state->medium);
+        done = option_values_set(values, "tftp", folder, error) &&
+               option_values_set(values, "bootfile", file, error);
+    }
+    return done && network_validate(config, error);
+}
 
 MachineConfig *new_machine_state_create(const NewMachineState *state, GError **error)
 {
@@ -220,6 +292,10 @@ MachineConfig *new_machine_state_create(const NewMachineState *state, GError **e
     set_text(&config->name, state->name);
     config->ram_bytes = state->ram_mb << 20;
     config->cpus = state->cpus;
+    if (state->source == NEW_MACHINE_NETWORK)
+        set_text(&config->boot_order, "cnad"); /* an empty disk is passed by */
+    if (state->wants_network && !add_network(state, config, error))
+        return NULL;
     if (!library_add(state->library, config, error))
         return NULL;
     if (state->source == NEW_MACHINE_DISK) {

@@ -7,12 +7,19 @@
 #include "core/library/library.h"
 #include "core/library/medium.h"
 
-typedef enum { NEW_MACHINE_ISO, NEW_MACHINE_DISK, NEW_MACHINE_EMPTY } NewMachineSource;
+typedef enum {
+    NEW_MACHINE_ISO,
+    NEW_MACHINE_DISK,
+    NEW_MACHINE_NETWORK,
+    NEW_MACHINE_EMPTY,
+    NEW_MACHINE_N_SOURCES,
+} NewMachineSource;
 typedef enum {
     NEW_MACHINE_PAGE_SOURCE,
     NEW_MACHINE_PAGE_MEDIUM,
     NEW_MACHINE_PAGE_HARDWARE,
     NEW_MACHINE_PAGE_STORAGE,
+    NEW_MACHINE_PAGE_NETWORK,
     NEW_MACHINE_PAGE_SUMMARY,
     NEW_MACHINE_N_PAGES,
 } NewMachinePage;
@@ -20,7 +27,7 @@ typedef enum {
 typedef struct {
     Library *library; /* not owned */
     NewMachineSource source;
-    char *medium;     /* the ISO or the existing disk; NULL: not chosen yet */
+    char *medium;     /* the ISO, the existing disk or the boot file; NULL: not chosen yet */
     MediumInfo *info; /* what it is, when known */
     char *medium_error;
     uint64_t ram_mb;
@@ -28,6 +35,8 @@ typedef struct {
     bool wants_disk;
     uint64_t disk_gb;
     char *disk_format; /* "qcow2" or "raw" */
+    bool wants_network;
+    GPtrArray *forwards; /* char*: rules as core/net/forward.h has them */
     char *name;
     bool name_is_typed; /* no longer follows the medium */
     uint64_t host_ram_mb;
@@ -40,6 +49,8 @@ void new_machine_state_clear(NewMachineState *state);
 void new_machine_state_set_medium(NewMachineState *state, const char *path, MediumInfo *info,
                                   const char *error);
 void new_machine_state_set_name(NewMachineState *state, const char *name);
+void new_machine_state_add_forward(NewMachineState *state, const char *rule);
+void new_machine_state_remove_forward(NewMachineState *state, const char *rule);
 /* What is to be said on PAGE, or NULL. *BLOCKS: there is no way forward with it. */
 char *new_machine_state_problem(const NewMachineState *state, NewMachinePage page, bool *blocks);
 NewMachinePage new_machine_state_next(const NewMachineState *state, NewMachinePage page);

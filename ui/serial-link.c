@@ -57,6 +57,11 @@ void apiary_serial_link_prepare(ApiarySerialLink *link, MachineConfig *config)
     g_ptr_array_add(config->serials, g_strdup_printf("unix:%s,server=on,wait=off", link->path));
 }
 
+bool apiary_serial_link_is_used(const ApiarySerialLink *link)
+{
+    return link->path != NULL;
+}
+
 static void on_read(GObject *stream, GAsyncResult *result, gpointer data)
 {
     g_autoptr(GError) error = NULL;

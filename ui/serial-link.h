@@ -16,6 +16,8 @@ ApiarySerialLink *apiary_serial_link_new(ApiarySerialReceived received, void *op
 void apiary_serial_link_free(ApiarySerialLink *link);
 /* Points CONFIG's COM1 at the link, unless it goes elsewhere. Forgets the history. */
 void apiary_serial_link_prepare(ApiarySerialLink *link, MachineConfig *config);
+/* The machine that was started last has its COM1 here. */
+bool apiary_serial_link_is_used(const ApiarySerialLink *link);
 void apiary_serial_link_connect(ApiarySerialLink *link);
 void apiary_serial_link_disconnect(ApiarySerialLink *link);
 void apiary_serial_link_write(ApiarySerialLink *link, const char *data, size_t length);

@@ -4,6 +4,7 @@
 
 #include "ui/serial-link.h"
 #include "ui/thumbnail.h"
+#include "ui/vm-network.h"
 
 #include <glib/gi18n.h>
 #include <gtk/gtk.h>
@@ -27,6 +28,7 @@ struct _ApiaryVm {
     int64_t last_statistics_us;
     cairo_surface_t *thumbnail;
     ApiarySerialLink *serial;
+    ApiaryVmNetwork *network;
 };
 
 enum { CHANGED, STATISTICS, MESSAGE, STOPPED, DISPLAY, SERIAL, N_SIGNALS };
@@ -106,6 +108,11 @@ bool apiary_vm_pointer_is_absolute(ApiaryVm *vm)
 Machine *apiary_vm_get_machine(ApiaryVm *vm)
 {
     return vm->machine;
+}
+
+ApiaryVmNetwork *apiary_vm_get_network(ApiaryVm *vm)
+{
+    return vm->network;
 }
 
 Display *apiary_vm_get_display(ApiaryVm *vm)
@@ -212,6 +219,8 @@ static void set_state(ApiaryVm *vm, const MachineEvent *event)
     vm->exit_status = event->exit_status;
     g_free(vm->detail);
     vm->detail = g_strdup(event->text);
+    if (event->state == MACHINE_STARTING)
+        apiary_vm_network_begin(vm->network, machine_config(vm->machine));
     if (event->state == MACHINE_RUNNING || event->state == MACHINE_PAUSED)
         apiary_serial_link_connect(vm->serial);
     if (event->state == MACHINE_OFF) {
@@ -433,6 +442,11 @@ bool apiary_vm_has_serial(ApiaryVm *vm)
     return vm->config->serials->len == 0;
 }
 
+bool apiary_vm_has_serial_now(ApiaryVm *vm)
+{
+    return apiary_vm_is_on(vm) && apiary_serial_link_is_used(vm->serial);
+}
+
 void apiary_vm_write_serial(ApiaryVm *vm, const char *data, size_t length)
 {
     apiary_serial_link_write(vm->serial, data, length);
@@ -464,6 +478,7 @@ static void apiary_vm_finalize(GObject *object)
         machine_free(vm->machine);
     }
     apiary_serial_link_free(vm->serial);
+    apiary_vm_network_free(vm->network);
     g_hash_table_unref(vm->media);
     g_clear_pointer(&vm->thumbnail, cairo_surface_destroy);
     g_free(vm->detail);
@@ -475,6 +490,7 @@ static void apiary_vm_init(ApiaryVm *vm)
 {
     vm->media = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     vm->serial = apiary_serial_link_new(on_serial_data, vm);
+    vm->network = apiary_vm_network_new();
 }
 
 static void apiary_vm_class_init(ApiaryVmClass *klass)

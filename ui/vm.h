@@ -51,6 +51,9 @@ Display *apiary_vm_get_display(ApiaryVm *vm); /* likewise */
 /* The machine behind it, made now if there is none yet. For clients beside the window. */
 Machine *apiary_vm_ensure_machine(ApiaryVm *vm);
 
+/* For vm-network.h, which has the operations. */
+struct ApiaryVmNetwork *apiary_vm_get_network(ApiaryVm *vm);
+
 void apiary_vm_start(ApiaryVm *vm);
 void apiary_vm_send(ApiaryVm *vm, MachineCommandType command); /* those without parameters */
 void apiary_vm_send_key(ApiaryVm *vm, unsigned evdev_code, bool down);
@@ -73,6 +76,8 @@ void apiary_vm_update_thumbnail(ApiaryVm *vm);
 /* COM1 when it is the window's: everything received so far, and the signal "serial" (GBytes). */
 GByteArray *apiary_vm_get_serial_history(ApiaryVm *vm);
 bool apiary_vm_has_serial(ApiaryVm *vm);
+/* The same of the running machine, whose settings may have changed since. */
+bool apiary_vm_has_serial_now(ApiaryVm *vm);
 void apiary_vm_write_serial(ApiaryVm *vm, const char *data, size_t length);
 
 void apiary_vm_message(ApiaryVm *vm, int type, const char *text);

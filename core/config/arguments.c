@@ -74,7 +74,7 @@ static const OptionInfo name_options[] = {
 static const OptionInfo machine_options[] = {
     {"type", OPTION_ENUM, "pc", 0, 0, "pc|pc-i440fx-7.2", N_("the one board there is")},
     {"accel", OPTION_STRING, NULL, 0, 0, NULL, N_("jit or interp")},
-    {"usb", OPTION_BOOL, "on", 0, 0, NULL, N_("USB controller")},
+    {"usb", OPTION_BOOL, "on", 0, 0, NULL, N_("USB devices: the absolute pointer")},
     {NULL},
 };
 
@@ -136,6 +136,8 @@ static bool set_machine(MachineConfig *config, const char *value, GError **error
 
     if (!values)
         return false;
+    if (option_is_set(values, "usb"))
+        config->usb_tablet = option_bool(values, "usb"); /* all that is ever plugged in */
     return !option_string(values, "accel") ||
            set_accel(config, option_string(values, "accel"), error);
 }
@@ -232,6 +234,20 @@ static bool set_vnc(MachineConfig *config, const char *value, GError **error)
     if (!spec->off && !vnc_is_available())
         return refuse(error, _("this Apiary was built without its VNC server (meson option vnc)."));
     return take(&config->vnc, value);
+}
+
+/* DRIVER.PROPERTY=VALUE for what the board itself has: its graphics card. */
+static bool set_global(MachineConfig *config, const char *value, GError **error)
+{
+    static const char vga_memory[] = "VGA.vgamem_mb=";
+    guint64 megabytes;
+
+    if (!g_str_has_prefix(value, vga_memory))
+        return refuse(error, "known is VGA.vgamem_mb=MIB; other options go with -device.");
+    if (!g_ascii_string_to_unsigned(value + strlen(vga_memory), 10, 1, 256, &megabytes, NULL))
+        return refuse(error, "the display memory is 1 to 256 MiB.");
+    config->vga_memory_mb = (unsigned)megabytes;
+    return true;
 }
 
 static bool set_display(MachineConfig *config, const char *value, GError **error)
@@ -498,7 +514,7 @@ static bool set_usb(MachineConfig *config, const char *value, GError **error)
 
 static bool set_no_defaults(MachineConfig *config, const char *value, GError **error)
 {
-    return config->network_named = true; /* the other default devices are the board's own */
+    return config->no_defaults = config->network_named = true; /* the others are the board's own */
 }
 
 static const struct {
@@ -522,6 +538,7 @@ static const struct {
     {"-drive", true, add_drive, N_("file=PATH,if=ide|floppy,media=disk|cdrom,...")},
     {"-fda", true, add_fda, N_("first floppy")},
     {"-fdb", true, add_fdb, N_("second floppy")},
+    {"-global", true, set_global, N_("VGA.vgamem_mb=MIB: display memory")},
     {"-hda", true, add_hda, N_("disk, first channel master")},
     {"-hdb", true, add_hdb, N_("disk, first channel slave")},
     {"-hdc", true, add_hdc, N_("disk, second channel master")},
@@ -537,7 +554,7 @@ static const struct {
     {"-nic", true, network_add_nic, N_("none, or user,model=e1000,mac=MAC,hostfwd=...")},
     {"-no-reboot", false, set_no_reboot, N_("exit instead of restarting")},
     {"-no-shutdown", false, set_no_shutdown, N_("stay when the guest powers off")},
-    {"-nodefaults", false, set_no_defaults, N_("no network card")},
+    {"-nodefaults", false, set_no_defaults, N_("no network card, no empty CD drive")},
     {"-nographic", false, set_nographic, N_("no window; serial port on the terminal")},
     {"-object", true, objects_add,
      N_("filter-dump,id=ID,netdev=NETDEV,file=FILE: capture packets")},
@@ -615,7 +632,7 @@ bool config_parse_arguments(MachineConfig *config, int argc, char **argv, GError
         }
     }
     /* QEMU's default machine has an empty CD drive. */
-    if (!place_is_taken(config, false, 1, 0))
+    if (!config->no_defaults && !place_is_taken(config, false, 1, 0))
         config_add_drive(config, DRIVE_IDE_CD, 1, 0, NULL);
     if (!network_finish(config, error))
         return false;
@@ -643,50 +660,17 @@ static void append_flag(GString *line, const char *flag, const char *value)
     g_string_append_printf(line, " %s %s", flag, plain ? value : quoted);
 }
 
-static char *escape_commas(const char *text)
+/* Adds "NAME=VALUE" to a comma-separated list; nothing for NULL. */
+static void append_part(GString *list, const char *name, const char *value)
 {
-    g_auto(GStrv) pieces = g_strsplit(text, ",", -1);
-
-    return g_strjoinv(",,", pieces);
+    if (!value)
+        return;
+    g_auto(GStrv) pieces = g_strsplit(value, ",", -1);
+    g_autofree char *escaped = g_strjoinv(",,", pieces);
+    g_string_append_printf(list, "%s%s=%s", list->len ? "," : "", name, escaped);
 }
 
-static void append_text(GString *value, const char *key, const char *text)
-{
-    g_autofree char *escaped = text ? escape_commas(text) : NULL;
-
-    if (text)
-        g_string_append_printf(value, ",%s=%s", key, escaped);
-}
-
-static void append_drive(GString *line, const DriveConfig *drive)
-{
-    g_autoptr(GString) value = g_string_new(NULL);
-
-    if (drive->file) {
-        g_autofree char *file = escape_commas(drive->file);
-        g_string_append_printf(value, "file=%s,", file);
-    }
-    if (drive->kind == DRIVE_FLOPPY)
-        g_string_append_printf(value, "if=floppy,index=%d", drive->unit);
-    else
-        g_string_append_printf(value, "if=ide,index=%d,media=%s", drive->bus * 2 + drive->unit,
-                               drive->kind == DRIVE_IDE_CD ? "cdrom" : "disk");
-    if (drive->format)
-        g_string_append_printf(value, ",format=%s", drive->format);
-    if (drive->read_only && drive->kind != DRIVE_IDE_CD)
-        g_string_append(value, ",readonly=on");
-    if (drive->snapshot)
-        g_string_append(value, ",snapshot=on");
-    if (drive->cache)
-        g_string_append_printf(value, ",cache=%s", drive->cache);
-    if (drive->discard)
-        g_string_append(value, ",discard=unmap");
-    append_text(value, "serial", drive->serial);
-    append_text(value, "id", drive->id);
-    append_flag(line, "-drive", value->str);
-}
-
-static void append_if_given(GString *line, const char *flag, const char *value)
+static void append_text(GString *line, const char *flag, const char *value)
 {
     if (value)
         append_flag(line, flag, value);
@@ -698,72 +682,69 @@ static void append_list(GString *line, const char *flag, const GPtrArray *values
         append_flag(line, flag, values->pdata[i]);
 }
 
-static void append_boot(GString *line, const MachineConfig *config)
+static void append_switch(GString *line, const char *flag, bool on)
+{
+    if (on)
+        g_string_append_printf(line, " %s", flag);
+}
+
+static void append_drive(GString *line, const DriveConfig *drive)
 {
     g_autoptr(GString) value = g_string_new(NULL);
+    g_autofree char *customary = config_drive_id(drive->kind, drive->bus, drive->unit);
+    bool floppy = drive->kind == DRIVE_FLOPPY, cd = drive->kind == DRIVE_IDE_CD;
+    g_autofree char *index =
+        g_strdup_printf("%d", floppy ? drive->unit : drive->bus * 2 + drive->unit);
 
-    g_string_append_printf(value, "order=%s", config->boot_order);
-    append_text(value, "once", config->boot_once);
-    if (config->boot_menu)
-        g_string_append(value, ",menu=on");
-    if (config->boot_splash_time)
-        g_string_append_printf(value, ",splash-time=%u", config->boot_splash_time);
-    append_flag(line, "-boot", value->str);
+    append_part(value, "file", drive->file);
+    append_part(value, "if", floppy ? "floppy" : "ide");
+    append_part(value, "index", index);
+    append_part(value, "media", floppy ? NULL : cd ? "cdrom" : "disk");
+    append_part(value, "id", g_str_equal(drive->id, customary) ? NULL : drive->id);
+    append_part(value, "format", drive->format);
+    append_part(value, "readonly", drive->read_only && !cd ? "on" : NULL);
+    append_part(value, "snapshot", drive->snapshot ? "on" : NULL);
+    append_part(value, "cache", drive->cache);
+    append_part(value, "discard", drive->discard ? "unmap" : NULL);
+    append_part(value, "serial", drive->serial);
+    append_flag(line, "-drive", value->str);
 }
 
-static void append_accel(GString *line, const MachineConfig *config)
+static void append_machine(GString *line, const MachineConfig *config)
 {
-    g_autofree char *value =
-        g_strconcat(config->accel_interp ? "interp" : "jit", config->accel_options ? "," : NULL,
-                    config->accel_options, NULL);
-
-    if (config->accel_interp || config->accel_options)
-        append_flag(line, "-accel", value);
-}
-
-static void append_switches(GString *line, const MachineConfig *config)
-{
-    const struct {
-        const char *flag;
-        bool given;
-    } switches[] = {
-        {"-no-reboot", config->no_reboot},
-        {"-no-shutdown", config->no_shutdown},
-        {"-S", config->start_paused},
-    };
-
-    for (size_t i = 0; i < G_N_ELEMENTS(switches); i++)
-        if (switches[i].given)
-            g_string_append_printf(line, " %s", switches[i].flag);
-}
-
-char *config_to_command_line(const MachineConfig *config)
-{
-    GString *line = g_string_new("apiary run");
-    g_autofree char *name = escape_commas(config->name);
-    bool mebibytes = config->ram_bytes % (1 << 20) == 0;
-    g_autofree char *memory =
-        g_strdup_printf("%" G_GUINT64_FORMAT "%c", config->ram_bytes >> (mebibytes ? 20 : 0),
-                        mebibytes ? 'M' : 'B');
+    g_autoptr(GString) name = g_string_new(NULL), boot = g_string_new(NULL);
+    bool whole = !(config->ram_bytes & 0xfffff);
+    g_autofree char *memory = g_strdup_printf(
+        "%" G_GUINT64_FORMAT "%c", config->ram_bytes >> (whole ? 20 : 0), whole ? 'M' : 'B');
     g_autofree char *cpus = g_strdup_printf("%u", config->cpus);
+    g_autofree char *splash = g_strdup_printf("%u", config->boot_splash_time);
 
-    append_flag(line, "-name", name);
+    append_part(name, "guest", config->name);
+    if (!strchr(config->name, '=')) /* the key goes without saying */
+        g_string_erase(name, 0, strlen("guest="));
+    append_flag(line, "-name", name->str);
     append_flag(line, "-m", memory);
     append_flag(line, "-smp", cpus);
     append_flag(line, "-cpu", config->cpu_model);
-    append_accel(line, config);
-    append_if_given(line, "-bios", config->firmware);
-    append_boot(line, config);
-    for (guint i = 0; i < config->drives->len; i++)
-        append_drive(line, config->drives->pdata[i]);
-    append_if_given(line, "-kernel", config->kernel);
-    append_if_given(line, "-initrd", config->initrd);
-    append_if_given(line, "-append", config->append);
-    append_list(line, "-chardev", config->chardevs);
-    append_list(line, "-serial", config->serials);
-    append_if_given(line, "-debugcon", config->debugcon);
-    append_list(line, "-qmp", config->qmps);
-    append_list(line, "-monitor", config->monitors);
+    if (config->accel_interp || config->accel_options) {
+        g_autofree char *accel =
+            g_strjoin(",", config->accel_interp ? "interp" : "jit", config->accel_options, NULL);
+        append_flag(line, "-accel", accel);
+    }
+    append_text(line, "-machine", config->usb_tablet ? NULL : "pc,usb=off");
+    append_text(line, "-bios", config->firmware);
+    append_part(boot, "order", config->boot_order);
+    append_part(boot, "once", config->boot_once);
+    append_part(boot, "menu", config->boot_menu ? "on" : NULL);
+    append_part(boot, "splash-time", config->boot_splash_time ? splash : NULL);
+    append_flag(line, "-boot", boot->str);
+    append_text(line, "-kernel", config->kernel);
+    append_text(line, "-initrd", config->initrd);
+    append_text(line, "-append", config->append);
+}
+
+static void append_networks(GString *line, const MachineConfig *config)
+{
     for (guint i = 0; i < config->netdevs->len; i++) {
         const NetdevConfig *netdev = config->netdevs->pdata[i];
         g_autofree char *values = option_values_format(netdev->values);
@@ -784,17 +765,39 @@ char *config_to_command_line(const MachineConfig *config)
         g_autofree char *value = g_strconcat(device->driver, *values ? "," : "", values, NULL);
         append_flag(line, "-device", value);
     }
-    if (!g_str_equal(config->vga, "std"))
-        append_flag(line, "-vga", config->vga);
-    if (config->vnc)
-        append_flag(line, "-vnc", config->vnc);
-    if (!g_str_equal(config->rtc_base, "utc")) {
-        g_autofree char *rtc = g_strconcat("base=", config->rtc_base, NULL);
-        append_flag(line, "-rtc", rtc);
-    }
-    if (!g_str_equal(config->display, "gtk"))
-        append_flag(line, "-display", config->display);
-    append_if_given(line, "-pidfile", config->pidfile);
-    append_switches(line, config);
+}
+
+static void append_display(GString *line, const MachineConfig *config)
+{
+    g_autofree char *memory = g_strdup_printf("VGA.vgamem_mb=%u", config->vga_memory_mb);
+
+    append_text(line, "-vga", g_str_equal(config->vga, "std") ? NULL : config->vga);
+    append_text(line, "-global", config->vga_memory_mb == 16 ? NULL : memory);
+    append_text(line, "-vnc", config->vnc);
+    append_text(line, "-display", g_str_equal(config->display, "gtk") ? NULL : config->display);
+}
+
+char *config_to_command_line(const MachineConfig *config)
+{
+    GString *line = g_string_new("apiary run");
+    g_autofree char *rtc = g_strconcat("base=", config->rtc_base, NULL);
+
+    append_machine(line, config);
+    append_switch(line, "-nodefaults", !place_is_taken(config, false, 1, 0));
+    for (guint i = 0; i < config->drives->len; i++)
+        append_drive(line, config->drives->pdata[i]);
+    append_list(line, "-chardev", config->chardevs);
+    append_list(line, "-serial", config->serials);
+    append_text(line, "-debugcon", config->debugcon);
+    append_list(line, "-monitor", config->monitors);
+    append_list(line, "-qmp", config->qmps);
+    append_networks(line, config);
+    append_display(line, config);
+    append_text(line, "-rtc", g_str_equal(config->rtc_base, "utc") ? NULL : rtc);
+    append_switch(line, "-no-reboot", config->no_reboot);
+    append_switch(line, "-no-shutdown", config->no_shutdown);
+    append_switch(line, "-S", config->start_paused);
+    append_switch(line, "-snapshot", config->snapshot);
+    append_text(line, "-pidfile", config->pidfile);
     return g_string_free(line, FALSE);
 }

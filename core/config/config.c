@@ -145,7 +145,7 @@ void config_free(MachineConfig *config)
     g_free(config);
 }
 
-static char *default_drive_id(DriveKind kind, int bus, int unit)
+char *config_drive_id(DriveKind kind, int bus, int unit)
 {
     switch (kind) {
     case DRIVE_FLOPPY: return g_strdup_printf("floppy%d", unit);
@@ -163,7 +163,7 @@ DriveConfig *config_add_drive(MachineConfig *config, DriveKind kind, int bus, in
     drive->kind = kind;
     drive->bus = bus;
     drive->unit = unit;
-    drive->id = default_drive_id(kind, bus, unit);
+    drive->id = config_drive_id(kind, bus, unit);
     drive->file = g_strdup(file);
     drive->read_only = kind == DRIVE_IDE_CD;
     g_ptr_array_add(config->drives, drive);

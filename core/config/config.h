@@ -66,6 +66,7 @@ typedef struct {
     char *vnc_password; /* from the machine file; -vnc takes none */
     bool no_reboot, no_shutdown, start_paused, snapshot, usb_tablet;
     bool network_named; /* a flag spoke of networks: no default card */
+    bool no_defaults;   /* -nodefaults: no empty CD drive either */
     char *pidfile;
     char *folder; /* the machine's folder in the library, or NULL */
     char *notes;
@@ -77,12 +78,15 @@ void config_free(MachineConfig *config);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MachineConfig, config_free)
 DriveConfig *config_add_drive(MachineConfig *config, DriveKind kind, int bus, int unit,
                               const char *file);
+/* The id a drive in that place has when nobody gave one: "ide0-hd0". */
+char *config_drive_id(DriveKind kind, int bus, int unit);
 DriveConfig *config_find_drive(const MachineConfig *config, const char *id);
 
 /* `apiary run` flags. ARGV without the program's name. Refuses unknown flags by name with a
  * suggestion. */
 bool config_parse_arguments(MachineConfig *config, int argc, char **argv, GError **error);
-char *config_to_command_line(const MachineConfig *config); /* an equivalent `apiary run ...` */
+/* An `apiary run ...` that makes the same machine, quoted for a shell. */
+char *config_to_command_line(const MachineConfig *config);
 /* Checks that fit no single option (two drives in one place, RAM larger than the host's). */
 bool config_validate(const MachineConfig *config, GError **error);
 

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #define CARD_DRIVER   "e1000"
-#define MAX_CARDS     8
 #define NIC_PREFIX    "nic"
 #define LEGACY_PREFIX "vlan"
 
@@ -265,6 +264,74 @@ bool network_add_card(MachineConfig *config, const char *values, GError **error)
     return add_card_and_netdev(config, "user", values ? values : "", error);
 }
 
+/* --- cards, one by one ------------------------------------------------------------------------
+ */
+
+DeviceConfig *network_card(const MachineConfig *config, unsigned n)
+{
+    for (guint i = 0; i < config->devices->len; i++) {
+        DeviceConfig *device = config->devices->pdata[i];
+        if (g_str_equal(device->driver, CARD_DRIVER) && n-- == 0)
+            return device;
+    }
+    return NULL;
+}
+
+NetdevConfig *network_card_netdev(const MachineConfig *config, const DeviceConfig *card)
+{
+    const char *id = card_netdev(card);
+
+    return id ? config_find_netdev(config, id) : NULL;
+}
+
+static void disconnect(MachineConfig *config, DeviceConfig *card)
+{
+    NetdevConfig *netdev = network_card_netdev(config, card);
+
+    option_values_unset(card->values, "netdev");
+    if (netdev)
+        g_ptr_array_remove(config->netdevs, netdev);
+}
+
+void network_remove_card(MachineConfig *config, DeviceConfig *card)
+{
+    disconnect(config, card);
+    g_ptr_array_remove(config->devices, card);
+}
+
+bool network_connect_card(MachineConfig *config, DeviceConfig *card, const char *type,
+                          GError **error)
+{
+    disconnect(config, card);
+    if (!type)
+        return true;
+    g_autofree char *id = free_id(config, NIC_PREFIX);
+    return config_add_netdev(config, type, id, error) &&
+           option_values_set(card->values, "netdev", id, error);
+}
+
+static bool has_mac(const MachineConfig *config, const char *mac)
+{
+    const DeviceConfig *card;
+
+    for (unsigned n = 0; (card = network_card(config, n)); n++)
+        if (g_strcmp0(option_string(card->values, "mac"), mac) == 0)
+            return true;
+    return false;
+}
+
+char *network_make_mac(const MachineConfig *config)
+{
+    for (;;) {
+        guint32 number = g_random_int();
+        char *mac = g_strdup_printf("52:54:00:%02x:%02x:%02x", number >> 16 & 0xff,
+                                    number >> 8 & 0xff, number & 0xff);
+        if (!has_mac(config, mac))
+            return mac;
+        g_free(mac);
+    }
+}
+
 /* --- checks -------------------------------------------------------------------------------------
  */
 
@@ -304,5 +371,6 @@ bool network_validate(const MachineConfig *config, GError **error)
         if (!validate_card(config, i, error))
             return false;
     }
-    return cards <= MAX_CARDS || refuse(error, "The machine can have %d network cards.", MAX_CARDS);
+    return cards <= NETWORK_MAX_CARDS ||
+           refuse(error, "The machine can have %d network cards.", NETWORK_MAX_CARDS);
 }

@@ -9,35 +9,8 @@ import time
 
 import pyatspi
 
-from windows import application, click, find, wait_for, walk
-
-FOCUSABLE_ROLES_WITHOUT_NAME = {pyatspi.ROLE_SCROLL_BAR, pyatspi.ROLE_SEPARATOR}
-nameless = set()
-
-
-def label_of(node):
-    if node.name:
-        return node.name
-    for relation in node.getRelationSet():
-        if relation.getRelationType() == pyatspi.RELATION_LABELLED_BY:
-            return relation.getTarget(0).name
-    return ""
-
-
-def check_names(where):
-    for node in walk(application()):
-        state = node.getState()
-        if not state.contains(pyatspi.STATE_FOCUSABLE) or not state.contains(pyatspi.STATE_SHOWING):
-            continue
-        if node.getRole() in FOCUSABLE_ROLES_WITHOUT_NAME or label_of(node):
-            continue
-        nameless.add(f"{where}: {node.getRoleName()}")
-
-
-def serial_text():
-    terminal = find("Serial console")
-    text = terminal.queryText()
-    return text.getText(0, text.characterCount)
+from accessible import check_names, nameless, serial_text
+from windows import click, find, wait_for
 
 
 def main():
@@ -50,7 +23,7 @@ def main():
         find("Forward", pyatspi.ROLE_PUSH_BUTTON)
         check_names("new machine, source")
         click("Nothing yet: an empty disk")
-        for page in ("hardware", "storage", "summary"):
+        for page in ("hardware", "storage", "network", "summary"):
             click("Forward", pyatspi.ROLE_PUSH_BUTTON)
             time.sleep(0.7)
             check_names(f"new machine, {page}")

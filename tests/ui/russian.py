@@ -14,6 +14,10 @@ from windows import application, click, find, walk
 # Proper names, formats, units and what a person has typed.
 NOT_TRANSLATED = re.compile(
     r"Apiary|Linux|ISO|qcow2|raw|CD/DVD|CD|DVD|Ctrl|Alt|Enter|Esc|F\d+|COM1|VNC|Windows|QEMU|"
+    r"TCP|UDP|DHCP|PXE|NAT|USB|IDE|PS/2|VGA|Bochs|BSD|DOS|SeaBIOS|Intel|libvirt|ssh|"
+    r"COM\d|(?:file|unix|tcp|pty|stdio|null|-serial)\b:?|server=on,wait=off|"
+    r"\S+\.iso|\b(?:addr|bootfile|dhcpstart|dns|domainname|hostname|net|restrict|romfile|"
+    r"tftp(?:-server-name)?)\b|"  # options have QEMU's names
     r"[a-z]*\d[\w-]*|max|host|/\S+|(?:\S+=\S+)|MAC|Del|Backspace|PrintScreen|SysRq|Tab|B\b")
 ROLES = {pyatspi.ROLE_PUSH_BUTTON, pyatspi.ROLE_TOGGLE_BUTTON, pyatspi.ROLE_RADIO_BUTTON,
          pyatspi.ROLE_CHECK_BOX, pyatspi.ROLE_LABEL, pyatspi.ROLE_MENU_ITEM, pyatspi.ROLE_TERMINAL,
@@ -40,7 +44,7 @@ def main():
         find("Далее", pyatspi.ROLE_PUSH_BUTTON)
         check("new machine, source")
         click("Пока ни с чего: пустой диск")
-        for page in ("hardware", "storage", "summary"):
+        for page in ("hardware", "storage", "network", "summary"):
             click("Далее", pyatspi.ROLE_PUSH_BUTTON)
             time.sleep(0.7)
             check(f"new machine, {page}")
@@ -57,8 +61,11 @@ def main():
         subprocess.run([os.environ["APIARY"], "--settings", "Демо Apiary"], check=True,
                        env=environment)
         find("Параметры машины Демо Apiary")
-        time.sleep(0.7)
-        check("settings")
+        for page in ("Обзор", "Система", "Экран", "Носители", "Сеть", "Последовательный порт"):
+            row = find(page, pyatspi.ROLE_LIST_ITEM)
+            row.parent.querySelection().selectChild(row.getIndexInParent())
+            time.sleep(0.7)
+            check(f"settings, {page}")
         wrong = subprocess.run([os.environ["APIARY"], "--open", "x"], env=environment,
                                capture_output=True, text=True)
         if wrong.returncode != 1 or "Нет машины с именем «x»." not in wrong.stderr:

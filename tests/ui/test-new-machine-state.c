@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
+#include "core/config/network.h"
 #include "ui/new-machine-state.h"
 
+#include <glib/gstdio.h>
 #include <string.h>
 
 typedef struct {
@@ -48,7 +50,7 @@ static void test_pages(Fixture *f, gconstpointer data)
 
     s->source = NEW_MACHINE_DISK;
     g_assert_cmpint(new_machine_state_next(s, NEW_MACHINE_PAGE_HARDWARE), ==,
-                    NEW_MACHINE_PAGE_SUMMARY);
+                    NEW_MACHINE_PAGE_NETWORK);
     s->source = NEW_MACHINE_EMPTY;
     g_assert_cmpint(new_machine_state_next(s, NEW_MACHINE_PAGE_SOURCE), ==,
                     NEW_MACHINE_PAGE_HARDWARE);
@@ -98,6 +100,50 @@ static void test_validation(Fixture *f, gconstpointer data)
     g_assert_cmpstr(s->name, ==, "Mine");
 }
 
+static void test_network(Fixture *f, gconstpointer data)
+{
+    NewMachineState *s = &f->state;
+    g_autoptr(GError) error = NULL;
+
+    s->source = NEW_MACHINE_NETWORK;
+    expect(s, NEW_MACHINE_PAGE_MEDIUM, true, false); /* iPXE may find a server by itself */
+    g_autofree char *folder = g_build_filename(f->root, "boot, files", NULL);
+    g_autofree char *boot_file = g_build_filename(folder, "pxelinux.0", NULL);
+    g_assert_cmpint(g_mkdir(folder, 0700), ==, 0);
+    new_machine_state_set_medium(s, boot_file, NULL, NULL);
+    expect(s, NEW_MACHINE_PAGE_MEDIUM, false, false);
+    s->wants_network = false;
+    expect(s, NEW_MACHINE_PAGE_NETWORK, true, true);
+    s->wants_network = true;
+    expect(s, NEW_MACHINE_PAGE_NETWORK, false, false);
+
+    /* A port that somebody has is said, but it may be free later. */
+    g_autoptr(GSocketListener) listener = g_socket_listener_new();
+    g_autoptr(GInetAddress) loopback = g_inet_address_new_loopback(G_SOCKET_FAMILY_IPV4);
+    g_autoptr(GSocketAddress) any = g_inet_socket_address_new(loopback, 0), bound = NULL;
+    g_assert_true(g_socket_listener_add_address(listener, any, G_SOCKET_TYPE_STREAM,
+                                                G_SOCKET_PROTOCOL_TCP, NULL, &bound, &error));
+    g_autofree char *busy = g_strdup_printf(
+        "tcp::%u-:22", g_inet_socket_address_get_port(G_INET_SOCKET_ADDRESS(bound)));
+    new_machine_state_add_forward(s, busy);
+    expect(s, NEW_MACHINE_PAGE_NETWORK, true, false);
+    new_machine_state_remove_forward(s, busy);
+    g_assert_cmpuint(s->forwards->len, ==, 0);
+
+    new_machine_state_add_forward(s, "tcp:127.0.0.1:2222-:22");
+    s->wants_disk = false;
+    g_autoptr(MachineConfig) config = new_machine_state_create(s, &error);
+    g_assert_no_error(error);
+    g_assert_true(config_validate(config, &error));
+    const DeviceConfig *card = network_card(config, 0);
+    const OptionValues *values = network_card_netdev(config, card)->values;
+    g_assert_nonnull(option_string(card->values, "mac"));
+    g_assert_cmpstr(option_string(values, "tftp"), ==, folder);
+    g_assert_cmpstr(option_string(values, "bootfile"), ==, "pxelinux.0");
+    g_assert_cmpstr(option_list(values, "hostfwd")[0], ==, "tcp:127.0.0.1:2222-:22");
+    g_assert_nonnull(strchr(config->boot_order, 'n'));
+}
+
 static void test_create(Fixture *f, gconstpointer data)
 {
     NewMachineState *s = &f->state;
@@ -108,6 +154,7 @@ static void test_create(Fixture *f, gconstpointer data)
     g_autoptr(MachineConfig) config = new_machine_state_create(s, &error);
     g_assert_no_error(error);
     g_assert_true(config_validate(config, &error));
+    g_assert_nonnull(network_card(config, 0));
     const DriveConfig *disk = config_find_drive(config, "ide0-hd0");
     g_assert_true(g_file_test(disk->file, G_FILE_TEST_EXISTS));
     g_assert_cmpstr(config_find_drive(config, "ide1-cd0")->file, ==, "/x.iso");
@@ -120,6 +167,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add("/new-machine/pages", Fixture, NULL, set_up, test_pages, tear_down);
     g_test_add("/new-machine/validation", Fixture, NULL, set_up, test_validation, tear_down);
+    g_test_add("/new-machine/network", Fixture, NULL, set_up, test_network, tear_down);
     g_test_add("/new-machine/create", Fixture, NULL, set_up, test_create, tear_down);
     return g_test_run();
 }
