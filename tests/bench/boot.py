@@ -50,8 +50,9 @@ def kernel(who, cpus):
 
 def idle(who, cpus, seconds):
     """Percent of a core, MiB over the guest's RAM, and the guest clock's error in percent."""
-    with linux(who, "for i in $(seq 100000); do read line < /dev/ttyS0; "
-               "echo up=$(cut -d' ' -f1 /proc/uptime); done", cpus=cpus, serial_input=True) as guest:
+    with linux(who, "exec 3</dev/ttyS0;echo ready-to-answer;while read line <&3;do "
+               "echo up=$(cut -d' ' -f1 /proc/uptime);done", cpus=cpus, serial_input=True) as guest:
+        guest.wait_serial("ready-to-answer", timeout=300)
         looks = []
 
         def look():
