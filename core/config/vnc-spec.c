@@ -5,18 +5,20 @@
 #include "core/config/options.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <string.h>
 
 #define MAX_DISPLAY     (65535 - VNC_BASE_PORT)
 #define MAX_CONNECTIONS 64
 
 static const OptionInfo vnc_options[] = {
-    {"vnc", OPTION_STRING, NULL, 0, 0, NULL, "[HOST]:DISPLAY, unix:PATH or none"},
-    {"password", OPTION_BOOL, "off", 0, 0, NULL, "clients need the password set_password gives"},
+    {"vnc", OPTION_STRING, NULL, 0, 0, NULL, N_("[HOST]:DISPLAY, unix:PATH or none")},
+    {"password", OPTION_BOOL, "off", 0, 0, NULL,
+     N_("clients need the password set_password gives")},
     {"share", OPTION_ENUM, "allow-exclusive", 0, 0, "allow-exclusive|force-shared|ignore",
-     "what a client may do that wants to be alone"},
-    {"to", OPTION_UINT, NULL, 0, MAX_DISPLAY, NULL, "the last display to try"},
-    {"connections", OPTION_UINT, "32", 1, MAX_CONNECTIONS, NULL, "clients at once"},
+     N_("what a client may do that wants to be alone")},
+    {"to", OPTION_UINT, NULL, 0, MAX_DISPLAY, NULL, N_("the last display to try")},
+    {"connections", OPTION_UINT, "32", 1, MAX_CONNECTIONS, NULL, N_("clients at once")},
     {NULL},
 };
 
@@ -24,19 +26,19 @@ static const OptionInfo vnc_options[] = {
 static const struct {
     const char *name, *reason;
 } refused[] = {
-    {"acl", "access lists are not there; use password=on and an SSH tunnel"},
-    {"audiodev", "there is no sound over VNC"},
-    {"head", "the machine has one screen"},
-    {"id", "the machine has one VNC server"},
-    {"key-delay-ms", "the keyboard controller paces the keys itself"},
-    {"lossy", "the client chooses its encodings"},
-    {"non-adaptive", "the client chooses its encodings"},
-    {"password-secret", "use password=on and set_password"},
-    {"power-control", "clients cannot switch the machine off"},
-    {"reverse", "the server makes no connections of its own"},
-    {"sasl", "SASL is not there; use password=on and an SSH tunnel"},
-    {"tls-creds", "TLS is not there; use an SSH tunnel"},
-    {"websocket", "a browser's pages could reach it; use an SSH tunnel"},
+    {"acl", N_("access lists are not there; use password=on and an SSH tunnel")},
+    {"audiodev", N_("there is no sound over VNC")},
+    {"head", N_("the machine has one screen")},
+    {"id", N_("the machine has one VNC server")},
+    {"key-delay-ms", N_("the keyboard controller paces the keys itself")},
+    {"lossy", N_("the client chooses its encodings")},
+    {"non-adaptive", N_("the client chooses its encodings")},
+    {"password-secret", N_("use password=on and set_password")},
+    {"power-control", N_("clients cannot switch the machine off")},
+    {"reverse", N_("the server makes no connections of its own")},
+    {"sasl", N_("SASL is not there; use password=on and an SSH tunnel")},
+    {"tls-creds", N_("TLS is not there; use an SSH tunnel")},
+    {"websocket", N_("a browser's pages could reach it; use an SSH tunnel")},
 };
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(OptionValues, option_values_free)
@@ -47,7 +49,7 @@ static bool refuse(GError **error, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    g_autofree char *message = g_strdup_vprintf(format, arguments);
+    g_autofree char *message = g_strdup_vprintf(_(format), arguments);
     va_end(arguments);
     g_set_error_literal(error, option_error_quark(), 0, message);
     return false;
@@ -62,7 +64,7 @@ static bool check_refused(const char *text, GError **error)
         part[strcspn(part, "=")] = '\0';
         for (size_t i = 0; i < G_N_ELEMENTS(refused); i++)
             if (g_str_equal(refused[i].name, part))
-                return refuse(error, "%s: %s.", part, refused[i].reason);
+                return refuse(error, "%s: %s.", part, _(refused[i].reason));
     }
 }
 
