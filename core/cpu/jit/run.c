@@ -264,11 +264,11 @@ JIT_VECTOR_SAFE static void handle_trap(JitCpu *jc)
 
 enum {
     SAMPLE_TICKS = 1000000, /* of the TSC between two samples: some 0.3 ms */
-    SITE_MISSES = 20000,    /* of a SitePage between two samples that are too many */
+    TICKS_A_MISS = 4096,    /* fewer between two misses of a SitePage make it a loss */
     MAX_LOOP = 2048,        /* bytes of code */
 };
 
-static void look_at_sites(JitCpu *jc)
+static void look_at_sites(JitCpu *jc, uint64_t ticks)
 {
     for (unsigned store = 0; store < 2; store++)
         for (unsigned i = 0; i < N_SITES; i++) {
@@ -277,7 +277,7 @@ static void look_at_sites(JitCpu *jc)
                 misses += jc->cpu->sites[set][store][i].misses;
                 jc->cpu->sites[set][store][i].misses = 0;
             }
-            if (misses > SITE_MISSES && jc->site_owners[store][i])
+            if (misses > ticks / TICKS_A_MISS && jc->site_owners[store][i])
                 jit_smc_give_up_sites(jc, jc->site_owners[store][i]);
         }
 }
@@ -294,11 +294,12 @@ JIT_VECTOR_SAFE static void sample(JitCpu *jc, unsigned other)
 
     if (now - jc->last_sample < SAMPLE_TICKS || fetch->tag[i] != page || !(cpu->mode & MODE_CS64))
         return;
+    uint64_t since = now - jc->last_sample;
     jc->last_sample = now;
     if (last - first > MAX_LOOP)
         first = last = cpu->rip & 0xfff;
     cpu_spill_vectors(cpu);
-    look_at_sites(jc);
+    look_at_sites(jc, since);
     jit_smc_sample(jc, fetch->ram[i], first, last);
 }
 

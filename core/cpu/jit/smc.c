@@ -14,7 +14,7 @@ enum {
     GRANULE_SHIFT = 7,
     /* A page whose code was dropped this often is interpreted for a while. */
     THRASH_LIMIT = 32,
-    BUSY_SAMPLES = 1,
+    BUSY_SAMPLES = 3,
     THRASH_INSTRUCTIONS = 4000,
     NOTICE_MICROSECONDS = 20,
     /* Note to a vCPU: nothing was written, but it must no longer store directly to the page. */
@@ -206,7 +206,8 @@ static void drop_granules(JitCpu *jc, JitPage *page, uint32_t granules)
 
 /* --- busy code -------------------------------------------------------------------------------- */
 
-/* The blocks that begin in GRANULES are translated anew when they are next entered. */
+/* The blocks that begin in GRANULES are translated anew when they are next entered: by their old
+ * entries, which then lead on, so that nothing else has to be forgotten. */
 static void translate_again(JitCpu *jc, JitPage *page, uint32_t granules)
 {
     uint32_t left = 0;
@@ -221,7 +222,6 @@ static void translate_again(JitCpu *jc, JitPage *page, uint32_t granules)
             at = &block->next_in_page;
         }
     }
-    jit_cache_forget_targets(jc, 3);
     if (left)
         page->granules = left;
     else
