@@ -15,7 +15,7 @@ import time
 from guest import Failure, Guest, run
 
 FOLDER = os.environ.get("GUEST_FOLDER", "build/guests")
-QEMU = ["qemu-system-x86_64"]
+QEMU = "qemu-system-x86_64"
 FIRST, SECOND = "10.77.0.1", "10.77.0.2"
 
 
