@@ -5,6 +5,8 @@ import os
 import re
 import time
 
+from guest import Failure
+
 
 class Picture:
     """A PPM file (P6, 8 bits a sample)."""
@@ -41,7 +43,15 @@ class Picture:
 def take(guest):
     """The guest's screen now."""
     path = os.path.join(guest.folder, "picture.ppm")
-    guest.qmp("screendump", filename=path)
+    end = time.monotonic() + 10
+    while True:
+        try:
+            guest.qmp("screendump", filename=path)
+            break
+        except Failure as error: # the first one may be yet to come
+            if "not shown a picture yet" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.05)
     for _ in range(100):
         try:
             return Picture(path)
