@@ -16,18 +16,6 @@
 
 typedef bool (*ArgumentFunc)(MachineConfig *config, const char *value, GError **error);
 
-static bool refuse(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-
-static bool refuse(GError **error, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    g_autofree char *message = g_strdup_vprintf(_(format), arguments);
-    va_end(arguments);
-    g_set_error_literal(error, option_error_quark(), 0, message);
-    return false;
-}
-
 static bool take(char **field, const char *value)
 {
     g_free(*field);
@@ -97,7 +85,7 @@ static bool set_memory(MachineConfig *config, const char *value, GError **error)
     g_autoptr(OptionValues) values = parse(memory_options, value, "size", error);
 
     if (!values || !option_string(values, "size"))
-        return values && refuse(error, "needs a size, like -m 2G.");
+        return values && option_refuse(error, "needs a size, like -m 2G.");
     return option_parse_size(option_string(values, "size"), 20, &config->ram_bytes, error);
 }
 
@@ -110,7 +98,7 @@ static bool set_smp(MachineConfig *config, const char *value, GError **error)
     uint64_t product = option_uint(values, "sockets") * option_uint(values, "cores");
     config->cpus = option_is_set(values, "cpus") ? option_uint(values, "cpus") : product;
     return config->cpus <= MAX_CPUS ||
-           refuse(error, "%u CPUs are more than the machine's %d.", config->cpus, MAX_CPUS);
+           option_refuse(error, "%u CPUs are more than the machine's %d.", config->cpus, MAX_CPUS);
 }
 
 static bool set_cpu(MachineConfig *config, const char *value, GError **error)
@@ -124,8 +112,8 @@ static bool set_accel(MachineConfig *config, const char *value, GError **error)
     g_autofree char *name = comma ? g_strndup(value, comma - value) : g_strdup(value);
 
     if (!g_str_equal(name, "jit") && !g_str_equal(name, "interp"))
-        return refuse(error, "there is no accelerator \"%s\"; use jit (the default) or interp.",
-                      name);
+        return option_refuse(
+            error, "there is no accelerator \"%s\"; use jit (the default) or interp.", name);
     config->accel_interp = g_str_equal(name, "interp");
     return take(&config->accel_options, comma ? comma + 1 : NULL);
 }
@@ -146,7 +134,8 @@ static bool check_boot_letters(const char *letters, GError **error)
 {
     for (const char *c = letters; *c; c++)
         if (!strchr("abcdn", *c) || strchr(c + 1, *c))
-            return refuse(error, "boot order \"%s\": use a, c, d and n, each once.", letters);
+            return option_refuse(error, "boot order \"%s\": use a, c, d and n, each once.",
+                                 letters);
     return true;
 }
 
@@ -183,8 +172,8 @@ static bool set_rtc(MachineConfig *config, const char *value, GError **error)
             strchr(base, 'T') ? g_strdup(base) : g_strconcat(base, "T00:00:00", NULL);
         g_autoptr(GDateTime) date = g_date_time_new_from_iso8601(iso, utc);
         if (!date)
-            return refuse(error, "base=%s: use utc, localtime or a date like 2026-01-31T12:00:00.",
-                          base);
+            return option_refuse(
+                error, "base=%s: use utc, localtime or a date like 2026-01-31T12:00:00.", base);
     }
     return take(&config->rtc_base, base);
 }
@@ -221,7 +210,7 @@ static bool set_append(MachineConfig *config, const char *value, GError **error)
 static bool set_vga(MachineConfig *config, const char *value, GError **error)
 {
     if (!g_str_equal(value, "std") && !g_str_equal(value, "none"))
-        return refuse(error, "there is no graphics card \"%s\"; use std or none.", value);
+        return option_refuse(error, "there is no graphics card \"%s\"; use std or none.", value);
     return take(&config->vga, value);
 }
 
@@ -232,7 +221,8 @@ static bool set_vnc(MachineConfig *config, const char *value, GError **error)
     if (!spec)
         return false;
     if (!spec->off && !vnc_is_available())
-        return refuse(error, _("this Apiary was built without its VNC server (meson option vnc)."));
+        return option_refuse(error,
+                             "this Apiary was built without its VNC server (meson option vnc).");
     return take(&config->vnc, value);
 }
 
@@ -243,9 +233,9 @@ static bool set_global(MachineConfig *config, const char *value, GError **error)
     guint64 megabytes;
 
     if (!g_str_has_prefix(value, vga_memory))
-        return refuse(error, "known is VGA.vgamem_mb=MIB; other options go with -device.");
+        return option_refuse(error, "known is VGA.vgamem_mb=MIB; other options go with -device.");
     if (!g_ascii_string_to_unsigned(value + strlen(vga_memory), 10, 1, 256, &megabytes, NULL))
-        return refuse(error, "the display memory is 1 to 256 MiB.");
+        return option_refuse(error, "the display memory is 1 to 256 MiB.");
     config->vga_memory_mb = (unsigned)megabytes;
     return true;
 }
@@ -253,7 +243,7 @@ static bool set_global(MachineConfig *config, const char *value, GError **error)
 static bool set_display(MachineConfig *config, const char *value, GError **error)
 {
     if (!g_str_equal(value, "gtk") && !g_str_equal(value, "none"))
-        return refuse(error, "there is no display \"%s\"; use gtk or none.", value);
+        return option_refuse(error, "there is no display \"%s\"; use gtk or none.", value);
     return take(&config->display, value);
 }
 
@@ -278,7 +268,7 @@ static bool add_spec(GPtrArray *list, const char *value, GError **error)
 static bool add_serial(MachineConfig *config, const char *value, GError **error)
 {
     if (config->serials->len == 4)
-        return refuse(error, "the machine has four serial ports.");
+        return option_refuse(error, "the machine has four serial ports.");
     return add_spec(config->serials, value, error);
 }
 
@@ -289,7 +279,7 @@ static bool add_chardev(MachineConfig *config, const char *value, GError **error
     if (!spec)
         return false;
     if (!spec->id)
-        return refuse(error, "\"%s\" needs an id=.", value);
+        return option_refuse(error, "\"%s\" needs an id=.", value);
     g_ptr_array_add(config->chardevs, g_strdup(value));
     return true;
 }
@@ -353,7 +343,7 @@ static bool find_place(const MachineConfig *config, const OptionValues *values, 
     if (option_is_set(values, "index")) {
         int index = option_uint(values, "index");
         if (index >= places)
-            return refuse(error, "index=%d: there are %d floppy drives.", index, places);
+            return option_refuse(error, "index=%d: there are %d floppy drives.", index, places);
         *bus = floppy ? 0 : index / 2;
         *unit = floppy ? index : index % 2;
         return true;
@@ -371,7 +361,7 @@ static bool find_place(const MachineConfig *config, const OptionValues *values, 
         if (!place_is_taken(config, floppy, *bus, *unit))
             return true;
     }
-    return refuse(error, "all %d places for drives are taken.", places);
+    return option_refuse(error, "all %d places for drives are taken.", places);
 }
 
 static bool add_drive(MachineConfig *config, const char *value, GError **error)
@@ -383,13 +373,13 @@ static bool add_drive(MachineConfig *config, const char *value, GError **error)
         return false;
     const char *interface = option_string(values, "if");
     if (g_str_equal(interface, "none"))
-        return refuse(error, "if=none has nothing to attach to; use if=ide or if=floppy.");
+        return option_refuse(error, "if=none has nothing to attach to; use if=ide or if=floppy.");
     bool floppy = g_str_equal(interface, "floppy");
     bool cdrom = g_str_equal(option_string(values, "media"), "cdrom");
     if (!find_place(config, values, floppy, cdrom, &bus, &unit, error))
         return false;
     if (!floppy && !cdrom && !option_is_set(values, "file"))
-        return refuse(error, "a disk needs file=.");
+        return option_refuse(error, "a disk needs file=.");
 
     DriveConfig *drive = config_add_drive(config,
                                           floppy  ? DRIVE_FLOPPY
@@ -413,7 +403,7 @@ static bool add_at(MachineConfig *config, DriveKind kind, int bus, int unit, con
                    GError **error)
 {
     if (place_is_taken(config, kind == DRIVE_FLOPPY, bus, unit))
-        return refuse(error, "its place is taken by another drive.");
+        return option_refuse(error, "its place is taken by another drive.");
     config_add_drive(config, kind, bus, unit, file);
     return true;
 }
@@ -467,7 +457,8 @@ static bool add_device(MachineConfig *config, const char *value, GError **error)
         g_autoptr(GString) known = g_string_new(NULL);
         for (const DeviceClass *const *c = device_classes; *c; c++)
             g_string_append_printf(known, "%s%s", known->len ? ", " : "", (*c)->name);
-        return refuse(error, "there is no device \"%s\"; known are: %s.", driver, known->str);
+        return option_refuse(error, "there is no device \"%s\"; known are: %s.", driver,
+                             known->str);
     }
     DeviceConfig *device = g_new0(DeviceConfig, 1);
     device->driver = g_strdup(driver);
@@ -591,9 +582,9 @@ static bool unknown_argument(const char *flag, GError **error)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(refused); i++)
         if (g_str_equal(refused[i].name, flag))
-            return refuse(error, "%s: %s", flag, _(refused[i].advice));
+            return option_refuse(error, "%s: %s", flag, _(refused[i].advice));
     if (*flag != '-')
-        return refuse(error, "\"%s\": write -hda %s to boot from a disk image.", flag, flag);
+        return option_refuse(error, "\"%s\": write -hda %s to boot from a disk image.", flag, flag);
     /* The known flag that shares the longest beginning. */
     size_t best = 0, best_length = 0;
     for (size_t i = 0; i < G_N_ELEMENTS(arguments); i++) {
@@ -606,8 +597,9 @@ static bool unknown_argument(const char *flag, GError **error)
         }
     }
     if (best_length > 2)
-        return refuse(error, "There is no option %s; did you mean %s?", flag, arguments[best].name);
-    return refuse(error, "There is no option %s; see apiary run --help.", flag);
+        return option_refuse(error, "There is no option %s; did you mean %s?", flag,
+                             arguments[best].name);
+    return option_refuse(error, "There is no option %s; see apiary run --help.", flag);
 }
 
 bool config_parse_arguments(MachineConfig *config, int argc, char **argv, GError **error)
@@ -621,7 +613,7 @@ bool config_parse_arguments(MachineConfig *config, int argc, char **argv, GError
         if (k == G_N_ELEMENTS(arguments))
             return unknown_argument(flag, error);
         if (arguments[k].has_value && i + 1 == argc)
-            return refuse(error, "%s needs a value: %s.", flag, _(arguments[k].help));
+            return option_refuse(error, "%s needs a value: %s.", flag, _(arguments[k].help));
         const char *value = arguments[k].has_value ? argv[++i] : NULL;
         if (!arguments[k].func(config, value, error)) {
             if (value)

@@ -180,35 +180,25 @@ DriveConfig *config_find_drive(const MachineConfig *config, const char *id)
     return NULL;
 }
 
-static bool refuse(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-
-static bool refuse(GError **error, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    g_autofree char *message = g_strdup_vprintf(_(format), arguments);
-    va_end(arguments);
-    g_set_error_literal(error, option_error_quark(), 0, message);
-    return false;
-}
-
 static bool validate_drives(const MachineConfig *config, GError **error)
 {
     for (guint i = 0; i < config->drives->len; i++) {
         const DriveConfig *a = config->drives->pdata[i];
         bool floppy = a->kind == DRIVE_FLOPPY;
         if (a->unit < 0 || a->unit > 1 || (!floppy && (a->bus < 0 || a->bus > 1)))
-            return refuse(error,
-                          "Drive %s: the machine has two IDE channels with two units each and two "
-                          "floppy drives.",
-                          a->id);
+            return option_refuse(
+                error,
+                "Drive %s: the machine has two IDE channels with two units each and two "
+                "floppy drives.",
+                a->id);
         for (guint k = 0; k < i; k++) {
             const DriveConfig *b = config->drives->pdata[k];
             if (g_str_equal(a->id, b->id))
-                return refuse(error, "Two drives are called \"%s\".", a->id);
+                return option_refuse(error, "Two drives are called \"%s\".", a->id);
             if (floppy == (b->kind == DRIVE_FLOPPY) && a->unit == b->unit &&
                 (floppy || a->bus == b->bus))
-                return refuse(error, "Drives %s and %s are in the same place.", a->id, b->id);
+                return option_refuse(error, "Drives %s and %s are in the same place.", a->id,
+                                     b->id);
         }
     }
     return true;
@@ -219,19 +209,21 @@ bool config_validate(const MachineConfig *config, GError **error)
     uint64_t host = (uint64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
 
     if (config->ram_bytes < MIN_RAM)
-        return refuse(error, "The machine needs at least %llu MiB of memory.", MIN_RAM >> 20);
+        return option_refuse(error, "The machine needs at least %llu MiB of memory.",
+                             MIN_RAM >> 20);
     if (config->ram_bytes > host)
-        return refuse(error,
-                      "The machine asks for %" PRIu64 " MiB of memory; this computer has %" PRIu64
-                      " MiB.",
-                      config->ram_bytes >> 20, host >> 20);
+        return option_refuse(error,
+                             "The machine asks for %" PRIu64
+                             " MiB of memory; this computer has %" PRIu64 " MiB.",
+                             config->ram_bytes >> 20, host >> 20);
     if (config->cpus < 1 || config->cpus > MAX_CPUS)
-        return refuse(error, "The machine can have 1 to %d CPUs.", MAX_CPUS);
+        return option_refuse(error, "The machine can have 1 to %d CPUs.", MAX_CPUS);
     if (!config->kernel && (config->initrd || config->append))
-        return refuse(error, "-initrd and -append go with -kernel.");
+        return option_refuse(error, "-initrd and -append go with -kernel.");
     for (const char *c = config->boot_order; *c; c++)
         if (!strchr("abcdn", *c))
-            return refuse(error, "Boot order \"%s\": use a, c, d and n.", config->boot_order);
+            return option_refuse(error, "Boot order \"%s\": use a, c, d and n.",
+                                 config->boot_order);
     return validate_drives(config, error) && network_validate(config, error) &&
            objects_validate(config, error);
 }

@@ -11,18 +11,6 @@
 #define NIC_PREFIX    "nic"
 #define LEGACY_PREFIX "vlan"
 
-static bool refuse(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-
-static bool refuse(GError **error, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    g_autofree char *message = g_strdup_vprintf(_(format), arguments);
-    va_end(arguments);
-    g_set_error_literal(error, option_error_quark(), 0, message);
-    return false;
-}
-
 void netdev_config_free(gpointer data)
 {
     NetdevConfig *netdev = data;
@@ -62,7 +50,7 @@ static const NetBackendClass *find_class(const char *type, GError **error)
         return backend_class;
     for (const NetBackendClass *const *c = net_backend_classes; *c; c++)
         g_string_append_printf(known, "%s%s", known->len ? ", " : "", (*c)->name);
-    refuse(error, "there is no network of type \"%s\"; known are: %s.", type, known->str);
+    option_refuse(error, "there is no network of type \"%s\"; known are: %s.", type, known->str);
     return NULL;
 }
 
@@ -114,7 +102,8 @@ static const char *card_netdev(const DeviceConfig *device)
 static bool check_model(const char *model, GError **error)
 {
     return g_str_equal(model, CARD_DRIVER) || g_str_equal(model, "e1000-82540em") ||
-           refuse(error, "there is no network card \"%s\"; use model=%s.", model, CARD_DRIVER);
+           option_refuse(error, "there is no network card \"%s\"; use model=%s.", model,
+                         CARD_DRIVER);
 }
 
 /* One "key=value" of a card. *MINE: it was one. */
@@ -149,8 +138,8 @@ static bool set_parts(DeviceConfig *card, NetdevConfig *netdev, const char *text
         if (mine)
             continue;
         if (!netdev)
-            return refuse(error, "there is no option \"%s\" here; known are: model, macaddr, addr.",
-                          part);
+            return option_refuse(
+                error, "there is no option \"%s\" here; known are: model, macaddr, addr.", part);
         if (!option_values_set(netdev->values, part, value, error))
             return false;
     }
@@ -184,7 +173,8 @@ bool network_add_netdev(MachineConfig *config, const char *value, GError **error
     if (!netdev || !option_values_parse(netdev->values, rest, NULL, error))
         return false;
     if (!*option_string(netdev->values, "id"))
-        return refuse(error, "needs an id=, which -device %s,netdev= then names.", CARD_DRIVER);
+        return option_refuse(error, "needs an id=, which -device %s,netdev= then names.",
+                             CARD_DRIVER);
     g_free(netdev->id);
     netdev->id = g_strdup(option_string(netdev->values, "id"));
     return check_netdev(netdev, error);
@@ -342,12 +332,12 @@ static bool validate_card(const MachineConfig *config, guint index, GError **err
     if (!id)
         return true;
     if (!config_find_netdev(config, id))
-        return refuse(error, "A network card has netdev=%s, but there is no -netdev with id=%s.",
-                      id, id);
+        return option_refuse(
+            error, "A network card has netdev=%s, but there is no -netdev with id=%s.", id, id);
     for (guint i = 0; i < index; i++) {
         const char *other = card_netdev(config->devices->pdata[i]);
         if (other && g_str_equal(other, id))
-            return refuse(error, "Two network cards have netdev=%s; give each its own.", id);
+            return option_refuse(error, "Two network cards have netdev=%s; give each its own.", id);
     }
     return true;
 }
@@ -359,7 +349,7 @@ bool network_validate(const MachineConfig *config, GError **error)
     for (guint i = 0; i < config->netdevs->len; i++) {
         const NetdevConfig *netdev = config->netdevs->pdata[i];
         if (config_find_netdev(config, netdev->id) != netdev)
-            return refuse(error, "Two networks are called \"%s\".", netdev->id);
+            return option_refuse(error, "Two networks are called \"%s\".", netdev->id);
         if (!check_netdev(netdev, error)) {
             g_prefix_error(error, _("Network %s: "), netdev->id);
             return false;
@@ -372,5 +362,5 @@ bool network_validate(const MachineConfig *config, GError **error)
             return false;
     }
     return cards <= NETWORK_MAX_CARDS ||
-           refuse(error, "The machine can have %d network cards.", NETWORK_MAX_CARDS);
+           option_refuse(error, "The machine can have %d network cards.", NETWORK_MAX_CARDS);
 }

@@ -16,18 +16,6 @@ static const struct {
     {CAPTURE_KIND, capture_options, (const char *const[]){"id", "netdev", "file", NULL}},
 };
 
-static bool refuse(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-
-static bool refuse(GError **error, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    g_autofree char *message = g_strdup_vprintf(_(format), arguments);
-    va_end(arguments);
-    g_set_error_literal(error, option_error_quark(), 0, message);
-    return false;
-}
-
 static size_t find_kind(const char *kind, GError **error)
 {
     g_autoptr(GString) known = g_string_new(NULL);
@@ -37,7 +25,7 @@ static size_t find_kind(const char *kind, GError **error)
             return i;
         g_string_append_printf(known, "%s%s", known->len ? ", " : "", kinds[i].kind);
     }
-    refuse(error, "there is no object of kind \"%s\"; known are: %s.", kind, known->str);
+    option_refuse(error, "there is no object of kind \"%s\"; known are: %s.", kind, known->str);
     return G_N_ELEMENTS(kinds);
 }
 
@@ -53,7 +41,7 @@ static bool has_required(size_t kind, const OptionValues *values, GError **error
     for (const char *const *key = kinds[kind].required; *key; key++) {
         const char *value = option_string(values, *key);
         if (!value || !*value)
-            return refuse(error, "needs %s=.", *key);
+            return option_refuse(error, "needs %s=.", *key);
     }
     return true;
 }
@@ -111,14 +99,14 @@ bool objects_validate(const MachineConfig *config, GError **error)
         const char *netdev = option_string(object->values, "netdev");
         for (guint k = 0; k < i; k++)
             if (g_str_equal(((ObjectConfig *)config->objects->pdata[k])->id, object->id))
-                return refuse(error, "Two objects are called \"%s\".", object->id);
+                return option_refuse(error, "Two objects are called \"%s\".", object->id);
         if (!has_required(find_kind(object->type, NULL), object->values, error)) {
             g_prefix_error(error, _("Object %s: "), object->id);
             return false;
         }
         if (!netdev || !config_find_netdev(config, netdev))
-            return refuse(error, "Object %s: netdev=%s: there is no -netdev of that id.",
-                          object->id, netdev ? netdev : "");
+            return option_refuse(error, "Object %s: netdev=%s: there is no -netdev of that id.",
+                                 object->id, netdev ? netdev : "");
     }
     return true;
 }

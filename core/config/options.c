@@ -9,6 +9,16 @@
 
 G_DEFINE_QUARK(apiary - option - error, option_error)
 
+bool option_refuse(GError **error, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    g_autofree char *message = g_strdup_vprintf(_(format), arguments);
+    va_end(arguments);
+    g_set_error_literal(error, option_error_quark(), 0, message);
+    return false;
+}
+
 struct OptionValues {
     const OptionInfo *table;
     char **values; /* one an option, NULL: not given */

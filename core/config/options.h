@@ -31,6 +31,9 @@ char *option_values_format(const OptionValues *values); /* "key=value,..." of wh
 /* Size with suffix K M G T (1024s), default unit DEFAULT_SHIFT (20 for -m). */
 bool option_parse_size(const char *text, int default_shift, uint64_t *bytes, GError **error);
 
+/* Fails with a sentence, translated, in the domain of option errors. Always false. */
+bool option_refuse(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
 /* The table of all device classes, sorted by name; ends with NULL. (core/config/devices.c) */
 extern const DeviceClass *const device_classes[];
 const DeviceClass *device_class_find(const char *name);

@@ -43,18 +43,6 @@ static const struct {
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(OptionValues, option_values_free)
 
-static bool refuse(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-
-static bool refuse(GError **error, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    g_autofree char *message = g_strdup_vprintf(_(format), arguments);
-    va_end(arguments);
-    g_set_error_literal(error, option_error_quark(), 0, message);
-    return false;
-}
-
 static bool check_refused(const char *text, GError **error)
 {
     for (;;) {
@@ -64,7 +52,7 @@ static bool check_refused(const char *text, GError **error)
         part[strcspn(part, "=")] = '\0';
         for (size_t i = 0; i < G_N_ELEMENTS(refused); i++)
             if (g_str_equal(refused[i].name, part))
-                return refuse(error, "%s: %s.", part, _(refused[i].reason));
+                return option_refuse(error, "%s: %s.", part, _(refused[i].reason));
     }
 }
 
@@ -75,9 +63,9 @@ static bool parse_address(VncSpec *spec, const char *text, GError **error)
     guint64 display;
 
     if (!colon || !g_ascii_string_to_unsigned(colon + 1, 10, 0, MAX_DISPLAY, &display, NULL))
-        return refuse(error,
-                      "\"%s\" is not [HOST]:DISPLAY with a display from 0 to %d (port %d and up).",
-                      text, MAX_DISPLAY, VNC_BASE_PORT);
+        return option_refuse(
+            error, "\"%s\" is not [HOST]:DISPLAY with a display from 0 to %d (port %d and up).",
+            text, MAX_DISPLAY, VNC_BASE_PORT);
     spec->host = g_strndup(text, colon - text);
     size_t length = strlen(spec->host);
     if (length > 2 && spec->host[0] == '[' && spec->host[length - 1] == ']') {
@@ -90,7 +78,7 @@ static bool parse_address(VncSpec *spec, const char *text, GError **error)
         spec->host = g_strdup("127.0.0.1");
     }
     if (!g_hostname_is_ip_address(spec->host))
-        return refuse(error, "\"%s\" is not a numeric host address.", spec->host);
+        return option_refuse(error, "\"%s\" is not a numeric host address.", spec->host);
     spec->port = spec->last_port = (uint16_t)(VNC_BASE_PORT + display);
     return true;
 }
@@ -100,7 +88,7 @@ static bool fill(VncSpec *spec, const OptionValues *values, GError **error)
     const char *address = option_string(values, "vnc"), *share = option_string(values, "share");
 
     if (!address)
-        return refuse(error, "needs an address: [HOST]:DISPLAY, unix:PATH or none.");
+        return option_refuse(error, "needs an address: [HOST]:DISPLAY, unix:PATH or none.");
     spec->off = g_str_equal(address, "none");
     spec->password = option_bool(values, "password");
     spec->connections = (unsigned)option_uint(values, "connections");
@@ -112,16 +100,16 @@ static bool fill(VncSpec *spec, const OptionValues *values, GError **error)
     if (g_str_has_prefix(address, "unix:")) {
         spec->path = g_strdup(address + strlen("unix:"));
         if (!*spec->path)
-            return refuse(error, "unix: needs the path of a socket.");
-        return !option_is_set(values, "to") || refuse(error, "to= goes with a TCP display.");
+            return option_refuse(error, "unix: needs the path of a socket.");
+        return !option_is_set(values, "to") || option_refuse(error, "to= goes with a TCP display.");
     }
     if (!parse_address(spec, address, error))
         return false;
     if (option_is_set(values, "to")) {
         spec->last_port = (uint16_t)(VNC_BASE_PORT + option_uint(values, "to"));
         if (spec->last_port < spec->port)
-            return refuse(error, "to=%u lies before the display %u.",
-                          spec->last_port - VNC_BASE_PORT, spec->port - VNC_BASE_PORT);
+            return option_refuse(error, "to=%u lies before the display %u.",
+                                 spec->last_port - VNC_BASE_PORT, spec->port - VNC_BASE_PORT);
     }
     return true;
 }

@@ -10,18 +10,6 @@
 
 #define FORWARD_FORM "tcp|udp:[hostaddr]:hostport-[guestaddr]:guestport, like tcp::2222-:22"
 
-static bool refuse(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-
-static bool refuse(GError **error, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    g_autofree char *message = g_strdup_vprintf(_(format), arguments);
-    va_end(arguments);
-    g_set_error_literal(error, option_error_quark(), 0, message);
-    return false;
-}
-
 /* --- forwards --------------------------------------------------------------------------------- */
 
 /* Four decimal numbers, nothing less: inet_aton() takes octal and short forms as well. */
@@ -29,7 +17,7 @@ static bool parse_address(const char *text, struct in_addr *address, GError **er
 {
     if (inet_pton(AF_INET, text, address) == 1)
         return true;
-    return refuse(error, "\"%s\" is not an IPv4 address like 127.0.0.1.", text);
+    return option_refuse(error, "\"%s\" is not an IPv4 address like 127.0.0.1.", text);
 }
 
 static bool parse_port(const char *text, unsigned min, uint16_t *port, GError **error)
@@ -37,7 +25,7 @@ static bool parse_port(const char *text, unsigned min, uint16_t *port, GError **
     guint64 number;
 
     if (!g_ascii_string_to_unsigned(text, 10, min, 65535, &number, NULL))
-        return refuse(error, "\"%s\" is not a port: use %u to 65535.", text, min);
+        return option_refuse(error, "\"%s\" is not a port: use %u to 65535.", text, min);
     *port = number;
     return true;
 }
@@ -49,7 +37,7 @@ static bool parse_end(const char *text, const char *default_address, unsigned mi
     const char *colon = strrchr(text, ':');
 
     if (!colon)
-        return refuse(error, "\"%s\" needs a colon and a port.", text);
+        return option_refuse(error, "\"%s\" needs a colon and a port.", text);
     g_autofree char *name = g_strndup(text, colon - text);
     return parse_address(*name ? name : default_address, address, error) &&
            parse_port(colon + 1, min_port, port, error);
@@ -69,7 +57,7 @@ bool net_forward_parse_host(const char *text, NetForward *forward, GError **erro
     const char *end = parse_protocol(text, &forward->udp);
 
     if (!end)
-        return refuse(error, "\"%s\": write tcp|udp:[hostaddr]:hostport.", text);
+        return option_refuse(error, "\"%s\": write tcp|udp:[hostaddr]:hostport.", text);
     if (parse_end(end, "127.0.0.1", 0, &forward->host, &forward->host_port, error))
         return true;
     g_prefix_error(error, "\"%s\": ", text);
@@ -82,10 +70,10 @@ bool net_forward_parse(const char *text, NetForward *forward, GError **error)
 
     memset(forward, 0, sizeof *forward);
     if (!dash)
-        return refuse(error, "\"%s\" is not a forward: write %s.", text, FORWARD_FORM);
+        return option_refuse(error, "\"%s\" is not a forward: write %s.", text, FORWARD_FORM);
     g_autofree char *host = g_strndup(text, dash - text);
     if (!parse_protocol(host, &forward->udp))
-        return refuse(error, "\"%s\" is not a forward: write %s.", text, FORWARD_FORM);
+        return option_refuse(error, "\"%s\" is not a forward: write %s.", text, FORWARD_FORM);
     if (net_forward_parse_host(host, forward, error) &&
         parse_end(dash + 1, "0.0.0.0", 1, &forward->guest, &forward->guest_port, error))
         return true;
@@ -134,7 +122,7 @@ static bool parse_mask(const char *text, uint32_t *mask, GError **error)
         if (!(~*mask & (~*mask + 1)) && *mask >= 0xf0000000 && *mask <= 0xfffffffc)
             return true;
     }
-    return refuse(error, "\"%s\" is not a network mask: use 4 to 30 bits.", text);
+    return option_refuse(error, "\"%s\" is not a network mask: use 4 to 30 bits.", text);
 }
 
 static bool place(const char *text, const char *what, uint32_t customary, const NetPlan *plan,
@@ -149,8 +137,8 @@ static bool place(const char *text, const char *what, uint32_t customary, const 
     }
     uint32_t number = ntohl(address->s_addr);
     if ((number & mask) != network || number == network || number == (network | ~mask))
-        return refuse(error, "%s=%s: not an address inside the network.", what,
-                      text ? text : "(default)");
+        return option_refuse(error, "%s=%s: not an address inside the network.", what,
+                             text ? text : "(default)");
     return true;
 }
 
@@ -167,9 +155,9 @@ bool net_plan_parse(const char *network, const char *host, const char *dns, cons
     }
     if (parts[1] ? !parse_mask(parts[1], &mask, error)
                  : !private_mask(ntohl(plan->network.s_addr), &mask))
-        return parts[1]
-                   ? false
-                   : refuse(error, "net=%s: give a mask too, like net=%s/24.", network, network);
+        return parts[1] ? false
+                        : option_refuse(error, "net=%s: give a mask too, like net=%s/24.", network,
+                                        network);
     plan->mask.s_addr = htonl(mask);
     plan->network.s_addr &= plan->mask.s_addr;
     if (!place(host, "host", 0x0202, plan, &plan->host, error) ||
@@ -178,6 +166,6 @@ bool net_plan_parse(const char *network, const char *host, const char *dns, cons
         return false;
     if (plan->host.s_addr == plan->dns.s_addr || plan->host.s_addr == plan->dhcp_start.s_addr ||
         plan->dns.s_addr == plan->dhcp_start.s_addr)
-        return refuse(error, "host, dns and dhcpstart must be three different addresses.");
+        return option_refuse(error, "host, dns and dhcpstart must be three different addresses.");
     return true;
 }

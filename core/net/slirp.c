@@ -92,18 +92,6 @@ static const OptionInfo options[] = {
     {.name = NULL},
 };
 
-static bool refuse(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-
-static bool refuse(GError **error, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    g_autofree char *message = g_strdup_vprintf(_(format), arguments);
-    va_end(arguments);
-    g_set_error_literal(error, option_error_quark(), 0, message);
-    return false;
-}
-
 /* --- what libslirp asks of us ------------------------------------------------------------------
  */
 
@@ -229,22 +217,24 @@ static bool refuse_port(const NetForward *forward, int cause, GError **error)
     inet_ntop(AF_INET, &forward->host, host, sizeof host);
     switch (cause) {
     case EADDRINUSE:
-        return refuse(error,
-                      "Host port %u (%s, address %s) is in use by another program; choose another "
-                      "port.",
-                      port, protocol, host);
+        return option_refuse(
+            error,
+            "Host port %u (%s, address %s) is in use by another program; choose another "
+            "port.",
+            port, protocol, host);
     case EACCES:
     case EPERM:
-        return refuse(error,
-                      "Host port %u (%s) is privileged: only the administrator may open it; choose "
-                      "one from 1024 up.",
-                      port, protocol);
+        return option_refuse(
+            error,
+            "Host port %u (%s) is privileged: only the administrator may open it; choose "
+            "one from 1024 up.",
+            port, protocol);
     case EADDRNOTAVAIL:
-        return refuse(error, "Host port %u (%s): %s is not an address of this computer.", port,
-                      protocol, host);
+        return option_refuse(error, "Host port %u (%s): %s is not an address of this computer.",
+                             port, protocol, host);
     default:
-        return refuse(error, "Host port %u (%s, address %s) cannot be opened: %s.", port, protocol,
-                      host, g_strerror(cause));
+        return option_refuse(error, "Host port %u (%s, address %s) cannot be opened: %s.", port,
+                             protocol, host, g_strerror(cause));
     }
 }
 
@@ -261,7 +251,7 @@ bool slirp_add_forward(NetBackend *backend, NetForward *forward, GError **error)
         guest.sin_addr = user->plan.dhcp_start;
     if ((guest.sin_addr.s_addr & mask) != network) {
         g_autofree char *text = net_forward_format(forward);
-        return refuse(error, "%s: the guest's address is not in its network.", text);
+        return option_refuse(error, "%s: the guest's address is not in its network.", text);
     }
     if ((forward->udp || !forward->host_port) && !try_port(&host, forward->udp))
         return refuse_port(forward, errno, error);
@@ -294,8 +284,8 @@ bool slirp_remove_forward(NetBackend *backend, const NetForward *forward, GError
     }
     char address[INET_ADDRSTRLEN];
     inet_ntop(AF_INET, &forward->host, address, sizeof address);
-    return refuse(error, "There is no forward of host port %u (%s, address %s).",
-                  forward->host_port, forward->udp ? "udp" : "tcp", address);
+    return option_refuse(error, "There is no forward of host port %u (%s, address %s).",
+                         forward->host_port, forward->udp ? "udp" : "tcp", address);
 }
 
 const NetPlan *slirp_plan(NetBackend *backend)
@@ -342,10 +332,11 @@ static const ChardevOps guest_forward_ops = {
 
 static bool refuse_guest_forward(const char *text, GError **error)
 {
-    return refuse(error,
-                  "guestfwd=%s: write tcp:address:port-cmd:COMMAND or tcp:address:port-chardev:ID, "
-                  "with an address of the guest's network.",
-                  text);
+    return option_refuse(
+        error,
+        "guestfwd=%s: write tcp:address:port-cmd:COMMAND or tcp:address:port-chardev:ID, "
+        "with an address of the guest's network.",
+        text);
 }
 
 /* [tcp]:address:port-cmd:COMMAND or -chardev:ID */
@@ -374,7 +365,7 @@ static bool add_guest_forward(NetUser *user, const char *text, GError **error)
     const char *id = target + strlen("chardev:");
     Chardev *chardev = user->backend.board->find_chardev(user->backend.board, id);
     if (!chardev)
-        return refuse(error, "guestfwd=%s: there is no -chardev with id=%s.", text, id);
+        return option_refuse(error, "guestfwd=%s: there is no -chardev with id=%s.", text, id);
 
     GuestForward *forward = g_new0(GuestForward, 1);
     *forward = (GuestForward){user, chardev, address, port};
@@ -402,7 +393,7 @@ static bool parse_ipv6(const OptionValues *values, const char *key, const struct
         return true;
     }
     return inet_pton(AF_INET6, text, address) == 1 ||
-           refuse(error, "%s=%s: not an IPv6 address.", key, text);
+           option_refuse(error, "%s=%s: not an IPv6 address.", key, text);
 }
 
 static bool check_length(const OptionValues *values, const char *key, size_t max, GError **error)
@@ -410,7 +401,7 @@ static bool check_length(const OptionValues *values, const char *key, size_t max
     const char *text = option_string(values, key);
 
     return !text || strlen(text) <= max ||
-           refuse(error, "%s is longer than %zu characters.", key, max);
+           option_refuse(error, "%s is longer than %zu characters.", key, max);
 }
 
 static bool check(const OptionValues *values, GError **error)
@@ -420,11 +411,11 @@ static bool check(const OptionValues *values, GError **error)
     NetPlan plan;
 
     if (option_is_set(values, "smb") || option_is_set(values, "smbserver"))
-        return refuse(error,
-                      "smb: folders cannot be shared over SMB; copy files with ssh through a "
-                      "hostfwd, or show a folder read-only with tftp=.");
+        return option_refuse(
+            error, "smb: folders cannot be shared over SMB; copy files with ssh through a "
+                   "hostfwd, or show a folder read-only with tftp=.");
     if (tftp && !g_file_test(tftp, G_FILE_TEST_IS_DIR))
-        return refuse(error, "tftp=%s: there is no such folder.", tftp);
+        return option_refuse(error, "tftp=%s: there is no such folder.", tftp);
     for (const char *const *rule = option_list(values, "hostfwd"); *rule; rule++)
         if (!net_forward_parse(*rule, &forward, error)) {
             g_prefix_error(error, "hostfwd=");
@@ -470,15 +461,15 @@ static bool create(NetBackend *backend, const OptionValues *values, GError **err
     config.in_enabled = option_bool(values, "ipv4");
     config.in6_enabled = option_bool(values, "ipv6");
     if (!config.in_enabled && !config.in6_enabled)
-        return refuse(error, "ipv4=off and ipv6=off leave nothing; turn one of them on.");
+        return option_refuse(error, "ipv4=off and ipv6=off leave nothing; turn one of them on.");
     config.vnetwork = user->plan.network;
     config.vnetmask = user->plan.mask;
     config.vhost = user->plan.host;
     config.vnameserver = user->plan.dns;
     config.vdhcp_start = user->plan.dhcp_start;
     if (inet_pton(AF_INET6, option_string(values, "ipv6-prefix"), &config.vprefix_addr6) != 1)
-        return refuse(error, "ipv6-prefix=%s: not an IPv6 address.",
-                      option_string(values, "ipv6-prefix"));
+        return option_refuse(error, "ipv6-prefix=%s: not an IPv6 address.",
+                             option_string(values, "ipv6-prefix"));
     config.vprefix_len = option_uint(values, "ipv6-prefixlen");
     if (!parse_ipv6(values, "ipv6-host", &config.vprefix_addr6, 2, &config.vhost6, error) ||
         !parse_ipv6(values, "ipv6-dns", &config.vprefix_addr6, 3, &config.vnameserver6, error))
@@ -494,7 +485,7 @@ static bool create(NetBackend *backend, const OptionValues *values, GError **err
 
     user->slirp = slirp_new(&config, &callbacks, user);
     if (!user->slirp)
-        return refuse(error, "the user-mode network cannot be set up.");
+        return option_refuse(error, "the user-mode network cannot be set up.");
     if (!add_forwards(user, values, error))
         return false;
     user->poll = slirp_poll_new(backend, user->slirp);

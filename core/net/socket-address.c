@@ -12,18 +12,6 @@
 
 #define OWN_ADDRESS "127.0.0.1"
 
-static bool refuse(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-
-static bool refuse(GError **error, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    g_autofree char *message = g_strdup_vprintf(_(format), arguments);
-    va_end(arguments);
-    g_set_error_literal(error, option_error_quark(), 0, message);
-    return false;
-}
-
 static GSocketConnectable *parse(const char *text, GError **error)
 {
     const char *colon = strrchr(text, ':');
@@ -35,7 +23,7 @@ static GSocketConnectable *parse(const char *text, GError **error)
         if (address)
             return address;
     }
-    refuse(error, "\"%s\" is not [HOST]:PORT, like 127.0.0.1:4000.", text);
+    option_refuse(error, "\"%s\" is not [HOST]:PORT, like 127.0.0.1:4000.", text);
     return NULL;
 }
 
@@ -62,7 +50,7 @@ static GPtrArray *resolve(GSocketConnectable *name, GError **error)
     if (local)
         g_propagate_error(error, local);
     else
-        refuse(error, "the name has no address.");
+        option_refuse(error, "the name has no address.");
     return NULL;
 }
 
@@ -104,12 +92,12 @@ bool socket_address_check_options(const OptionValues *values, const char *prefix
     const char *path = part(values, prefix, "path");
 
     if (!part(values, prefix, "type"))
-        return refuse(error, "needs %s.type=inet or %s.type=unix.", prefix, prefix);
+        return option_refuse(error, "needs %s.type=inet or %s.type=unix.", prefix, prefix);
     if (is_unix(values, prefix)) {
         if (!path || !*path)
-            return refuse(error, "needs %s.path=.", prefix);
+            return option_refuse(error, "needs %s.path=.", prefix);
         return strlen(path) < sizeof(((struct sockaddr_un *)NULL)->sun_path) ||
-               refuse(error, "%s.path=%s: too long for the name of a socket.", prefix, path);
+               option_refuse(error, "%s.path=%s: too long for the name of a socket.", prefix, path);
     }
     g_autofree char *text = host_and_port(values, prefix);
     if (socket_address_check(text, error))
@@ -176,9 +164,9 @@ bool socket_bind(GSocket *socket, GSocketAddress *address, GError **error)
     if (g_socket_bind(socket, address, reuse, &local))
         return true;
     if (g_error_matches(local, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE))
-        refuse(error, "%s is in use by another program; choose another.", text);
+        option_refuse(error, "%s is in use by another program; choose another.", text);
     else
-        refuse(error, "%s cannot be opened: %s.", text, local->message);
+        option_refuse(error, "%s cannot be opened: %s.", text, local->message);
     g_error_free(local);
     return false;
 }

@@ -55,18 +55,6 @@ static const OptionInfo dgram_options[] = {
     {.name = NULL},
 };
 
-static bool refuse(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-
-static bool refuse(GError **error, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    g_autofree char *message = g_strdup_vprintf(_(format), arguments);
-    va_end(arguments);
-    g_set_error_literal(error, option_error_quark(), 0, message);
-    return false;
-}
-
 /* --- parts of addresses ----------------------------------------------------------------------- */
 
 static GInetAddress *ipv4(const char *text)
@@ -92,10 +80,10 @@ static bool check_interface(const char *key, const char *text, GError **error)
     g_autoptr(GInetAddress) interface = ipv4(text);
 
     return !text || interface ||
-           refuse(error,
-                  "%s=%s: with a group, the IPv4 address of one of this computer's "
-                  "interfaces is meant.",
-                  key, text);
+           option_refuse(error,
+                         "%s=%s: with a group, the IPv4 address of one of this computer's "
+                         "interfaces is meant.",
+                         key, text);
 }
 
 static DatagramLink *join_group(NetBackend *backend, GSocketAddress *group, const char *interface,
@@ -126,7 +114,7 @@ static bool socket_check(const OptionValues *values, GError **error)
         if (!option_is_set(values, ways[i]))
             continue;
         if (way)
-            return refuse(error, "%s= and %s= exclude each other.", way, ways[i]);
+            return option_refuse(error, "%s= and %s= exclude each other.", way, ways[i]);
         way = ways[i];
         if (!socket_address_check(option_string(values, way), error)) {
             g_prefix_error(error, "%s=: ", way);
@@ -134,13 +122,15 @@ static bool socket_check(const OptionValues *values, GError **error)
         }
     }
     if (!way)
-        return refuse(error, "needs one of listen=, connect=, mcast= and udp=.");
+        return option_refuse(error, "needs one of listen=, connect=, mcast= and udp=.");
     if (g_str_equal(way, "mcast"))
         return check_interface("localaddr", localaddr, error);
     if (!g_str_equal(way, "udp"))
-        return !localaddr || refuse(error, "localaddr= goes with udp= or mcast=, not %s=.", way);
+        return !localaddr ||
+               option_refuse(error, "localaddr= goes with udp= or mcast=, not %s=.", way);
     if (!localaddr)
-        return refuse(error, "udp= needs localaddr=, the address the other machine sends to.");
+        return option_refuse(error,
+                             "udp= needs localaddr=, the address the other machine sends to.");
     if (socket_address_check(localaddr, error))
         return true;
     g_prefix_error(error, "localaddr=: ");
@@ -170,7 +160,8 @@ static bool socket_create(NetBackend *backend, const OptionValues *values, GErro
         return false;
     if (group) {
         if (!is_group(peer))
-            return refuse(error, "mcast=%s: a group is from 224.0.0.0 to 239.255.255.255.", group);
+            return option_refuse(error, "mcast=%s: a group is from 224.0.0.0 to 239.255.255.255.",
+                                 group);
         net->datagram = join_group(backend, peer, local, error);
     } else {
         g_autoptr(GSocketAddress) own = resolve_one(local, error);

@@ -193,12 +193,12 @@ JitBlock *jit_cache_new_block(JitCpu *jc)
 void jit_cache_insert(JitCpu *jc, JitBlock *block)
 {
     unsigned at = line_of(&block->key) * SLOTS_IN_LINE;
-    JitSlot *slot;
+    JitSlot *slot = &jc->lines[at / SLOTS_IN_LINE].slots[0];
 
-    do
+    while (slot->number && slot->ram != NO_RAM) {
+        at = (at + 1) & ((SLOTS_IN_LINE << LINE_BITS) - 1);
         slot = &jc->lines[at / SLOTS_IN_LINE].slots[at % SLOTS_IN_LINE];
-    while (slot->number && slot->ram != NO_RAM &&
-           (at = (at + 1) & ((SLOTS_IN_LINE << LINE_BITS) - 1), true));
+    }
     *slot = (JitSlot){block->key.ram, block->key.mode, ++jc->n_blocks};
     block->valid = true;
 }
