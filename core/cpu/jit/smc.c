@@ -177,15 +177,15 @@ void jit_smc_forget_all(JitCpu *jc)
 
 /* --- writes ----------------------------------------------------------------------------------- */
 
-static void drop_granules(JitCpu *jc, JitPage *page, uint32_t granules)
+/* Blocks of PAGE go: those that begin in GRANULES, or else all that depend on them. */
+static void drop_blocks(JitCpu *jc, JitPage *page, uint32_t granules, bool beginning)
 {
     uint32_t left = 0;
 
-    if (!(page->granules & granules))
-        return;
     for (JitBlock **at = &page->blocks; *at;) {
         JitBlock *block = *at;
-        if (block->granules & granules) {
+        uint32_t first = 1u << ((block->key.ram & 0xfff) >> GRANULE_SHIFT);
+        if ((beginning ? first : block->granules) & granules) {
             *at = block->next_in_page;
             jit_cache_remove(jc, block);
         } else {
@@ -193,11 +193,18 @@ static void drop_granules(JitCpu *jc, JitPage *page, uint32_t granules)
             at = &block->next_in_page;
         }
     }
-    jit_cache_forget_targets(jc, 3);
     if (left)
         page->granules = left;
     else
         leave_page(jc, page);
+}
+
+static void drop_granules(JitCpu *jc, JitPage *page, uint32_t granules)
+{
+    if (!(page->granules & granules))
+        return;
+    drop_blocks(jc, page, granules, false);
+    jit_cache_forget_targets(jc, 3);
     if (++page->invalidations >= THRASH_LIMIT) {
         page->invalidations = 0;
         page->interpret = THRASH_INSTRUCTIONS;
@@ -210,22 +217,7 @@ static void drop_granules(JitCpu *jc, JitPage *page, uint32_t granules)
  * entries, which then lead on, so that nothing else has to be forgotten. */
 static void translate_again(JitCpu *jc, JitPage *page, uint32_t granules)
 {
-    uint32_t left = 0;
-
-    for (JitBlock **at = &page->blocks; *at;) {
-        JitBlock *block = *at;
-        if (granules >> ((block->key.ram & 0xfff) >> GRANULE_SHIFT) & 1) {
-            *at = block->next_in_page;
-            jit_cache_remove(jc, block);
-        } else {
-            left |= block->granules;
-            at = &block->next_in_page;
-        }
-    }
-    if (left)
-        page->granules = left;
-    else
-        leave_page(jc, page);
+    drop_blocks(jc, page, granules, true);
 }
 
 void jit_smc_sample(JitCpu *jc, uint64_t ram, unsigned first, unsigned last)
