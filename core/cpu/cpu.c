@@ -10,6 +10,9 @@
 
 #include <inttypes.h>
 #include <string.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
 
 /* --- mode --------------------------------------------------------------------------------------
  */
@@ -106,8 +109,25 @@ void cpu_set_rflags(Cpu *cpu, uint64_t value, uint64_t mask)
 /* --- raising -----------------------------------------------------------------------------------
  */
 
+#ifdef __SANITIZE_ADDRESS__
+/* The sanitizer does not know the helper stack below the Cpu, so that frames which a jump leaves
+ * there would stay marked. */
+static void forget_helper_frames(const Cpu *cpu)
+{
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0), top = (uintptr_t)cpu;
+
+    if (here < top && top - here <= CPU_HELPER_STACK)
+        __asan_unpoison_memory_region((void *)here, top - here);
+}
+#else
+static void forget_helper_frames(const Cpu *cpu)
+{
+}
+#endif
+
 static _Noreturn void escape(Cpu *cpu, int vector, bool has_error, uint32_t error)
 {
+    forget_helper_frames(cpu);
     cpu_spill_vectors(cpu);
     cpu->raised_vector = vector;
     cpu->raised_has_error = has_error;

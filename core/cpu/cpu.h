@@ -23,6 +23,8 @@
 #include <setjmp.h>
 #include <stdatomic.h>
 
+#define CPU_HELPER_STACK (512 * 1024) /* bytes below the Cpu */
+
 /* Register numbers as encoded. */
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, N_GPR };
 enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, N_SEG };

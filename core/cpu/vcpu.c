@@ -25,9 +25,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define HELPER_STACK (512 * 1024)
-#define C_STACK      (1024 * 1024)
-#define GUARD        4096
+#define C_STACK (1024 * 1024)
+#define GUARD   4096
 
 typedef struct Call Call;
 struct Call {
@@ -124,7 +123,7 @@ static void empty_tlbs(Cpu *cpu)
 Cpu *cpu_new(const CpuConfig *config, GError **error)
 {
     size_t cpu_size = (sizeof(Cpu) + GUARD - 1) & ~(size_t)(GUARD - 1);
-    size_t size = GUARD + HELPER_STACK + cpu_size + GUARD + C_STACK;
+    size_t size = GUARD + CPU_HELPER_STACK + cpu_size + GUARD + C_STACK;
     uint8_t *mapping = mmap(NULL, size, PROT_READ | PROT_WRITE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
 
@@ -133,7 +132,7 @@ Cpu *cpu_new(const CpuConfig *config, GError **error)
                     _("Cannot get memory for a virtual processor: %s."), g_strerror(errno));
         return NULL;
     }
-    Cpu *cpu = (Cpu *)(mapping + GUARD + HELPER_STACK);
+    Cpu *cpu = (Cpu *)(mapping + GUARD + CPU_HELPER_STACK);
     uint8_t *guard = (uint8_t *)cpu + cpu_size;
     mprotect(mapping, GUARD, PROT_NONE);
     mprotect(guard, GUARD, PROT_NONE);

@@ -305,6 +305,16 @@ JIT_VECTOR_SAFE static void sample(JitCpu *jc, unsigned other)
 
 /* --- coming back, by reason ------------------------------------------------------------------- */
 
+/* The N-th number behind the call that left. */
+JIT_VECTOR_SAFE static int32_t read_site(const uint8_t *site, unsigned n)
+{
+    struct {
+        int32_t value;
+    } __attribute__((packed)) const *numbers = (const void *)site;
+
+    return numbers[n].value;
+}
+
 JIT_VECTOR_SAFE static void come_back(JitCpu *jc, JitLeft reason, Connection *connection)
 {
     Cpu *cpu = jc->cpu;
@@ -317,7 +327,7 @@ JIT_VECTOR_SAFE static void come_back(JitCpu *jc, JitLeft reason, Connection *co
     connection->generation = jc->generation;
     switch (reason) {
     case LEFT_LINK: {
-        uint32_t number = *(const uint32_t *)site;
+        uint32_t number = (uint32_t)read_site(site, 0);
         const JitExit *exit = (const JitExit *)jc->exits->data + number;
         jc->statistics.exits_direct++;
         take_flags(cpu, cpu->jit[SLOT_FLAGS]);
@@ -337,8 +347,8 @@ JIT_VECTOR_SAFE static void come_back(JitCpu *jc, JitLeft reason, Connection *co
     case LEFT_REQUEST:
         jc->statistics.exits_requested++;
         take_flags(cpu, cpu->jit[SLOT_FLAGS]);
-        set_rip(cpu, *(const int32_t *)site);
-        sample(jc, (unsigned)((const int32_t *)site)[1]);
+        set_rip(cpu, read_site(site, 0));
+        sample(jc, (unsigned)read_site(site, 1));
         break;
     case LEFT_DEAD: {
         JitBlock *block = jit_cache_block_at(jc, jit_rw(jc, site) - 1);
