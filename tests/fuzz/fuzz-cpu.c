@@ -83,7 +83,7 @@ static void run_group(Worker *worker, uint64_t group, unsigned n)
         generate_case(c, seed, group * GROUP + i);
         totals->current[worker->index] = c->number;
         worker->path[i] = guest_run(GUEST_INTERPRETER, c, &worker->interpreter[i]);
-        batch->wanted[i] = c->asks_host && worker->path[i] == RUN_INSIDE;
+        batch->wanted[i] = c->asks_host && worker->path[i] == RUN_INSIDE && host_can_run(c->mode);
         asked += batch->wanted[i];
         for (unsigned k = 0; k < c->n; k++)
             coverage_count(&c->insns[k]);
@@ -248,6 +248,9 @@ int main(int argc, char **argv)
     double seconds = (g_get_monotonic_time() - began) / 1e6;
     if (number < 0)
         coverage_print(coverage);
+    if (!host_can_run(FUZZ_32))
+        printf("This host's kernel runs no 32-bit code: such cases are compared between the "
+               "interpreter and translated code only.\n");
     printf("%lu of the cases ran on the host, too, where %lu were interrupted; %lu had no end or "
            "went astray; %.1f s, %.0f cases a second\n",
            totals->asked_host, totals->interrupted, totals->useless, seconds,

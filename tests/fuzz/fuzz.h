@@ -161,6 +161,8 @@ typedef struct {
     bool done[GROUP];
 } HostBatch;
 
+/* Whether this host has code segments for MODE. */
+bool host_can_run(FuzzMode mode);
 HostBatch *host_batch(void);
 /* Starts the process if need be, and on the batch. */
 void host_begin(unsigned n);

@@ -115,6 +115,11 @@ static _Noreturn void serve(int fd)
 
 /* --- the worker's side ------------------------------------------------------------------------ */
 
+bool host_can_run(FuzzMode mode)
+{
+    return mode == FUZZ_64 || (mode == FUZZ_32 && host_cpu_has_compatibility());
+}
+
 HostBatch *host_batch(void)
 {
     if (!batch) {

@@ -126,7 +126,7 @@ void judge_alone(const FuzzCase *c, Verdicts *out)
 
     guest_reset(c->number);
     RunPath path = guest_run(GUEST_INTERPRETER, c, &out->interpreter);
-    out->asked_host = c->asks_host && path == RUN_INSIDE;
+    out->asked_host = c->asks_host && path == RUN_INSIDE && host_can_run(c->mode);
     out->lost_host = out->differs = false;
     if (path == RUN_USELESS)
         return;

@@ -194,6 +194,19 @@ static inline void emit_call(Emit *e, const uint8_t *target)
     e->p += 4;
 }
 
+/* Returns the rel8 field. */
+static inline uint8_t *emit_jrcxz(Emit *e)
+{
+    emit8(e, 0xe3);
+    return e->p++;
+}
+
+/* A rel8 field now leads to TARGET, which is near. */
+static inline void emit_patch8(uint8_t *site, const uint8_t *target)
+{
+    *site = (uint8_t)(target - (site + 1));
+}
+
 /* CONDITION as in the opcode's low nibble. Returns the rel32 field. */
 static inline uint8_t *emit_jcc(Emit *e, unsigned condition, const uint8_t *target)
 {

@@ -126,6 +126,13 @@ struct JitPage {
     /* 128-byte pieces where time is spent, where SitePages did not pay; how often seen. */
     uint32_t busy, no_sites;
     uint8_t samples[32];
+    /* Where the page was last entered, by supervisor and user code; at two addresses within one
+     * epoch: its blocks cannot know what is next to it. */
+    struct {
+        uint64_t linear;
+        uint32_t epoch; /* + 1 */
+    } seen[2];
+    bool aliased;
     JitBlock *blocks;
     JitPage *next_in_bucket;
 };
@@ -285,6 +292,8 @@ void jit_emit_stubs(JitCpu *jc, Emit *e);
 void jit_link_far(JitCpu *jc, uint32_t number, JitBlock *block);
 /* BLOCK goes: who leads to it comes back for a link. */
 void jit_unlink_far(JitCpu *jc, JitBlock *block);
+/* No block of PAGE leads to another page any more, until it is linked again. */
+void jit_unlink_page(JitCpu *jc, const JitPage *page);
 
 /* translate.c: vectors spilled. Bytes are read from the page at HOST_PAGE. */
 JitBlock *jit_translate(JitCpu *jc, const JitKey *key, const uint8_t *host_page);

@@ -142,6 +142,23 @@ static JitBlock *translate(JitCpu *jc, const JitKey *key, const uint8_t *host_pa
     return jit_translate(jc, key, host_page);
 }
 
+/* BLOCK is about to be entered at LINEAR by another way than a link. */
+JIT_VECTOR_SAFE static void note_entry(JitCpu *jc, const JitBlock *block, uint64_t linear)
+{
+    unsigned set = jc->cpu->cpl == 3;
+    uint32_t epoch = (uint32_t)jc->cpu->jit[SLOT_EPOCH + set] + 1;
+    JitPage *page = block->page;
+
+    linear &= GUEST_PAGE_MASK;
+    if (UNLIKELY(page->seen[set].epoch == epoch && page->seen[set].linear != linear &&
+                 !page->aliased)) {
+        page->aliased = true;
+        jit_unlink_page(jc, page);
+    }
+    page->seen[set].linear = linear;
+    page->seen[set].epoch = epoch;
+}
+
 /* The block at CS:RIP; NULL when the instruction there must be interpreted. Raises what fetching
  * it raises. */
 JIT_VECTOR_SAFE static JitBlock *find_block(JitCpu *jc, JitKey *key, bool ungrouped)
@@ -176,9 +193,11 @@ JIT_VECTOR_SAFE static JitBlock *find_block(JitCpu *jc, JitKey *key, bool ungrou
         cpu->jit[SLOT_PAGE] = (uint32_t)page;
     }
     JitBlock *block = jit_cache_find(jc, key);
+    if (UNLIKELY(!block))
+        block = translate(jc, key, (const uint8_t *)fetch->host[i]);
     if (LIKELY(block))
-        return block;
-    return translate(jc, key, (const uint8_t *)fetch->host[i]);
+        note_entry(jc, block, linear);
+    return block;
 }
 
 /* Without a look at anything that may fault or must be made first: those come by the dispatcher. */
@@ -195,6 +214,7 @@ JIT_VECTOR_SAFE const void *jit_helper_target(Cpu *cpu, uint64_t rip)
     JitBlock *block = jit_cache_find(jc, &key);
     if (!block)
         return NULL;
+    note_entry(jc, block, rip);
     jit_cache_put_target(jc, rip, block);
     return jit_rx(jc, block->indirect_entry);
 }

@@ -159,6 +159,7 @@ void jit_smc_add_block(JitCpu *jc, JitPage *page, JitBlock *block)
 static void leave_page(JitCpu *jc, JitPage *page)
 {
     page->granules = 0;
+    page->aliased = false;
     count_page(jc->jit, page, -1);
 }
 

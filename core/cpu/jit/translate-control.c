@@ -222,54 +222,65 @@ void t_exit_indirect(Translator *t)
 /*
  * A link within a page holds as long as both blocks. One to another page holds while that page is
  * where it was, so it is a piece of code of its own, made when it is first needed: it compares the
- * count of flushes with that under which it was made, moves SLOT_PAGE and goes on, saving flags
- * only if the target needs them. A link that is made again and again gives way to a look-up.
+ * count of flushes with that under which it was made, moves SLOT_PAGE and goes on. It leaves EFLAGS
+ * alone, since what is there when the link no longer holds may need them. A link that is made again
+ * and again gives way to a look-up, as do all those of a page that is mapped at two addresses.
  */
 
 enum { MAX_RELINKS = 16 };
 
-static void look_up_instead(JitCpu *jc, JitExit *exit)
+static void look_up_instead(JitCpu *jc, const JitExit *exit)
 {
-    Translator t = {.jc = jc, .mode = exit->block->key.mode, .hot = {jc->cold}};
+    Emit e = {jc->cold};
 
-    emit_patch(exit->site, jc->cold);
+    emit_patch(exit->site, e.p);
     if (!exit->flags_saved)
-        t_save_flags(&t);
-    t_load_rip(&t, H_R10, exit->target);
-    emit_look_up(&t.hot, jc->stub_indirect, 0);
-    jc->cold = t.hot.p;
+        t_emit_save_flags(&e);
+    emit_rm(&e, true, 0x8b, H_R10, H_RSP, OFFSET_SLOT(SLOT_PAGE));
+    emit_rm(&e, exit->block->key.mode & MODE_CS64, 0x8d, H_R10, H_R10, exit->target);
+    emit_look_up(&e, jc->stub_indirect, 0);
+    jc->cold = e.p;
+}
+
+/* Goes on behind if rcx is zero, else to MISS. */
+static void emit_unless_zero(Emit *e, const uint8_t *miss)
+{
+    uint8_t *over = emit_jrcxz(e);
+
+    emit_jmp(e, miss);
+    emit_patch8(over, e->p);
 }
 
 static void emit_far_link(JitCpu *jc, JitExit *exit, const JitBlock *block)
 {
-    Translator t = {.jc = jc, .mode = exit->block->key.mode, .hot = {jc->cold}};
-    unsigned set = (t.mode & MODE_CPL) == MODE_CPL;
-    bool save = !exit->flags_saved && block->live_in;
-    uint8_t *misses[2];
-    unsigned n = 0;
+    unsigned set = (block->key.mode & MODE_CPL) == MODE_CPL;
+    Emit e = {jc->cold};
+    const uint8_t *miss = e.p;
 
-    emit_patch(exit->site, jc->cold);
-    if (save)
-        t_save_flags(&t);
-    emit_rm(&t.hot, false, 0x81, 7, H_RSP, OFFSET_SLOT(SLOT_EPOCH + set)); /* cmp */
-    exit->epoch = t.hot.p;
-    emit32(&t.hot, (uint32_t)jc->cpu->jit[SLOT_EPOCH + set]);
-    misses[n++] = emit_jcc(&t.hot, CC_NE, t.hot.p);
+    emit_mov_rr(&e, H_RCX, H_R10);
+    emit_jmp(&e, exit->unlinked);
+
+    emit_patch(exit->site, e.p);
+    emit_mov_rr(&e, H_R10, H_RCX);
+    emit_rm(&e, false, 0x8b, H_RCX, H_RSP, OFFSET_SLOT(SLOT_EPOCH + set));
+    emit8(&e, 0x8d); /* lea ecx, [rcx + disp32] */
+    emit8(&e, 0x89);
+    exit->epoch = e.p;
+    emit32(&e, 0u - (uint32_t)jc->cpu->jit[SLOT_EPOCH + set]);
+    emit_unless_zero(&e, miss);
     if (exit->target < 0) {
-        emit_alu_mem_imm(&t.hot, false, 7, H_RSP, OFFSET_REQUESTS, 0);
-        misses[n++] = emit_jcc(&t.hot, CC_NE, t.hot.p);
+        emit_rm(&e, false, 0x8b, H_RCX, H_RSP, OFFSET_REQUESTS);
+        emit_unless_zero(&e, miss);
     }
-    emit_alu_mem_imm(&t.hot, t_64bit(&t), 0, H_RSP, OFFSET_SLOT(SLOT_PAGE),
-                     (int32_t)(exit->target & ~0xfff));
-    if (block->live_in)
-        t_restore_flags(&t);
-    emit_jmp(&t.hot, block->entry);
-    while (n)
-        emit_patch(misses[--n], t.hot.p);
-    if (save)
-        t_restore_flags(&t);
-    emit_jmp(&t.hot, exit->unlinked);
-    jc->cold = t.hot.p;
+    emit_mov_rr(&e, H_RCX, H_R10);
+    emit_rm(&e, true, 0x8b, H_R10, H_RSP, OFFSET_SLOT(SLOT_PAGE));
+    emit_rm(&e, exit->block->key.mode & MODE_CS64, 0x8d, H_R10, H_R10,
+            (int32_t)(exit->target & ~0xfff));
+    emit_rm(&e, true, 0x89, H_R10, H_RSP, OFFSET_SLOT(SLOT_PAGE));
+    if (exit->flags_saved && block->live_in)
+        t_emit_restore_flags(&e);
+    emit_jmp(&e, block->entry);
+    jc->cold = e.p;
 }
 
 void jit_link_far(JitCpu *jc, uint32_t number, JitBlock *block)
@@ -279,7 +290,7 @@ void jit_link_far(JitCpu *jc, uint32_t number, JitBlock *block)
 
     if (!jit_cache_has_room(jc))
         return;
-    if (++exit->relinks > MAX_RELINKS) {
+    if (++exit->relinks > MAX_RELINKS || exit->block->page->aliased) {
         look_up_instead(jc, exit);
         exit->linked = NULL;
         return;
@@ -287,7 +298,7 @@ void jit_link_far(JitCpu *jc, uint32_t number, JitBlock *block)
     jc->statistics.links++;
     if (exit->linked == block) {
         Emit e = {exit->epoch};
-        emit32(&e, (uint32_t)jc->cpu->jit[SLOT_EPOCH + set]);
+        emit32(&e, 0u - (uint32_t)jc->cpu->jit[SLOT_EPOCH + set]);
         return;
     }
     emit_far_link(jc, exit, block);
@@ -311,6 +322,17 @@ void jit_unlink_far(JitCpu *jc, JitBlock *block)
         at = link->next;
     }
     block->far_links = 0;
+}
+
+JIT_VECTOR_SAFE void jit_unlink_page(JitCpu *jc, const JitPage *page)
+{
+    for (guint i = 0; i < jc->exits->len; i++) {
+        JitExit *exit = &g_array_index(jc->exits, JitExit, i);
+        if (exit->linked && exit->block->valid && exit->block->page == page) {
+            emit_patch(exit->site, exit->unlinked);
+            exit->linked = NULL;
+        }
+    }
 }
 
 /* --- instructions that are interpreted -------------------------------------------------------- */

@@ -6,15 +6,30 @@
 
 /* --- flags ------------------------------------------------------------------------------------ */
 
+void t_emit_save_flags(Emit *e)
+{
+    emit_mov_rr(e, H_R11, H_RAX);
+    emit8(e, 0x9f);                      /* lahf */
+    emit_rr(e, false, 0x0f90, 0, H_RAX); /* seto al */
+    emit8(e, 0x49);                      /* xchg rax, r11 */
+    emit8(e, 0x93);
+    emit8(e, 0x66);
+    emit_rm(e, false, 0x89, H_R11, H_RSP, OFFSET_SLOT(SLOT_FLAGS));
+}
+
+void t_emit_restore_flags(Emit *e)
+{
+    emit_mov_rr(e, H_R11, H_RAX);
+    emit_rm(e, false, 0x8b, H_RAX, H_RSP, OFFSET_SLOT(SLOT_FLAGS));
+    emit8(e, 0x04); /* add al, 7fh: OF */
+    emit8(e, 0x7f);
+    emit8(e, 0x9e); /* sahf */
+    emit_mov_rr(e, H_RAX, H_R11);
+}
+
 void t_save_flags(Translator *t)
 {
-    emit_mov_rr(&t->hot, H_R11, H_RAX);
-    emit8(&t->hot, 0x9f);                      /* lahf */
-    emit_rr(&t->hot, false, 0x0f90, 0, H_RAX); /* seto al */
-    emit8(&t->hot, 0x49);                      /* xchg rax, r11 */
-    emit8(&t->hot, 0x93);
-    emit8(&t->hot, 0x66);
-    emit_rm(&t->hot, false, 0x89, H_R11, H_RSP, OFFSET_SLOT(SLOT_FLAGS));
+    t_emit_save_flags(&t->hot);
     t->flags_saved = true;
 }
 
@@ -26,12 +41,7 @@ void t_free_flags(Translator *t)
 
 void t_restore_flags(Translator *t)
 {
-    emit_mov_rr(&t->hot, H_R11, H_RAX);
-    emit_rm(&t->hot, false, 0x8b, H_RAX, H_RSP, OFFSET_SLOT(SLOT_FLAGS));
-    emit8(&t->hot, 0x04); /* add al, 7fh: OF */
-    emit8(&t->hot, 0x7f);
-    emit8(&t->hot, 0x9e); /* sahf */
-    emit_mov_rr(&t->hot, H_RAX, H_R11);
+    t_emit_restore_flags(&t->hot);
     t->flags_saved = false;
 }
 

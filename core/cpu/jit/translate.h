@@ -112,7 +112,9 @@ static inline unsigned host_register(unsigned guest)
 InsnKind t_classify(const Translator *t, const Insn *insn);
 
 /* translate-memory.c */
-/* Flags in EFLAGS to SLOT_FLAGS. Changes r11. */
+/* Between EFLAGS and SLOT_FLAGS. Changes r11. */
+void t_emit_save_flags(Emit *e);
+void t_emit_restore_flags(Emit *e);
 void t_save_flags(Translator *t);
 /* Makes EFLAGS free to be clobbered before the current instruction. Changes r11. */
 void t_free_flags(Translator *t);

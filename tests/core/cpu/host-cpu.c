@@ -104,6 +104,15 @@ void host_cpu_init(void)
     }
 }
 
+bool host_cpu_has_compatibility(void)
+{
+    uint32_t rights = USER32_CS;
+    bool exists;
+
+    __asm__("lar %0, %0" : "+r"(rights), "=@ccz"(exists));
+    return exists;
+}
+
 void host_cpu_set_code(uint64_t start, uint64_t length)
 {
     code_start = start;

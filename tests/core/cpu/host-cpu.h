@@ -12,6 +12,8 @@
 #include "tests/core/cpu/cpu-state.h"
 
 void host_cpu_init(void);
+/* Whether the kernel has a segment for 32-bit code: without IA-32 emulation some have none. */
+bool host_cpu_has_compatibility(void);
 /* Faults between START and START + LENGTH are the code's; others kill the process. */
 void host_cpu_set_code(uint64_t start, uint64_t length);
 /* Where the code must jump to in order to end. */
