@@ -135,6 +135,28 @@ static void fire(HpetTimer *t)
 
 /* --- comparators ---------------------------------------------------------------------------- */
 
+/* Neither interrupt nor status bit tells of a match: the clock need not wake anybody for it. Linux
+ * leaves a periodic comparator so when it goes over to another timer. */
+static bool is_silent(const HpetTimer *t)
+{
+    return !(t->config & (TN_INT_ENB | TN_INT_TYPE));
+}
+
+/* Moves a silent periodic comparator over the matches that nobody was woken for. */
+static void catch_up(HpetTimer *t)
+{
+    uint64_t period = t->period & width_mask(t);
+
+    if (!t->armed || !is_silent(t) || !is_periodic(t) || !period)
+        return;
+    uint64_t counter = counter_at(t->hpet, clock_now(t->hpet->board->clock));
+    if (counter < t->target)
+        return;
+    uint64_t passed = ((counter - t->target) / period + 1) * period;
+    t->target += passed;
+    t->comparator = (t->comparator + passed) & width_mask(t);
+}
+
 /* Finds the next match of the comparator and aims the timer at it. */
 static void aim(HpetTimer *t)
 {
@@ -154,7 +176,8 @@ static void aim(HpetTimer *t)
     if (t->target < counter)
         return; /* past the end of 64 bits: centuries away */
     t->armed = true;
-    clock_timer_set(t->timer, tick_to_ns(hpet, t->target));
+    if (!is_silent(t))
+        clock_timer_set(t->timer, tick_to_ns(hpet, t->target));
 }
 
 /* Periodic: the comparator moves on by the period at each match (2.3.9.2.2). */
@@ -279,7 +302,7 @@ static void write_status(Hpet *hpet, uint64_t ones)
 static void write_timer_config(HpetTimer *t, uint64_t value)
 {
     const IrqLine *old_route = route(t);
-    bool was_level = t->config & TN_INT_TYPE;
+    bool was_level = t->config & TN_INT_TYPE, was_silent = is_silent(t);
     uint64_t changed = t->config ^ value;
 
     t->config = (t->config & ~(uint64_t)TN_WRITABLE) | (value & TN_WRITABLE);
@@ -292,7 +315,7 @@ static void write_timer_config(HpetTimer *t, uint64_t value)
         t->comparator = (uint32_t)t->comparator;
         t->period = (uint32_t)t->period;
     }
-    if (changed & (TN_TYPE | TN_32MODE | TN_INT_ENB))
+    if ((changed & (TN_TYPE | TN_32MODE | TN_INT_ENB)) || was_silent != is_silent(t))
         aim(t);
 }
 
@@ -311,7 +334,7 @@ static void write_comparator(HpetTimer *t, uint64_t value, unsigned shift, unsig
     aim(t);
 }
 
-static uint64_t read_register(const Hpet *hpet, unsigned offset)
+static uint64_t read_register(Hpet *hpet, unsigned offset)
 {
     switch (offset) {
     case GEN_CAP_ID: return CAPABILITY;
@@ -322,9 +345,10 @@ static uint64_t read_register(const Hpet *hpet, unsigned offset)
     unsigned index = (offset - TIMER_FIRST) / TIMER_STRIDE;
     if (offset < TIMER_FIRST || index >= N_TIMERS)
         return 0;
+    HpetTimer *t = &hpet->timers[index];
     switch (offset % TIMER_STRIDE) {
-    case TIMER_CONF: return hpet->timers[index].config;
-    case TIMER_COMPARATOR: return hpet->timers[index].comparator;
+    case TIMER_CONF: return t->config;
+    case TIMER_COMPARATOR: catch_up(t); return t->comparator;
     default: return 0; /* no FSB delivery */
     }
 }
@@ -344,6 +368,8 @@ static void hpet_write(void *opaque, uint64_t offset, uint64_t value, unsigned s
 
     if (shift + size * 8 > 64)
         return; /* the specification allows aligned accesses only */
+    for (int i = 0; i < N_TIMERS; i++)
+        catch_up(&hpet->timers[i]);
     switch (reg) {
     case GEN_CONF: write_config(hpet, merge(hpet->config, value, shift, size)); return;
     case GEN_INT_STATUS: write_status(hpet, merge(0, value, shift, size)); return;

@@ -193,6 +193,20 @@ static void test_hpet(void)
     g_assert_cmpuint(f->edges, ==, 1001);
     g_assert_cmphex(read32(f, HPET + 0x100), ==, 0x4 | 0x8 | 0x30 | 0x100);
 
+    /* Its interrupt disabled, the comparator moves on all the same and keeps its beat. */
+    uint32_t due = read32(f, HPET + 0x108);
+    write32(f, HPET + 0x100, 0x8 | 0x100);
+    fixture_advance(f, 5500000);
+    g_assert_cmpuint(f->edges, ==, 1001);
+    g_assert_cmpuint(read32(f, HPET + 0x108), ==, due + 500000);
+    fixture_advance(f, 2000000);
+    write32(f, HPET + 0x100, 0x4 | 0x8 | 0x100);
+    g_assert_cmpuint(read32(f, HPET + 0x108), ==, due + 700000);
+    fixture_advance(f, 490000);
+    g_assert_cmpuint(f->edges, ==, 1001);
+    fixture_advance(f, 10000);
+    g_assert_cmpuint(f->edges, ==, 1002);
+
     /* One shot, level, acknowledged in the status register. */
     write32(f, HPET + 0x100, 0x4 | 0x2);
     memory_read(f->board.memory, HPET + 0xf0, &value, 8);
