@@ -80,7 +80,7 @@ static void watch_input(Chardev *chardev)
         return;
     chardev->read_source = g_unix_fd_source_new(chardev->read_fd, G_IO_IN | G_IO_HUP);
     g_source_set_callback(chardev->read_source, G_SOURCE_FUNC(readable), chardev, NULL);
-    g_source_attach(chardev->read_source, chardev->board->context);
+    board_attach(chardev->board, chardev->read_source);
 }
 
 static void drop_source(GSource **source)
@@ -158,7 +158,7 @@ static void flush_output(Chardev *chardev)
     if (chardev->output->len && !chardev->write_source) {
         chardev->write_source = g_unix_fd_source_new(chardev->write_fd, G_IO_OUT);
         g_source_set_callback(chardev->write_source, G_SOURCE_FUNC(write_ready), chardev, NULL);
-        g_source_attach(chardev->write_source, chardev->board->context);
+        board_attach(chardev->board, chardev->write_source);
     } else if (!chardev->output->len) {
         drop_source(&chardev->write_source);
     }
@@ -281,7 +281,7 @@ static bool open_socket(Chardev *chardev, const ChardevSpec *spec, GError **erro
     }
     chardev->listen_source = g_socket_create_source(chardev->listener, G_IO_IN, NULL);
     g_source_set_callback(chardev->listen_source, G_SOURCE_FUNC(incoming), chardev, NULL);
-    g_source_attach(chardev->listen_source, chardev->board->context);
+    board_attach(chardev->board, chardev->listen_source);
     return true;
 }
 

@@ -59,5 +59,14 @@ static inline void board_unlock(Board *board)
     g_mutex_unlock(&board->lock);
 }
 
+/* Attaches SOURCE to the board's context. It may be dispatched from within itself, which nothing
+ * here does: else GLib takes its descriptors out of the context for as long as its callback runs,
+ * at the price of a wake-up for each and another round of poll(). */
+static inline void board_attach(Board *board, GSource *source)
+{
+    g_source_set_can_recurse(source, TRUE);
+    g_source_attach(source, board->context);
+}
+
 /* Runs FUNC on the board thread with the board lock held, soon. Any thread. */
 void board_post(Board *board, void (*func)(void *opaque), void *opaque);

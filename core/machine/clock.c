@@ -23,7 +23,7 @@ struct Clock {
     GSource *source;
     int fd; /* timerfd; -1 for a manual clock */
     ClockTimer *timers;
-    int64_t armed; /* deadline the timerfd is set to; INT64_MAX: none */
+    int64_t armed; /* deadline the timerfd is set to; INT64_MAX: none, INT64_MIN: not yet known */
 
     _Atomic bool running;
     _Atomic int64_t offset; /* guest ns = host ns + offset while running */
@@ -52,21 +52,34 @@ int64_t clock_host_tsc_offset(Clock *clock)
     return atomic_load_explicit(&clock->tsc_offset, memory_order_relaxed);
 }
 
+/* When the clock has something to do, INT64_MAX: never. */
+static int64_t next_deadline(const Clock *clock)
+{
+    return clock->running && clock->timers ? clock->timers->deadline : INT64_MAX;
+}
+
+/* Also makes the timerfd unreadable: nobody need read it. */
+static void set_timerfd(Clock *clock, int64_t deadline)
+{
+    struct itimerspec spec = {0}; /* never */
+
+    if (deadline != INT64_MAX) {
+        int64_t host = MAX(deadline - clock->offset, 1);
+        spec.it_value.tv_sec = host / NS_PER_SECOND;
+        spec.it_value.tv_nsec = host % NS_PER_SECOND;
+    }
+    timerfd_settime(clock->fd, TFD_TIMER_ABSTIME, &spec, NULL);
+    clock->armed = deadline;
+}
+
 static void arm(Clock *clock)
 {
-    if (clock->fd < 0)
-        return;
-    int64_t deadline = clock->running && clock->timers ? clock->timers->deadline : INT64_MAX;
+    int64_t deadline = next_deadline(clock);
+
     /* An early wake-up finds nothing due and arms anew: cheaper than a system call each time a
      * guest puts its timer off. */
-    if (deadline >= clock->armed)
-        return;
-    clock->armed = deadline;
-
-    int64_t host = MAX(deadline - clock->offset, 1);
-    struct itimerspec spec = {
-        .it_value = {.tv_sec = host / NS_PER_SECOND, .tv_nsec = host % NS_PER_SECOND}};
-    timerfd_settime(clock->fd, TFD_TIMER_ABSTIME, &spec, NULL);
+    if (clock->fd >= 0 && deadline < clock->armed)
+        set_timerfd(clock, deadline);
 }
 
 static void run_due(Clock *clock)
@@ -86,15 +99,13 @@ static void run_due(Clock *clock)
 static gboolean timerfd_ready(gint fd, GIOCondition condition, gpointer data)
 {
     Clock *clock = data;
-    uint64_t expirations;
 
-    if (read(fd, &expirations, sizeof(expirations)) < 0)
-        return G_SOURCE_CONTINUE;
     g_mutex_lock(clock->lock);
-    clock->armed = INT64_MAX;
-    if (clock->running)
+    if (clock->running) {
+        clock->armed = INT64_MIN; /* once, after all callbacks */
         run_due(clock);
-    arm(clock);
+    }
+    set_timerfd(clock, next_deadline(clock));
     g_mutex_unlock(clock->lock);
     return G_SOURCE_CONTINUE;
 }
@@ -118,6 +129,7 @@ Clock *clock_new(GMainContext *context, GMutex *lock)
         g_error("timerfd_create: %s", g_strerror(errno));
     clock->source = g_unix_fd_source_new(clock->fd, G_IO_IN);
     g_source_set_priority(clock->source, G_PRIORITY_HIGH);
+    g_source_set_can_recurse(clock->source, TRUE); /* as board_attach() does */
     g_source_set_callback(clock->source, G_SOURCE_FUNC(timerfd_ready), clock, NULL);
     g_source_attach(clock->source, context);
     clock->stopped_tsc = __rdtsc();

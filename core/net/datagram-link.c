@@ -82,7 +82,7 @@ void datagram_link_resume(DatagramLink *link)
         return;
     link->reading = g_socket_create_source(link->in, G_IO_IN, NULL);
     g_source_set_callback(link->reading, G_SOURCE_FUNC(readable), link, NULL);
-    g_source_attach(link->reading, link->backend->board->context);
+    board_attach(link->backend->board, link->reading);
 }
 
 /* False when it has to wait; what fails otherwise (nobody there) is lost, as on a wire. */
@@ -128,7 +128,7 @@ void datagram_link_send(DatagramLink *link, const uint8_t *frame, size_t length)
     /* That a peer's Unix socket has room again cannot be waited for by poll(). */
     link->retry = g_timeout_source_new(RETRY_MS);
     g_source_set_callback(link->retry, send_waiting, link, NULL);
-    g_source_attach(link->retry, link->backend->board->context);
+    board_attach(link->backend->board, link->retry);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */

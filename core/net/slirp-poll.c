@@ -167,7 +167,7 @@ SlirpPoll *slirp_poll_new(NetBackend *backend, Slirp *slirp)
     poll->descriptors = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     poll->round = g_ptr_array_new();
     g_source_set_name(&poll->source, "slirp");
-    g_source_attach(&poll->source, backend->board->context);
+    board_attach(backend->board, &poll->source);
     return poll;
 }
 

@@ -81,7 +81,7 @@ static void call_later(StreamLink *link)
         return;
     link->waiting = g_timeout_source_new_seconds(link->retry);
     g_source_set_callback(link->waiting, call_again, link, NULL);
-    g_source_attach(link->waiting, link->backend->board->context);
+    board_attach(link->backend->board, link->waiting);
 }
 
 static void hang_up(StreamLink *link)
