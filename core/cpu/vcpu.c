@@ -192,9 +192,11 @@ void cpu_request(Cpu *cpu, uint32_t bits)
         atomic_fetch_or(&cpu->lines, REQUEST_INTERRUPT);
     atomic_fetch_or(&cpu->requests, bits);
     if (atomic_load(&thread->asleep)) {
+        /* Past the mutex the sleeper sleeps or has seen the bits; it is woken with the mutex free,
+         * which it takes first. */
         g_mutex_lock(&thread->mutex);
-        g_cond_broadcast(&thread->wake);
         g_mutex_unlock(&thread->mutex);
+        g_cond_broadcast(&thread->wake);
     }
 }
 
