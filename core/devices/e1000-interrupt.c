@@ -9,7 +9,9 @@
  *
  * Frames leave here in no time, so that a driver's usual 8 us for transmit interrupts would be a
  * host timer, a wake-up and an interrupt for each frame. What may be late is therefore at least
- * TX_LATE_NS late, and goes along with whatever interrupt comes before.
+ * TX_LATE_NS late, and goes along with whatever interrupt comes before. A driver that goes on
+ * sending gets it in one of its own accesses when that time is over: the host's timer, which costs
+ * more than a frame, waits as long again before it wakes the board thread.
  */
 
 #include "core/devices/e1000-internal.h"
@@ -17,10 +19,23 @@
 #define ITR_UNIT_NS   256
 #define DELAY_UNIT_NS 1024
 #define TX_LATE_NS    100000
+/* Causes that only tell of frames sent. */
+#define INT_SENT      (INT_TXDW | INT_TXQE | INT_TXD_LOW)
 
 static int64_t now(E1000 *e1000)
 {
     return clock_now(e1000->pci.device.board->clock);
+}
+
+/* The throttle holds back what is wanted. */
+static void wait_for_throttle(E1000 *e1000)
+{
+    bool urgent = e1000->icr & e1000->ims & ~(uint32_t)INT_SENT;
+
+    if (urgent)
+        clock_timer_set(e1000->throttle_timer, e1000->throttle_until);
+    else if (!clock_timer_is_set(e1000->throttle_timer))
+        clock_timer_set(e1000->throttle_timer, e1000->throttle_until + TX_LATE_NS);
 }
 
 void e1000_update_interrupt(E1000 *e1000)
@@ -35,14 +50,15 @@ void e1000_update_interrupt(E1000 *e1000)
         if (interval || e1000->throttle_until) {
             int64_t time = now(e1000);
             if (time < e1000->throttle_until) {
-                if (!clock_timer_is_set(e1000->throttle_timer))
-                    clock_timer_set(e1000->throttle_timer, e1000->throttle_until);
+                wait_for_throttle(e1000);
                 return;
             }
             e1000->throttle_until = interval ? time + (int64_t)interval * ITR_UNIT_NS : 0;
+            clock_timer_withdraw(e1000->throttle_timer);
         }
-        if (e1000->tx_deadline) { /* its timer finds nothing to do */
+        if (e1000->tx_deadline) {
             e1000->tx_deadline = 0;
+            clock_timer_withdraw(e1000->tx_timer);
             e1000->icr |= INT_TXDW;
         }
     }
@@ -76,10 +92,10 @@ uint32_t e1000_read_icr(E1000 *e1000)
 /* --- delays ----------------------------------------------------------------------------------- */
 
 /* Starts or prolongs a packet timer of PACKET ns that ends no later than ABSOLUTE ns after it began
- * (0: no such limit). The host's timer is left alone while it is set for earlier: what it finds
- * then is that there is more to wait. */
+ * (0: no such limit). The host's timer, which may be LATE ns late, is left alone while it is set
+ * for earlier: what it finds then is that there is more to wait. */
 static void delay(E1000 *e1000, ClockTimer *timer, int64_t *deadline, int64_t *limit,
-                  int64_t packet, int64_t absolute)
+                  int64_t packet, int64_t absolute, int64_t late)
 {
     int64_t time = now(e1000);
 
@@ -87,7 +103,7 @@ static void delay(E1000 *e1000, ClockTimer *timer, int64_t *deadline, int64_t *l
         *limit = absolute ? time + absolute : INT64_MAX;
     *deadline = MIN(time + packet, *limit);
     if (!clock_timer_is_set(timer))
-        clock_timer_set(timer, *deadline);
+        clock_timer_set(timer, *deadline + late);
 }
 
 static bool delay_is_over(E1000 *e1000, ClockTimer *timer, int64_t *deadline)
@@ -128,7 +144,7 @@ void e1000_received(E1000 *e1000, size_t length)
     if (packet)
         delay(e1000, e1000->rx_timer, &e1000->rx_deadline, &e1000->rx_absolute,
               (int64_t)packet * DELAY_UNIT_NS,
-              (int64_t)(*e1000_reg(e1000, RADV) & 0xffff) * DELAY_UNIT_NS);
+              (int64_t)(*e1000_reg(e1000, RADV) & 0xffff) * DELAY_UNIT_NS, 0);
     else
         e1000_raise(e1000, INT_RXT0);
 }
@@ -146,15 +162,16 @@ void e1000_written_back(E1000 *e1000, bool delayed)
 {
     uint32_t packet = *e1000_reg(e1000, TIDV) & 0xffff;
 
-    if (delayed && packet) {
+    if (delayed && packet && !(e1000->tx_deadline && now(e1000) >= e1000->tx_deadline)) {
         int64_t absolute = (int64_t)(*e1000_reg(e1000, TADV) & 0xffff) * DELAY_UNIT_NS;
         delay(e1000, e1000->tx_timer, &e1000->tx_deadline, &e1000->tx_absolute,
               MAX((int64_t)packet * DELAY_UNIT_NS, TX_LATE_NS),
-              absolute ? MAX(absolute, TX_LATE_NS) : 0);
+              absolute ? MAX(absolute, TX_LATE_NS) : 0, TX_LATE_NS);
+        e1000_update_interrupt(e1000); /* the throttle's end may have come */
         return;
     }
     e1000->tx_deadline = 0;
-    clock_timer_cancel(e1000->tx_timer);
+    clock_timer_withdraw(e1000->tx_timer);
     e1000_raise(e1000, INT_TXDW);
 }
 

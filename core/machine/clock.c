@@ -232,6 +232,16 @@ void clock_timer_cancel(ClockTimer *timer)
     unlink_timer(timer);
 }
 
+void clock_timer_withdraw(ClockTimer *timer)
+{
+    Clock *clock = timer->clock;
+    bool awaited = timer->set && timer->deadline == clock->armed;
+
+    unlink_timer(timer);
+    if (awaited && clock->fd >= 0)
+        set_timerfd(clock, next_deadline(clock));
+}
+
 bool clock_timer_is_set(const ClockTimer *timer)
 {
     return timer->set;

@@ -34,6 +34,9 @@ ClockTimer *clock_timer_new(Clock *clock, ClockFunc func, void *opaque);
 void clock_timer_free(ClockTimer *timer);
 void clock_timer_set(ClockTimer *timer, int64_t deadline_ns); /* replaces an earlier deadline */
 void clock_timer_cancel(ClockTimer *timer);
+/* Cancels it and sees that the board thread does not wake for it: a system call, worth while for a
+ * timer that hardly ever expires. */
+void clock_timer_withdraw(ClockTimer *timer);
 bool clock_timer_is_set(const ClockTimer *timer);
 
 /* value * numerator / denominator without overflow: ticks to ns and back. */

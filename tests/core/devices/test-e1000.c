@@ -654,22 +654,30 @@ static void test_delays(void)
     tx_descriptor(&nic, 0, TX_BUFFER, 100 | C_EOP | C_IFCS | C_RS | 1u << 31, 0);
     set(&nic, 0x3818, 1);
     g_assert_false(nic.intx);
-    clock_advance(clock, 153500);
+    clock_advance(clock, 253500); /* the host's timer comes 100 us late */
     g_assert_false(nic.intx);
     clock_advance(clock, 200);
     g_assert_true(nic.intx);
     g_assert_cmphex(reg(&nic, ICR) & 1, ==, 1);
-    /* A shorter one ends after 100 us at the earliest, or with another interrupt. */
+    /* A shorter one ends after 100 us at the earliest, with the next frame or with another
+     * interrupt. */
     set(&nic, 0x3820, 8);
     set(&nic, 0x382c, 32);
     tx_descriptor(&nic, 1, TX_BUFFER, 100 | C_EOP | C_IFCS | C_RS | 1u << 31, 0);
     set(&nic, 0x3818, 2);
-    clock_advance(clock, 99000);
+    clock_advance(clock, 199000);
     g_assert_false(nic.intx);
     clock_advance(clock, 2000);
     g_assert_cmphex(reg(&nic, ICR) & 1, ==, 1);
-    tx_descriptor(&nic, 2, TX_BUFFER, 100 | C_EOP | C_IFCS | C_RS | 1u << 31, 0);
-    set(&nic, 0x3818, 3);
+    for (unsigned i = 0; i < 2; i++) {
+        tx_descriptor(&nic, 2 + i, TX_BUFFER, 100 | C_EOP | C_IFCS | C_RS | 1u << 31, 0);
+        set(&nic, 0x3818, 3 + i);
+        g_assert_cmpint(nic.intx, ==, i);
+        clock_advance(clock, 101000);
+    }
+    g_assert_cmphex(reg(&nic, ICR) & 1, ==, 1);
+    tx_descriptor(&nic, 4, TX_BUFFER, 100 | C_EOP | C_IFCS | C_RS | 1u << 31, 0);
+    set(&nic, 0x3818, 5);
     g_assert_false(nic.intx);
     set(&nic, 0x2820, 0);
     arrive(&nic, frame, sizeof frame);
@@ -677,8 +685,8 @@ static void test_delays(void)
     g_assert_cmphex(reg(&nic, ICR) & 0x81, ==, 0x81);
     clock_advance(clock, 200000);
     g_assert_false(nic.intx);
-    tx_descriptor(&nic, 3, TX_BUFFER, 100 | C_EOP | C_IFCS | C_RS, 0);
-    set(&nic, 0x3818, 4);
+    tx_descriptor(&nic, 5, TX_BUFFER, 100 | C_EOP | C_IFCS | C_RS, 0);
+    set(&nic, 0x3818, 6);
     g_assert_true(nic.intx);
     nic_destroy(&nic);
 }
