@@ -10,6 +10,7 @@
 
 #define MAX_DISPLAY     (65535 - VNC_BASE_PORT)
 #define MAX_CONNECTIONS 64
+#define CONNECTIONS     32
 
 static const OptionInfo vnc_options[] = {
     {"vnc", OPTION_STRING, NULL, 0, 0, NULL, N_("[HOST]:DISPLAY, unix:PATH or none")},
@@ -18,7 +19,8 @@ static const OptionInfo vnc_options[] = {
     {"share", OPTION_ENUM, "allow-exclusive", 0, 0, "allow-exclusive|force-shared|ignore",
      N_("what a client may do that wants to be alone")},
     {"to", OPTION_UINT, NULL, 0, MAX_DISPLAY, NULL, N_("the last display to try")},
-    {"connections", OPTION_UINT, "32", 1, MAX_CONNECTIONS, NULL, N_("clients at once")},
+    {"connections", OPTION_UINT, G_STRINGIFY(CONNECTIONS), 1, MAX_CONNECTIONS, NULL,
+     N_("clients at once")},
     {NULL},
 };
 
@@ -83,18 +85,23 @@ static bool parse_address(VncSpec *spec, const char *text, GError **error)
     return true;
 }
 
+static const char *const share_names[] = {
+    [VNC_SHARE_ALLOW_EXCLUSIVE] = "allow-exclusive",
+    [VNC_SHARE_FORCE_SHARED] = "force-shared",
+    [VNC_SHARE_IGNORE] = "ignore",
+};
+
 static bool fill(VncSpec *spec, const OptionValues *values, GError **error)
 {
-    const char *address = option_string(values, "vnc"), *share = option_string(values, "share");
+    const char *address = option_string(values, "vnc");
 
     if (!address)
         return option_refuse(error, "needs an address: [HOST]:DISPLAY, unix:PATH or none.");
     spec->off = g_str_equal(address, "none");
     spec->password = option_bool(values, "password");
     spec->connections = (unsigned)option_uint(values, "connections");
-    spec->share = g_str_equal(share, "ignore")         ? VNC_SHARE_IGNORE
-                  : g_str_equal(share, "force-shared") ? VNC_SHARE_FORCE_SHARED
-                                                       : VNC_SHARE_ALLOW_EXCLUSIVE;
+    while (!g_str_equal(share_names[spec->share], option_string(values, "share")))
+        spec->share++; /* the option's table lets no other word in */
     if (spec->off)
         return true;
     if (g_str_has_prefix(address, "unix:")) {
@@ -123,6 +130,33 @@ VncSpec *vnc_spec_parse(const char *text, GError **error)
         !fill(spec, values, error))
         return NULL;
     return g_steal_pointer(&spec);
+}
+
+char *vnc_spec_format(const VncSpec *spec)
+{
+    GString *text = g_string_new(NULL);
+
+    if (spec->off)
+        return g_string_free(g_string_append(text, "none"), FALSE);
+    if (spec->path) {
+        /* A comma in a value is written twice, as in all of QEMU's options. */
+        g_auto(GStrv) parts = g_strsplit(spec->path, ",", -1);
+        g_autofree char *path = g_strjoinv(",,", parts);
+        g_string_append_printf(text, "unix:%s", path);
+    } else {
+        const char *host = g_str_equal(spec->host, "127.0.0.1") ? "" : spec->host;
+        bool ipv6 = strchr(host, ':');
+        g_string_append_printf(text, ipv6 ? "[%s]:%u" : "%s:%u", host, spec->port - VNC_BASE_PORT);
+        if (spec->last_port != spec->port)
+            g_string_append_printf(text, ",to=%u", spec->last_port - VNC_BASE_PORT);
+    }
+    if (spec->password)
+        g_string_append(text, ",password=on");
+    if (spec->share != VNC_SHARE_ALLOW_EXCLUSIVE)
+        g_string_append_printf(text, ",share=%s", share_names[spec->share]);
+    if (spec->connections != CONNECTIONS)
+        g_string_append_printf(text, ",connections=%u", spec->connections);
+    return g_string_free(text, FALSE);
 }
 
 void vnc_spec_free(VncSpec *spec)

@@ -25,5 +25,7 @@ typedef struct {
 
 /* NULL with ERROR, which names what is wrong. */
 VncSpec *vnc_spec_parse(const char *text, GError **error);
+/* SPEC in -vnc's words, the shortest that parse to the same. */
+char *vnc_spec_format(const VncSpec *spec);
 void vnc_spec_free(VncSpec *spec);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VncSpec, vnc_spec_free)

@@ -380,6 +380,15 @@ static void stop_ticking(Machine *machine)
 /* --- commands -----------------------------------------------------------------------------------
  */
 
+/* A password is for one run: the next one has its configuration's, or none. */
+static void close_vnc(Machine *machine)
+{
+    vnc_server_close(machine->vnc);
+    vnc_server_set_absolute(machine->vnc, false);
+    vnc_server_set_password(machine->vnc, NULL, NULL);
+    vnc_server_expire_password(machine->vnc, "never", NULL);
+}
+
 static void stop_machine(Machine *machine, MachineCause cause, const char *text, int exit_status)
 {
     if (!machine->pc)
@@ -392,8 +401,7 @@ static void stop_machine(Machine *machine, MachineCause cause, const char *text,
     display_refresh(machine->display);
     board_unlock(pc_board(machine->pc));
     g_clear_pointer(&machine->pc, pc_free);
-    vnc_server_close(machine->vnc);
-    vnc_server_set_absolute(machine->vnc, false);
+    close_vnc(machine);
     machine->reset_pending = machine->power_off_pending = machine->exit_pending = 0;
     set_state(machine, MACHINE_OFF, cause, text, exit_status);
 }
@@ -532,7 +540,13 @@ static void on_vnc_event(void *opaque, const char *name, const char *data)
     emit(opaque, &(MachineEvent){.type = EVENT_VNC, .text = name, .text2 = data});
 }
 
-static const VncOps vnc_ops = {.input = on_vnc_input, .event = on_vnc_event};
+static void on_vnc_changed(void *opaque)
+{
+    emit(opaque, &(MachineEvent){.type = EVENT_VNC_SERVER});
+}
+
+static const VncOps vnc_ops = {
+    .input = on_vnc_input, .event = on_vnc_event, .changed = on_vnc_changed};
 
 /* What can be asked of the VNC server also while the machine is off. False: something else. */
 static bool run_vnc_command(Machine *machine, Pending *pending)
@@ -546,6 +560,10 @@ static bool run_vnc_command(Machine *machine, Pending *pending)
         vnc_server_expire_password(machine->vnc, command->text[0], error);
     else if (command->type == COMMAND_QUERY && g_str_equal(command->text[0], "vnc"))
         pending->reply_text = vnc_server_query(machine->vnc);
+    else if (command->type == COMMAND_QUERY && g_str_equal(command->text[0], "vnc-clients"))
+        pending->reply_text = vnc_server_query_clients(machine->vnc);
+    else if (command->type == COMMAND_VNC_DISCONNECT)
+        vnc_server_disconnect(machine->vnc, command->address, error);
     else
         return false;
     return true;
@@ -629,6 +647,7 @@ static void run_command(Machine *machine, Pending *pending)
         break;
     case COMMAND_VNC_PASSWORD:
     case COMMAND_VNC_EXPIRE:
+    case COMMAND_VNC_DISCONNECT:
     case COMMAND_START:
     case COMMAND_SCREENSHOT: break;
     }

@@ -48,12 +48,13 @@ typedef enum {
     COMMAND_EJECT_MEDIUM,     /* text[0] drive id; flag: force */
     COMMAND_SCREENSHOT,       /* text[0] path, text[1] "png" or "ppm" */
     COMMAND_NMI,
-    COMMAND_MONITOR,      /* text[0] a human monitor line; reply text is its output */
-    COMMAND_QUERY,        /* text[0] what (query.h); reply text is JSON */
-    COMMAND_VNC_OPEN,     /* text[0] address and options as for -vnc, "none" to turn it off */
-    COMMAND_VNC_PASSWORD, /* text[0]; NULL lets nobody in */
-    COMMAND_VNC_EXPIRE,   /* text[0] "now", "never", "+SECONDS" or seconds since 1970 */
-    COMMAND_MEMORY_SAVE,  /* text[0] path; address, length; flag: physical (else cpu 0 linear) */
+    COMMAND_MONITOR,        /* text[0] a human monitor line; reply text is its output */
+    COMMAND_QUERY,          /* text[0] what (query.h); reply text is JSON */
+    COMMAND_VNC_OPEN,       /* text[0] address and options as for -vnc, "none" to turn it off */
+    COMMAND_VNC_PASSWORD,   /* text[0]; NULL lets nobody in */
+    COMMAND_VNC_EXPIRE,     /* text[0] "now", "never", "+SECONDS" or seconds since 1970 */
+    COMMAND_VNC_DISCONNECT, /* address: the client's id of COMMAND_QUERY "vnc-clients" */
+    COMMAND_MEMORY_SAVE,    /* text[0] path; address, length; flag: physical (else cpu 0 linear) */
     /* text[0] network, NULL: the first user-mode one; text[1] tcp|udp:[hostaddr]:hostport-
      * [guestaddr]:guestport, host port 0: a free one. Reply text: the rule in full. */
     COMMAND_FORWARD_ADD,
@@ -96,8 +97,9 @@ typedef enum {
     EVENT_POWER_BUTTON, /* pressed by a client */
     EVENT_ERROR,        /* text: source, text2: message */
     EVENT_KEYBOARD_LEDS,
-    EVENT_VNC,     /* text: QMP's event name, text2: its data as JSON */
-    EVENT_NETWORK, /* a forward, cable or capture changed: ask COMMAND_QUERY "networks" */
+    EVENT_VNC,        /* text: QMP's event name, text2: its data as JSON */
+    EVENT_VNC_SERVER, /* it is on, off or somewhere else now: ask COMMAND_QUERY "vnc" */
+    EVENT_NETWORK,    /* a forward, cable or capture changed: ask COMMAND_QUERY "networks" */
 } MachineEventType;
 
 typedef struct {

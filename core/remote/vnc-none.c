@@ -55,6 +55,11 @@ bool vnc_server_expire_password(VncServer *server, const char *when, GError **er
     return refuse(error);
 }
 
+bool vnc_server_disconnect(VncServer *server, uint64_t id, GError **error)
+{
+    return refuse(error);
+}
+
 bool vnc_server_take_input(VncServer *server, MachineCommand *command)
 {
     return false;
@@ -63,6 +68,11 @@ bool vnc_server_take_input(VncServer *server, MachineCommand *command)
 char *vnc_server_query(VncServer *server)
 {
     return g_strdup("{\"enabled\":false,\"clients\":[]}");
+}
+
+char *vnc_server_query_clients(VncServer *server)
+{
+    return g_strdup("[]");
 }
 
 char *vnc_server_describe(VncServer *server)

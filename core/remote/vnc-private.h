@@ -30,6 +30,8 @@ typedef struct {
     VncServer *server;
     VncSession *session;
     char *host, *service;
+    uint64_t id;   /* no other client of the server has or had it */
+    int64_t since; /* when it came, seconds since 1970 */
     int fd;        /* the connection; open as long as the client is in the server's list */
     int wake_fd;   /* eventfd: one of the following has changed, or there is a new picture */
     gint stopping; /* atomic */
@@ -53,6 +55,7 @@ struct VncServer {
     GCond room;          /* the input queue has room, or a client has gone */
     VncSession *session; /* NULL: off */
     GPtrArray *clients;  /* VncClient*, owned by their threads */
+    uint64_t last_id;    /* of a client */
     unsigned threads;    /* of clients, also those that have left the list */
     bool absolute;
     char *password;  /* NULL: nobody gets in */

@@ -254,6 +254,7 @@ static void take_client(VncServer *server, VncSession *session, int fd)
     client->server = server;
     client->session = session;
     client->fd = fd;
+    client->since = g_get_real_time() / G_USEC_PER_SEC;
     client->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     struct sockaddr_storage peer;
     socklen_t length = sizeof(peer);
@@ -269,6 +270,7 @@ static void take_client(VncServer *server, VncSession *session, int fd)
     /* libvncserver waits with select(). */
     room = room && client->wake_fd >= 0 && fd < FD_SETSIZE;
     client->absolute = server->absolute;
+    client->id = ++server->last_id;
     if (room) {
         g_ptr_array_add(server->clients, client);
         server->threads++;
@@ -419,29 +421,8 @@ static bool start(VncServer *server, VncSession *session, GError **error)
     return false;
 }
 
-bool vnc_server_open(VncServer *server, const char *text, const char *name, GError **error)
-{
-    g_autoptr(VncSpec) spec = vnc_spec_parse(text, error);
-    GError *local = NULL;
-
-    if (!spec)
-        return false;
-    vnc_server_close(server);
-    if (spec->off)
-        return true;
-    VncSession *session = g_new0(VncSession, 1);
-    session->references = 1;
-    session->stop_fd = -1;
-    session->spec = g_steal_pointer(&spec);
-    session->name = g_strdup(name);
-    if (start(server, session, &local))
-        return true;
-    vnc_session_unref(session);
-    g_propagate_error(error, local);
-    return false;
-}
-
-void vnc_server_close(VncServer *server)
+/* False: it was off already. */
+static bool close_session(VncServer *server)
 {
     g_mutex_lock(&server->lock);
     VncSession *session = g_steal_pointer(&server->session);
@@ -449,13 +430,46 @@ void vnc_server_close(VncServer *server)
         stop_client(server->clients->pdata[i]);
     g_mutex_unlock(&server->lock);
     if (!session)
-        return;
+        return false;
     eventfd_write(session->stop_fd, 1);
     g_thread_join(session->thread); /* which only accepts, and so ends at once */
     g_socket_close(session->socket, NULL);
     if (session->spec->path)
         (void)g_unlink(session->spec->path);
     vnc_session_unref(session);
+    return true;
+}
+
+bool vnc_server_open(VncServer *server, const char *text, const char *name, GError **error)
+{
+    g_autoptr(VncSpec) spec = vnc_spec_parse(text, error);
+    GError *local = NULL;
+
+    if (!spec)
+        return false;
+    close_session(server);
+    if (spec->off) {
+        server->ops->changed(server->opaque);
+        return true;
+    }
+    VncSession *session = g_new0(VncSession, 1);
+    session->references = 1;
+    session->stop_fd = -1;
+    session->spec = g_steal_pointer(&spec);
+    session->name = g_strdup(name);
+    bool started = start(server, session, &local);
+    if (!started) {
+        vnc_session_unref(session);
+        g_propagate_error(error, local);
+    }
+    server->ops->changed(server->opaque);
+    return started;
+}
+
+void vnc_server_close(VncServer *server)
+{
+    if (close_session(server))
+        server->ops->changed(server->opaque);
 }
 
 VncServer *vnc_server_new(Display *display, const VncOps *ops, void *opaque)
@@ -495,6 +509,24 @@ void vnc_server_free(VncServer *server)
     g_mutex_clear(&server->lock);
     g_cond_clear(&server->room);
     g_free(server);
+}
+
+bool vnc_server_disconnect(VncServer *server, uint64_t id, GError **error)
+{
+    bool found = false;
+
+    g_mutex_lock(&server->lock);
+    for (guint i = 0; i < server->clients->len && !found; i++) {
+        VncClient *client = server->clients->pdata[i];
+        found = client->id == id;
+        if (found)
+            stop_client(client);
+    }
+    g_mutex_unlock(&server->lock);
+    if (!found)
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+                            _("This viewer has gone already."));
+    return found;
 }
 
 /* --- settings -----------------------------------------------------------------------------------
@@ -581,6 +613,29 @@ char *vnc_server_query(VncServer *server)
     json_builder_end_array(json);
     g_mutex_unlock(&server->lock);
     json_builder_end_object(json);
+    return to_text(json);
+}
+
+char *vnc_server_query_clients(VncServer *server)
+{
+    g_autoptr(JsonBuilder) json = json_builder_new();
+
+    json_builder_begin_array(json);
+    g_mutex_lock(&server->lock);
+    for (guint i = 0; i < server->clients->len; i++) {
+        const VncClient *client = server->clients->pdata[i];
+        json_builder_begin_object(json);
+        add_place(json, client->session, client->host, client->service);
+        json_builder_set_member_name(json, "id");
+        json_builder_add_int_value(json, (gint64)client->id);
+        json_builder_set_member_name(json, "since");
+        json_builder_add_int_value(json, client->since);
+        json_builder_set_member_name(json, "admitted");
+        json_builder_add_boolean_value(json, client->admitted);
+        json_builder_end_object(json);
+    }
+    g_mutex_unlock(&server->lock);
+    json_builder_end_array(json);
     return to_text(json);
 }
 

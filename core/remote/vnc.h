@@ -13,11 +13,14 @@
 
 typedef struct VncServer VncServer;
 
-/* Called on clients' threads, until vnc_server_free() returns. */
+/* Called until vnc_server_free() returns. */
 typedef struct {
+    /* On clients' threads. */
     void (*input)(void *opaque); /* vnc_server_take_input() has something */
     /* NAME and DATA (JSON) are those of QMP's event: VNC_CONNECTED... */
     void (*event)(void *opaque, const char *name, const char *data);
+    /* The server is on, off or somewhere else now. On the thread that did it. */
+    void (*changed)(void *opaque);
 } VncOps;
 
 /* False when this build has no VNC server; vnc_server_open() says so. */
@@ -42,8 +45,14 @@ bool vnc_server_set_password(VncServer *server, const char *password, GError **e
 /* WHEN is QMP's expire_password time: "now", "never", "+SECONDS" or seconds since 1970. */
 bool vnc_server_expire_password(VncServer *server, const char *when, GError **error);
 
+/* Hangs up on a client, by its id of vnc_server_query_clients(). */
+bool vnc_server_disconnect(VncServer *server, uint64_t id, GError **error);
+
 /* The oldest key or pointer event of the clients. False when there is none. */
 bool vnc_server_take_input(VncServer *server, MachineCommand *command);
 
-char *vnc_server_query(VncServer *server);    /* JSON of QMP's query-vnc */
+char *vnc_server_query(VncServer *server); /* JSON of QMP's query-vnc */
+/* JSON for windows: an array of id, host, service (both "" on a Unix socket), family, since
+ * (seconds since 1970) and admitted (the handshake is over). */
+char *vnc_server_query_clients(VncServer *server);
 char *vnc_server_describe(VncServer *server); /* `info vnc` */

@@ -41,7 +41,13 @@ static void on_event(void *opaque, const char *name, const char *data)
     g_mutex_unlock(&bench->lock);
 }
 
-static const VncOps ops = {.input = on_input, .event = on_event};
+/* On the thread of the test itself. */
+static void on_changed(void *opaque)
+{
+    ((Bench *)opaque)->changes++;
+}
+
+static const VncOps ops = {.input = on_input, .event = on_event, .changed = on_changed};
 
 Bench *bench_new(int width, int height)
 {

@@ -17,6 +17,7 @@ typedef struct {
     GCond changed;
     GArray *input;     /* MachineCommand, in order */
     GPtrArray *events; /* char*: names */
+    unsigned changes;  /* of the server: on, off, elsewhere */
 } Bench;
 
 Bench *bench_new(int width, int height);

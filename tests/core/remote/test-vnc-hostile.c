@@ -311,7 +311,8 @@ static void on_ignored_event(void *opaque, const char *name, const char *data)
 
 static void test_flood_of_input(void)
 {
-    static const VncOps deaf = {.input = on_ignored_input, .event = on_ignored_event};
+    static const VncOps deaf = {
+        .input = on_ignored_input, .event = on_ignored_event, .changed = on_ignored_input};
     Display *display = display_new();
     VncServer *server = vnc_server_new(display, &deaf, NULL);
     Bench bench = {.server = server};

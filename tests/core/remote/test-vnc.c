@@ -8,6 +8,7 @@
 #include "core/config/vnc-spec.h"
 
 #include <glib/gstdio.h>
+#include <json-glib/json-glib.h>
 #include <linux/input-event-codes.h>
 #include <rfb/rfb.h>
 #include <string.h>
@@ -67,6 +68,29 @@ static void test_spec(void)
     expect_refused(":1,tls-creds=x", "tls-creds");
     expect_refused(":1,sasl", "sasl");
     expect_refused(":1,frobnicate=on", "frobnicate");
+}
+
+static void test_spec_format(void)
+{
+    static const char *const specs[] = {
+        "none",
+        ":0",
+        ":1,to=9,password=on,share=ignore,connections=3",
+        "[::1]:2",
+        "0.0.0.0:59635",
+        "unix:/tmp/a,,b,password=on,share=force-shared",
+        "10.1.2.3:4",
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(specs); i++) {
+        g_autoptr(VncSpec) spec = vnc_spec_parse(specs[i], NULL);
+        g_autofree char *text = vnc_spec_format(spec);
+        g_assert_cmpstr(text, ==, specs[i]);
+    }
+    g_autoptr(VncSpec) wordy =
+        vnc_spec_parse("localhost:7,to=7,password=off,share=allow-exclusive,connections=32", NULL);
+    g_autofree char *text = vnc_spec_format(wordy);
+    g_assert_cmpstr(text, ==, ":7");
 }
 
 /* --- letting in ---------------------------------------------------------------------------------
@@ -467,7 +491,11 @@ static void test_on_and_off(void)
 
     int fd = peer_connect(port);
     g_assert_true(peer_log_in(fd, NULL, true, &width, &height));
+    g_assert_cmpuint(bench->changes, ==, 1);
     vnc_server_close(bench->server);
+    vnc_server_close(bench->server); /* is no change */
+    g_assert_cmpuint(bench->changes, ==, 2);
+    g_assert_cmpuint(other->changes, ==, 2); /* failed, and opened */
     g_assert_true(peer_is_closed(fd));
     close(fd);
     bench_wait_clients(bench, 0);
@@ -484,6 +512,44 @@ static void test_on_and_off(void)
     g_assert_nonnull(strstr(text, number));
     bench_free(bench);
     bench_free(other);
+}
+
+static JsonObject *client_of(JsonNode *clients, guint i)
+{
+    return json_array_get_object_element(json_node_get_array(clients), i);
+}
+
+static void test_disconnect(void)
+{
+    Bench *bench = bench_new(WIDTH, HEIGHT);
+    uint16_t port = bench_open(bench, "");
+    g_autoptr(GError) error = NULL;
+    int width, height, first = peer_connect(port);
+    int64_t now = g_get_real_time() / G_USEC_PER_SEC;
+
+    g_assert_true(peer_log_in(first, NULL, true, &width, &height));
+    int second = peer_connect(port); /* says nothing */
+    bench_wait_clients(bench, 2);
+    g_autofree char *text = vnc_server_query_clients(bench->server);
+    g_autoptr(JsonNode) clients = json_from_string(text, NULL);
+    g_assert_cmpuint(json_array_get_length(json_node_get_array(clients)), ==, 2);
+    g_assert_cmpstr(json_object_get_string_member(client_of(clients, 0), "host"), ==, "127.0.0.1");
+    g_assert_true(json_object_get_boolean_member(client_of(clients, 0), "admitted"));
+    g_assert_false(json_object_get_boolean_member(client_of(clients, 1), "admitted"));
+    g_assert_cmpint(ABS(json_object_get_int_member(client_of(clients, 0), "since") - now), <, 60);
+    uint64_t id = (uint64_t)json_object_get_int_member(client_of(clients, 0), "id");
+    g_assert_cmpuint(id, !=, (uint64_t)json_object_get_int_member(client_of(clients, 1), "id"));
+
+    g_assert_true(vnc_server_disconnect(bench->server, id, &error));
+    g_assert_true(peer_is_closed(first));
+    bench_wait_clients(bench, 1);
+    g_assert_false(vnc_server_disconnect(bench->server, id, &error));
+    g_assert_true(g_error_matches(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND));
+    /* The other one is served on. */
+    g_assert_true(peer_log_in(second, NULL, true, &width, &height));
+    close(first);
+    close(second);
+    bench_free(bench);
 }
 
 static void test_unix_socket(void)
@@ -520,6 +586,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/vnc/spec", test_spec);
+    g_test_add_func("/vnc/spec-format", test_spec_format);
     g_test_add_func("/vnc/password", test_password);
     g_test_add_func("/vnc/versions", test_versions);
     g_test_add_func("/vnc/types-of-two-machines", test_types_of_two_machines);
@@ -529,6 +596,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vnc/pointer", test_pointer);
     g_test_add_func("/vnc/clipboard", test_clipboard);
     g_test_add_func("/vnc/on-and-off", test_on_and_off);
+    g_test_add_func("/vnc/disconnect", test_disconnect);
     g_test_add_func("/vnc/unix-socket", test_unix_socket);
     return g_test_run();
 }
