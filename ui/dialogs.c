@@ -92,6 +92,56 @@ char *apiary_dialog_ask_text(GtkWindow *parent, const char *title, const char *t
     return answer;
 }
 
+typedef struct {
+    GtkWindow *parent;
+    GFile *file;
+    ApiaryDialogDone done;
+    void *opaque;
+} Show;
+
+static void open_folder(Show *show, GError **error)
+{
+    g_autoptr(GFile) folder = g_file_get_parent(show->file);
+    g_autofree char *uri = g_file_get_uri(folder ? folder : show->file);
+
+    gtk_show_uri_on_window(show->parent, uri, GDK_CURRENT_TIME, error);
+}
+
+/* A desktop without the file managers' interface opens the folder at least. */
+static void on_items_shown(GObject *bus, GAsyncResult *result, gpointer data)
+{
+    Show *show = data;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GVariant) shown =
+        bus ? g_dbus_connection_call_finish(G_DBUS_CONNECTION(bus), result, NULL) : NULL;
+
+    if (!shown)
+        open_folder(show, &error);
+    show->done(show->opaque, error);
+    g_object_unref(show->parent);
+    g_object_unref(show->file);
+    g_free(show);
+}
+
+/* https://www.freedesktop.org/wiki/Specifications/file-manager-interface/ */
+void apiary_dialog_show_file(GtkWindow *parent, const char *path, ApiaryDialogDone done,
+                             void *opaque)
+{
+    GDBusConnection *bus = g_application_get_dbus_connection(g_application_get_default());
+    Show *show = g_new0(Show, 1);
+
+    *show = (Show){g_object_ref(parent), g_file_new_for_path(path), done, opaque};
+    g_autofree char *uri = g_file_get_uri(show->file);
+    const char *const uris[] = {uri, NULL};
+    if (bus)
+        g_dbus_connection_call(bus, "org.freedesktop.FileManager1", "/org/freedesktop/FileManager1",
+                               "org.freedesktop.FileManager1", "ShowItems",
+                               g_variant_new("(^ass)", uris, ""), NULL, G_DBUS_CALL_FLAGS_NONE, -1,
+                               NULL, on_items_shown, show);
+    else
+        on_items_shown(NULL, NULL, show);
+}
+
 static void name_toggles(GtkWidget *widget, gpointer data)
 {
     if (GTK_IS_TOGGLE_BUTTON(widget) && !GTK_IS_MENU_BUTTON(widget) &&

@@ -15,5 +15,9 @@ typedef bool (*ApiaryDialogCheck)(void *opaque, const char *text, GError **error
 char *apiary_dialog_ask_text(GtkWindow *parent, const char *title, const char *label,
                              const char *initial, const char *accept, ApiaryDialogCheck check,
                              void *opaque);
+/* Opens the file manager at PATH; DONE is called with NULL or what went wrong. */
+typedef void (*ApiaryDialogDone)(void *opaque, const GError *error);
+void apiary_dialog_show_file(GtkWindow *parent, const char *path, ApiaryDialogDone done,
+                             void *opaque);
 /* Gives the one button of GTK's shortcuts window that has no name for assistive programs one. */
 void apiary_dialog_name_shortcuts(GtkApplicationWindow *window);

@@ -2,6 +2,8 @@
 
 #include "ui/disk-dialog.h"
 
+#include "ui/paths.h"
+
 #include <gio/gio.h>
 #include <glib/gi18n.h>
 #include <string.h>
@@ -95,19 +97,6 @@ static void show(Form *form, const char *words)
     gtk_window_present(GTK_WINDOW(form->dialog));
 }
 
-/* FOLDER/STEM.FORMAT, or the first "STEM-2.FORMAT" that does not exist. */
-static char *free_path(const char *folder, const char *stem, const char *format)
-{
-    for (unsigned n = 1;; n++) {
-        g_autofree char *name = n == 1 ? g_strdup_printf("%s.%s", stem, format)
-                                       : g_strdup_printf("%s-%u.%s", stem, n, format);
-        char *path = g_build_filename(folder, name, NULL);
-        if (!g_file_test(path, G_FILE_TEST_EXISTS))
-            return path;
-        g_free(path);
-    }
-}
-
 static void on_response(GtkDialog *dialog, int response, gpointer data)
 {
     Form *form = data;
@@ -120,7 +109,7 @@ static void on_response(GtkDialog *dialog, int response, gpointer data)
     wish.format = g_strcmp0(format, "raw") == 0 ? "raw" : "qcow2";
     wish.size = form->size ? MAX(get_size(form), form->least) : 0;
     if (form->stem)
-        wish.path = free_path(folder ? folder : form->where, form->stem, wish.format);
+        wish.path = apiary_paths_free_name(folder ? folder : form->where, form->stem, wish.format);
     gtk_widget_destroy(GTK_WIDGET(dialog));
     form->answer(form->opaque, response == GTK_RESPONSE_ACCEPT ? &wish : NULL);
     g_free(wish.path);

@@ -234,6 +234,21 @@ static bool is_listed(ApiaryForwardTable *table, const NetForward *forward)
     return false;
 }
 
+/* Why FORWARD cannot be added, or NULL. */
+static char *find_problem(ApiaryForwardTable *table, const NetForward *forward)
+{
+    unsigned port = forward->host_port;
+
+    if (is_listed(table, forward))
+        return g_strdup_printf(_("Host port %u is forwarded already."), port);
+    if (apiary_host_port_is_free(forward))
+        return NULL;
+    return g_strdup_printf(
+        port < 1024 ? _("Host port %u is busy, or one of the system's: use 1024 and above.")
+                    : _("Host port %u is busy: another program has it."),
+        port);
+}
+
 static void on_edited(ApiaryForwardTable *table)
 {
     g_autoptr(GError) error = NULL;
@@ -243,13 +258,7 @@ static void on_edited(ApiaryForwardTable *table)
         return;
     g_autofree char *rule = edited_rule(table);
     bool good = net_forward_parse(rule, &forward, &error);
-    const char *problem = !good                        ? error->message
-                          : is_listed(table, &forward) ? _("This host port is forwarded already.")
-                          : forward.host_port < 1024 && !apiary_host_port_is_free(&forward)
-                              ? _("Host port busy, or one of the system's: use 1024 and above.")
-                          : !apiary_host_port_is_free(&forward)
-                              ? _("Host port busy: another program has it.")
-                              : NULL;
+    g_autofree char *problem = good ? find_problem(table, &forward) : g_strdup(error->message);
 
     show_text(table->problem, problem);
     gtk_widget_set_visible(table->warning, good && apiary_forward_is_exposed(&forward));

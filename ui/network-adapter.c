@@ -4,6 +4,7 @@
 
 #include "core/config/network.h"
 #include "core/net/net.h"
+#include "ui/capture-box.h"
 #include "ui/forward-table.h"
 #include "ui/option-form.h"
 #include "ui/paths.h"
@@ -21,8 +22,8 @@ struct _ApiaryNetworkAdapter {
     unsigned n;
     bool filling;
     GtkWidget *title, *remove, *pending, *kind, *kind_problem, *mac, *new_mac, *mac_problem;
-    GtkWidget *link, *link_problem, *link_note, *address, *forwards_box, *forwards, *more;
-    GtkWidget *netdev_form, *card_form;
+    GtkWidget *link, *link_problem, *link_note, *address, *capture, *forwards_box, *forwards;
+    GtkWidget *more, *netdev_form, *card_form;
 };
 
 G_DEFINE_FINAL_TYPE(ApiaryNetworkAdapter, apiary_network_adapter, GTK_TYPE_BOX)
@@ -171,6 +172,8 @@ void apiary_network_adapter_update(ApiaryNetworkAdapter *adapter)
     apiary_option_set_help(adapter->mac, device_class->options, "mac");
     update_address(adapter, netdev);
     update_link(adapter, netdev);
+    apiary_capture_box_set_network(APIARY_CAPTURE_BOX(adapter->capture), get_vm(adapter),
+                                   netdev ? netdev->id : NULL);
     update_network(adapter, netdev);
     update_problem(adapter, netdev);
     apiary_option_form_set_values(APIARY_OPTION_FORM(adapter->card_form), device_class->options,
@@ -391,6 +394,7 @@ static void apiary_network_adapter_class_init(ApiaryNetworkAdapterClass *klass)
     GtkWidgetClass *widget_class = GTK_WIDGET_CLASS(klass);
 
     G_OBJECT_CLASS(klass)->dispose = apiary_network_adapter_dispose;
+    g_type_ensure(APIARY_TYPE_CAPTURE_BOX);
     g_type_ensure(APIARY_TYPE_FORWARD_TABLE);
     g_type_ensure(APIARY_TYPE_OPTION_FORM);
     gtk_widget_class_set_template_from_resource(widget_class,
@@ -408,6 +412,7 @@ static void apiary_network_adapter_class_init(ApiaryNetworkAdapterClass *klass)
     BIND(link_problem);
     BIND(link_note);
     BIND(address);
+    BIND(capture);
     BIND(forwards_box);
     BIND(forwards);
     BIND(more);

@@ -39,3 +39,15 @@ char *apiary_paths_demo_iso(void)
         found = if_exists(g_build_filename(APIARY_DATA_DIR, "apiary", "demo.iso", NULL));
     return found;
 }
+
+char *apiary_paths_free_name(const char *folder, const char *stem, const char *extension)
+{
+    for (unsigned n = 1;; n++) {
+        g_autofree char *name = n == 1 ? g_strdup_printf("%s.%s", stem, extension)
+                                       : g_strdup_printf("%s-%u.%s", stem, n, extension);
+        char *path = g_build_filename(folder, name, NULL);
+        if (!g_file_test(path, G_FILE_TEST_EXISTS))
+            return path;
+        g_free(path);
+    }
+}

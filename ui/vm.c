@@ -219,12 +219,13 @@ static void set_state(ApiaryVm *vm, const MachineEvent *event)
     vm->exit_status = event->exit_status;
     g_free(vm->detail);
     vm->detail = g_strdup(event->text);
-    if (event->state == MACHINE_STARTING)
-        apiary_vm_network_begin(vm->network, machine_config(vm->machine));
-    if (event->state == MACHINE_RUNNING || event->state == MACHINE_PAUSED)
+    if (event->state == MACHINE_RUNNING || event->state == MACHINE_PAUSED) {
         apiary_serial_link_connect(vm->serial);
+        apiary_vm_network_refresh(vm, NULL, NULL);
+    }
     if (event->state == MACHINE_OFF) {
         apiary_serial_link_disconnect(vm->serial);
+        apiary_vm_network_end(vm->network);
         g_hash_table_remove_all(vm->media);
         vm->absolute = false;
         apiary_vm_update_thumbnail(vm);
@@ -255,7 +256,7 @@ static void on_event(void *opaque, const MachineEvent *event)
         g_hash_table_replace(vm->media, g_strdup(event->text), g_strdup(event->text2));
         g_signal_emit(vm, signals[CHANGED], 0);
         break;
-    case EVENT_NETWORK:
+    case EVENT_NETWORK: apiary_vm_network_refresh(vm, NULL, NULL); break;
     case EVENT_TRAY: g_signal_emit(vm, signals[CHANGED], 0); break;
     case EVENT_STATISTICS: add_sample(vm, &event->statistics); break;
     case EVENT_RESET:
@@ -271,7 +272,8 @@ static void on_event(void *opaque, const MachineEvent *event)
     }
     case EVENT_POWER_BUTTON:
     case EVENT_KEYBOARD_LEDS:
-    case EVENT_VNC: break;
+    case EVENT_VNC:
+    case EVENT_VNC_SERVER: break;
     }
 }
 
