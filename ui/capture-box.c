@@ -4,6 +4,7 @@
 
 #include "ui/dialogs.h"
 #include "ui/paths.h"
+#include "ui/settings-page.h"
 #include "ui/vm-network.h"
 
 #include <glib/gi18n.h>
@@ -28,12 +29,6 @@ static const GPtrArray *get_captures(ApiaryCaptureBox *box)
     return box->network ? apiary_vm_get_captures(box->vm, box->network) : NULL;
 }
 
-static void show_text(GtkWidget *label, const char *text)
-{
-    gtk_label_set_text(GTK_LABEL(label), text ? text : "");
-    gtk_widget_set_visible(label, text != NULL);
-}
-
 /* --- buttons ---------------------------------------------------------------------------------- */
 
 static void on_done(void *opaque, const GError *error)
@@ -42,7 +37,7 @@ static void on_done(void *opaque, const GError *error)
 
     if (!box->vm) /* the window has gone */
         return;
-    show_text(box->problem, error ? error->message : NULL);
+    apiary_settings_show_problem(box->problem, error ? error->message : NULL);
     update(box);
 }
 
@@ -68,7 +63,7 @@ static void on_shown(void *opaque, const GError *error)
     g_autoptr(ApiaryCaptureBox) box = opaque;
 
     if (box->vm && error)
-        show_text(box->problem, error->message);
+        apiary_settings_show_problem(box->problem, error->message);
 }
 
 static void on_show_file(GtkButton *button, ApiaryCaptureBox *box)
@@ -136,9 +131,7 @@ static void update_lines(ApiaryCaptureBox *box)
         return;
     g_free(box->shown);
     box->shown = g_steal_pointer(&text);
-    g_autoptr(GList) old = gtk_container_get_children(GTK_CONTAINER(box->lines));
-    for (GList *line = old; line; line = line->next)
-        gtk_widget_destroy(line->data);
+    apiary_settings_clear(box->lines);
     for (guint i = 0; captures && i < captures->len; i++) {
         const ApiaryCapture *capture = captures->pdata[i];
         add_line(box, capture->id, capture->file);
@@ -225,7 +218,7 @@ void apiary_capture_box_set_network(ApiaryCaptureBox *box, ApiaryVm *vm, const c
         box->network = g_strdup(id);
         g_clear_pointer(&box->finished, g_free);
         g_clear_pointer(&box->running, g_free);
-        show_text(box->problem, NULL);
+        apiary_settings_show_problem(box->problem, NULL);
     }
     update(box);
 }

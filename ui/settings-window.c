@@ -7,6 +7,7 @@
 #include "ui/settings-display-page.h"
 #include "ui/settings-network-page.h"
 #include "ui/settings-overview-page.h"
+#include "ui/settings-remote-page.h"
 #include "ui/settings-serial-page.h"
 #include "ui/settings-storage-page.h"
 #include "ui/settings-system-page.h"
@@ -130,6 +131,7 @@ static void apiary_settings_window_class_init(ApiarySettingsWindowClass *klass)
     g_type_ensure(APIARY_TYPE_SETTINGS_DISPLAY_PAGE);
     g_type_ensure(APIARY_TYPE_SETTINGS_NETWORK_PAGE);
     g_type_ensure(APIARY_TYPE_SETTINGS_OVERVIEW_PAGE);
+    g_type_ensure(APIARY_TYPE_SETTINGS_REMOTE_PAGE);
     g_type_ensure(APIARY_TYPE_SETTINGS_SERIAL_PAGE);
     g_type_ensure(APIARY_TYPE_SETTINGS_STORAGE_PAGE);
     g_type_ensure(APIARY_TYPE_SETTINGS_SYSTEM_PAGE);

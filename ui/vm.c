@@ -5,6 +5,7 @@
 #include "ui/serial-link.h"
 #include "ui/thumbnail.h"
 #include "ui/vm-network.h"
+#include "ui/vm-remote.h"
 
 #include <glib/gi18n.h>
 #include <gtk/gtk.h>
@@ -29,6 +30,7 @@ struct _ApiaryVm {
     cairo_surface_t *thumbnail;
     ApiarySerialLink *serial;
     ApiaryVmNetwork *network;
+    ApiaryVmRemote *remote;
 };
 
 enum { CHANGED, STATISTICS, MESSAGE, STOPPED, DISPLAY, SERIAL, N_SIGNALS };
@@ -113,6 +115,11 @@ Machine *apiary_vm_get_machine(ApiaryVm *vm)
 ApiaryVmNetwork *apiary_vm_get_network(ApiaryVm *vm)
 {
     return vm->network;
+}
+
+ApiaryVmRemote *apiary_vm_get_remote(ApiaryVm *vm)
+{
+    return vm->remote;
 }
 
 Display *apiary_vm_get_display(ApiaryVm *vm)
@@ -222,10 +229,12 @@ static void set_state(ApiaryVm *vm, const MachineEvent *event)
     if (event->state == MACHINE_RUNNING || event->state == MACHINE_PAUSED) {
         apiary_serial_link_connect(vm->serial);
         apiary_vm_network_refresh(vm, NULL, NULL);
+        apiary_vm_remote_refresh(vm);
     }
     if (event->state == MACHINE_OFF) {
         apiary_serial_link_disconnect(vm->serial);
         apiary_vm_network_end(vm->network);
+        apiary_vm_remote_end(vm->remote);
         g_hash_table_remove_all(vm->media);
         vm->absolute = false;
         apiary_vm_update_thumbnail(vm);
@@ -270,10 +279,10 @@ static void on_event(void *opaque, const MachineEvent *event)
         apiary_vm_message(vm, GTK_MESSAGE_ERROR, text);
         break;
     }
-    case EVENT_POWER_BUTTON:
-    case EVENT_KEYBOARD_LEDS:
     case EVENT_VNC:
-    case EVENT_VNC_SERVER: break;
+    case EVENT_VNC_SERVER: apiary_vm_remote_refresh(vm); break;
+    case EVENT_POWER_BUTTON:
+    case EVENT_KEYBOARD_LEDS: break;
     }
 }
 
@@ -481,6 +490,7 @@ static void apiary_vm_finalize(GObject *object)
     }
     apiary_serial_link_free(vm->serial);
     apiary_vm_network_free(vm->network);
+    apiary_vm_remote_free(vm->remote);
     g_hash_table_unref(vm->media);
     g_clear_pointer(&vm->thumbnail, cairo_surface_destroy);
     g_free(vm->detail);
@@ -493,6 +503,7 @@ static void apiary_vm_init(ApiaryVm *vm)
     vm->media = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     vm->serial = apiary_serial_link_new(on_serial_data, vm);
     vm->network = apiary_vm_network_new();
+    vm->remote = apiary_vm_remote_new();
 }
 
 static void apiary_vm_class_init(ApiaryVmClass *klass)

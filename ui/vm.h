@@ -51,8 +51,9 @@ Display *apiary_vm_get_display(ApiaryVm *vm); /* likewise */
 /* The machine behind it, made now if there is none yet. For clients beside the window. */
 Machine *apiary_vm_ensure_machine(ApiaryVm *vm);
 
-/* For vm-network.h, which has the operations. */
+/* For vm-network.h and vm-remote.h, which have the operations. */
 struct ApiaryVmNetwork *apiary_vm_get_network(ApiaryVm *vm);
+struct ApiaryVmRemote *apiary_vm_get_remote(ApiaryVm *vm);
 
 void apiary_vm_start(ApiaryVm *vm);
 void apiary_vm_send(ApiaryVm *vm, MachineCommandType command); /* those without parameters */

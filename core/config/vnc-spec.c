@@ -24,6 +24,12 @@ static const OptionInfo vnc_options[] = {
     {NULL},
 };
 
+static const char *const share_names[] = {
+    [VNC_SHARE_ALLOW_EXCLUSIVE] = "allow-exclusive",
+    [VNC_SHARE_FORCE_SHARED] = "force-shared",
+    [VNC_SHARE_IGNORE] = "ignore",
+};
+
 /* QEMU's other options, with the reason why they are refused. */
 static const struct {
     const char *name, *reason;
@@ -84,12 +90,6 @@ static bool parse_address(VncSpec *spec, const char *text, GError **error)
     spec->port = spec->last_port = (uint16_t)(VNC_BASE_PORT + display);
     return true;
 }
-
-static const char *const share_names[] = {
-    [VNC_SHARE_ALLOW_EXCLUSIVE] = "allow-exclusive",
-    [VNC_SHARE_FORCE_SHARED] = "force-shared",
-    [VNC_SHARE_IGNORE] = "ignore",
-};
 
 static bool fill(VncSpec *spec, const OptionValues *values, GError **error)
 {

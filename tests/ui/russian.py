@@ -9,6 +9,7 @@ import time
 
 import pyatspi
 
+from settings_window import named
 from windows import application, click, find, walk
 
 # Proper names, formats, units and what a person has typed.
@@ -61,11 +62,15 @@ def main():
         subprocess.run([os.environ["APIARY"], "--settings", "Демо Apiary"], check=True,
                        env=environment)
         find("Параметры машины Демо Apiary")
-        for page in ("Обзор", "Система", "Экран", "Носители", "Сеть", "Последовательный порт"):
+        for page in ("Обзор", "Система", "Экран", "Носители", "Сеть", "Последовательный порт",
+                     "Удалённый доступ"):
             row = find(page, pyatspi.ROLE_LIST_ITEM)
             row.parent.querySelection().selectChild(row.getIndexInParent())
             time.sleep(0.7)
             check(f"settings, {page}")
+        named("Сервер VNC: экран и клавиатура машины с другого места").queryAction().doAction(0)
+        time.sleep(2)
+        check("settings, remote access with a server")
         wrong = subprocess.run([os.environ["APIARY"], "--open", "x"], env=environment,
                                capture_output=True, text=True)
         if wrong.returncode != 1 or "Нет машины с именем «x»." not in wrong.stderr:
