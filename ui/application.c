@@ -145,6 +145,15 @@ void apiary_application_new_machine(ApiaryApplication *application, const char *
     gtk_window_present(GTK_WINDOW(assistant));
 }
 
+/* An answer to whether machines may be switched off: the window that asked then closes. */
+static void on_close_confirmed(void *opaque, bool accepted)
+{
+    g_autoptr(GtkWidget) window = opaque;
+
+    if (accepted)
+        gtk_widget_destroy(window);
+}
+
 gboolean apiary_application_may_close(ApiaryApplication *application, GtkWindow *window)
 {
     unsigned running =
@@ -159,10 +168,11 @@ gboolean apiary_application_may_close(ApiaryApplication *application, GtkWindow 
     g_autofree char *text = g_strdup_printf(
         ngettext("%u machine is still running.", "%u machines are still running.", running),
         running);
-    return apiary_dialog_confirm(window, text,
-                                 _("When Apiary ends they are switched off, as if their power cord "
-                                   "were pulled."),
-                                 _("_Switch Off and Quit"));
+    apiary_dialog_confirm(window, text,
+                          _("When Apiary ends they are switched off, as if their power cord "
+                            "were pulled."),
+                          _("_Switch Off and Quit"), on_close_confirmed, g_object_ref(window));
+    return FALSE;
 }
 
 /* --- actions ---------------------------------------------------------------------------------- */
@@ -203,6 +213,12 @@ static void on_about(GSimpleAction *action, GVariant *parameter, gpointer data)
                           "license-type", GTK_LICENSE_GPL_3_0, NULL);
 }
 
+static void on_quit_confirmed(void *opaque, bool accepted)
+{
+    if (accepted)
+        g_application_quit(opaque);
+}
+
 static void on_quit(GSimpleAction *action, GVariant *parameter, gpointer data)
 {
     ApiaryApplication *application = data;
@@ -210,13 +226,13 @@ static void on_quit(GSimpleAction *action, GVariant *parameter, gpointer data)
     unsigned running =
         application->collection ? apiary_collection_count_running(application->collection) : 0;
 
-    if (running &&
-        !apiary_dialog_confirm(window, _("Machines are still running."),
-                               _("When Apiary ends they are switched off, as if their power cord "
-                                 "were pulled."),
-                               _("_Switch Off and Quit")))
-        return;
-    g_application_quit(data);
+    if (running)
+        apiary_dialog_confirm(window, _("Machines are still running."),
+                              _("When Apiary ends they are switched off, as if their power cord "
+                                "were pulled."),
+                              _("_Switch Off and Quit"), on_quit_confirmed, application);
+    else
+        g_application_quit(data);
 }
 
 static const GActionEntry actions[] = {

@@ -17,5 +17,6 @@ GtkWindow *apiary_application_find_vm_window(ApiaryApplication *application, Api
 void apiary_application_open_settings(ApiaryApplication *application, ApiaryVm *vm);
 /* ISO may be NULL. */
 void apiary_application_new_machine(ApiaryApplication *application, const char *iso);
-/* Asks before windows close with machines still running. True: go on. */
+/* Asks before the last window closes with machines still running. True: go on. False: WINDOW stays,
+ * and is destroyed when the answer is yes. */
 gboolean apiary_application_may_close(ApiaryApplication *application, GtkWindow *window);

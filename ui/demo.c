@@ -3,6 +3,7 @@
 #include "ui/demo.h"
 
 #include "core/config/network.h"
+#include "ui/dialogs.h"
 #include "ui/paths.h"
 
 #include <glib/gi18n.h>
@@ -15,8 +16,8 @@ static void say(GtkWindow *parent, const char *text, const char *secondary)
                                                GTK_BUTTONS_CLOSE, "%s", text);
 
     gtk_message_dialog_format_secondary_text(GTK_MESSAGE_DIALOG(dialog), "%s", secondary);
-    gtk_dialog_run(GTK_DIALOG(dialog));
-    gtk_widget_destroy(dialog);
+    g_signal_connect(dialog, "response", G_CALLBACK(apiary_dialog_close), NULL);
+    gtk_window_present(GTK_WINDOW(dialog));
 }
 
 static ApiaryVm *make_demo(ApiaryCollection *collection, const char *name, const char *iso,

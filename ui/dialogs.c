@@ -4,29 +4,86 @@
 
 #include <glib/gi18n.h>
 
-gboolean apiary_dialog_confirm(GtkWindow *parent, const char *text, const char *secondary,
-                               const char *accept)
+static gboolean destroy(gpointer dialog)
+{
+    gtk_widget_destroy(dialog);
+    return G_SOURCE_REMOVE;
+}
+
+void apiary_dialog_close(GtkDialog *dialog)
+{
+    gtk_widget_hide(GTK_WIDGET(dialog));
+    gtk_window_set_application(GTK_WINDOW(dialog), NULL); /* it is nobody's parent any more */
+    g_idle_add_full(G_PRIORITY_DEFAULT_IDLE, destroy, g_object_ref(dialog), g_object_unref);
+}
+
+/* --- yes or no -------------------------------------------------------------------------------- */
+
+typedef struct {
+    ApiaryDialogAnswer answer;
+    void *opaque;
+} Confirmation;
+
+static void on_confirmed(GtkDialog *dialog, int response, gpointer data)
+{
+    g_autofree Confirmation *confirmation = data;
+
+    apiary_dialog_close(dialog);
+    confirmation->answer(confirmation->opaque, response == GTK_RESPONSE_ACCEPT);
+}
+
+void apiary_dialog_confirm(GtkWindow *parent, const char *text, const char *secondary,
+                           const char *accept, ApiaryDialogAnswer answer, void *opaque)
 {
     GtkWidget *dialog = gtk_message_dialog_new(parent, GTK_DIALOG_MODAL, GTK_MESSAGE_QUESTION,
                                                GTK_BUTTONS_NONE, "%s", text);
+    Confirmation *confirmation = g_new(Confirmation, 1);
 
+    *confirmation = (Confirmation){answer, opaque};
     gtk_message_dialog_format_secondary_text(GTK_MESSAGE_DIALOG(dialog), "%s", secondary);
     gtk_dialog_add_button(GTK_DIALOG(dialog), _("_Cancel"), GTK_RESPONSE_CANCEL);
     GtkWidget *button = gtk_dialog_add_button(GTK_DIALOG(dialog), accept, GTK_RESPONSE_ACCEPT);
     gtk_style_context_add_class(gtk_widget_get_style_context(button), "destructive-action");
     gtk_dialog_set_default_response(GTK_DIALOG(dialog), GTK_RESPONSE_CANCEL);
-    int response = gtk_dialog_run(GTK_DIALOG(dialog));
-    gtk_widget_destroy(dialog);
-    return response == GTK_RESPONSE_ACCEPT;
+    g_signal_connect(dialog, "response", G_CALLBACK(on_confirmed), confirmation);
+    gtk_window_present(GTK_WINDOW(dialog));
 }
 
-char *apiary_dialog_open_file(GtkWindow *parent, const char *title, const char *filter_name,
-                              const char *const *patterns)
+/* --- a file or a line of text ----------------------------------------------------------------- */
+
+typedef struct {
+    GtkWidget *entry, *problem; /* of a line of text */
+    ApiaryDialogCheck check;
+    ApiaryDialogText answer;
+    void *opaque;
+} Question;
+
+static gboolean drop(gpointer chooser)
 {
-    g_autoptr(GtkFileChooserNative) chooser = gtk_file_chooser_native_new(
+    g_object_unref(chooser);
+    return G_SOURCE_REMOVE;
+}
+
+static void on_file_chosen(GtkNativeDialog *chooser, int response, gpointer data)
+{
+    g_autofree Question *question = data;
+    g_autofree char *path = response == GTK_RESPONSE_ACCEPT
+                                ? gtk_file_chooser_get_filename(GTK_FILE_CHOOSER(chooser))
+                                : NULL;
+
+    g_idle_add(drop, chooser); /* as apiary_dialog_close() */
+    question->answer(question->opaque, path);
+}
+
+void apiary_dialog_open_file(GtkWindow *parent, const char *title, const char *filter_name,
+                             const char *const *patterns, ApiaryDialogText answer, void *opaque)
+{
+    GtkFileChooserNative *chooser = gtk_file_chooser_native_new(
         title, parent, GTK_FILE_CHOOSER_ACTION_OPEN, _("_Open"), _("_Cancel"));
     GtkFileFilter *filter = gtk_file_filter_new(), *all = gtk_file_filter_new();
+    Question *question = g_new(Question, 1);
 
+    *question = (Question){.answer = answer, .opaque = opaque};
     gtk_file_filter_set_name(filter, filter_name);
     for (; *patterns; patterns++)
         gtk_file_filter_add_pattern(filter, *patterns);
@@ -34,40 +91,38 @@ char *apiary_dialog_open_file(GtkWindow *parent, const char *title, const char *
     gtk_file_filter_add_pattern(all, "*");
     gtk_file_chooser_add_filter(GTK_FILE_CHOOSER(chooser), filter);
     gtk_file_chooser_add_filter(GTK_FILE_CHOOSER(chooser), all);
-    if (gtk_native_dialog_run(GTK_NATIVE_DIALOG(chooser)) != GTK_RESPONSE_ACCEPT)
-        return NULL;
-    return gtk_file_chooser_get_filename(GTK_FILE_CHOOSER(chooser));
+    gtk_native_dialog_set_modal(GTK_NATIVE_DIALOG(chooser), TRUE);
+    g_signal_connect(chooser, "response", G_CALLBACK(on_file_chosen), question);
+    gtk_native_dialog_show(GTK_NATIVE_DIALOG(chooser));
 }
 
-typedef struct {
-    GtkDialog *dialog;
-    GtkLabel *problem;
-    ApiaryDialogCheck check;
-    void *opaque;
-} Question;
-
-static void on_text_changed(GtkEditable *entry, gpointer data)
+static void on_text_changed(GtkDialog *dialog)
 {
-    Question *question = data;
+    Question *question = g_object_get_data(G_OBJECT(dialog), "question");
+    const char *text = gtk_entry_get_text(GTK_ENTRY(question->entry));
     g_autoptr(GError) error = NULL;
-    bool good = question->check(question->opaque, gtk_entry_get_text(GTK_ENTRY(entry)), &error);
+    bool good = question->check(question->opaque, text, &error);
 
-    gtk_label_set_text(question->problem, good ? "" : error->message);
-    gtk_dialog_set_response_sensitive(question->dialog, GTK_RESPONSE_ACCEPT, good);
+    gtk_label_set_text(GTK_LABEL(question->problem), good ? "" : error->message);
+    gtk_dialog_set_response_sensitive(dialog, GTK_RESPONSE_ACCEPT, good);
 }
 
-char *apiary_dialog_ask_text(GtkWindow *parent, const char *title, const char *text,
-                             const char *initial, const char *accept, ApiaryDialogCheck check,
-                             void *opaque)
+static void on_text_given(GtkDialog *dialog, int response, gpointer data)
 {
-    GtkWidget *dialog = gtk_dialog_new_with_buttons(
-        title, parent, GTK_DIALOG_MODAL | GTK_DIALOG_USE_HEADER_BAR, _("_Cancel"),
-        GTK_RESPONSE_CANCEL, accept, GTK_RESPONSE_ACCEPT, NULL);
+    g_autofree Question *question = data;
+    g_autofree char *text = response == GTK_RESPONSE_ACCEPT
+                                ? g_strdup(gtk_entry_get_text(GTK_ENTRY(question->entry)))
+                                : NULL;
+
+    apiary_dialog_close(dialog);
+    question->answer(question->opaque, text);
+}
+
+static void add_line(GtkWidget *dialog, Question *question, const char *text, const char *initial)
+{
     GtkWidget *box = gtk_dialog_get_content_area(GTK_DIALOG(dialog));
     GtkWidget *label = gtk_label_new_with_mnemonic(text), *entry = gtk_entry_new();
     GtkWidget *problem = gtk_label_new("");
-    Question question = {GTK_DIALOG(dialog), GTK_LABEL(problem), check, opaque};
-    char *answer = NULL;
 
     g_object_set(box, "margin", 18, "spacing", 6, NULL);
     gtk_label_set_mnemonic_widget(GTK_LABEL(label), entry);
@@ -82,15 +137,30 @@ char *apiary_dialog_ask_text(GtkWindow *parent, const char *title, const char *t
     gtk_container_add(GTK_CONTAINER(box), label);
     gtk_container_add(GTK_CONTAINER(box), entry);
     gtk_container_add(GTK_CONTAINER(box), problem);
-    gtk_dialog_set_default_response(GTK_DIALOG(dialog), GTK_RESPONSE_ACCEPT);
-    g_signal_connect(entry, "changed", G_CALLBACK(on_text_changed), &question);
-    on_text_changed(GTK_EDITABLE(entry), &question);
-    gtk_widget_show_all(dialog);
-    if (gtk_dialog_run(GTK_DIALOG(dialog)) == GTK_RESPONSE_ACCEPT)
-        answer = g_strdup(gtk_entry_get_text(GTK_ENTRY(entry)));
-    gtk_widget_destroy(dialog);
-    return answer;
+    question->entry = entry;
+    question->problem = problem;
 }
+
+void apiary_dialog_ask_text(GtkWindow *parent, const char *title, const char *text,
+                            const char *initial, const char *accept, ApiaryDialogCheck check,
+                            ApiaryDialogText answer, void *opaque)
+{
+    GtkWidget *dialog = gtk_dialog_new_with_buttons(
+        title, parent, GTK_DIALOG_MODAL | GTK_DIALOG_USE_HEADER_BAR, _("_Cancel"),
+        GTK_RESPONSE_CANCEL, accept, GTK_RESPONSE_ACCEPT, NULL);
+    Question *question = g_new(Question, 1);
+
+    *question = (Question){.check = check, .answer = answer, .opaque = opaque};
+    add_line(dialog, question, text, initial);
+    gtk_dialog_set_default_response(GTK_DIALOG(dialog), GTK_RESPONSE_ACCEPT);
+    g_object_set_data(G_OBJECT(dialog), "question", question);
+    g_signal_connect_swapped(question->entry, "changed", G_CALLBACK(on_text_changed), dialog);
+    g_signal_connect(dialog, "response", G_CALLBACK(on_text_given), question);
+    on_text_changed(GTK_DIALOG(dialog));
+    gtk_widget_show_all(dialog);
+}
+
+/* --- other ------------------------------------------------------------------------------------ */
 
 typedef struct {
     GtkWindow *parent;

@@ -2,6 +2,7 @@
 
 #include "ui/disk-dialog.h"
 
+#include "ui/dialogs.h"
 #include "ui/paths.h"
 
 #include <gio/gio.h>
@@ -110,7 +111,7 @@ static void on_response(GtkDialog *dialog, int response, gpointer data)
     wish.size = form->size ? MAX(get_size(form), form->least) : 0;
     if (form->stem)
         wish.path = apiary_paths_free_name(folder ? folder : form->where, form->stem, wish.format);
-    gtk_widget_destroy(GTK_WIDGET(dialog));
+    apiary_dialog_close(dialog);
     form->answer(form->opaque, response == GTK_RESPONSE_ACCEPT ? &wish : NULL);
     g_free(wish.path);
     g_free(form->where);

@@ -184,6 +184,14 @@ static void set_medium(ApiaryNewMachineAssistant *a, const char *path)
     validate(a);
 }
 
+static void on_chosen(void *opaque, const char *path)
+{
+    g_autoptr(ApiaryNewMachineAssistant) a = opaque;
+
+    if (path && gtk_widget_get_realized(GTK_WIDGET(a))) /* it is still there */
+        set_medium(a, path);
+}
+
 static void on_choose(ApiaryNewMachineAssistant *a)
 {
     static const struct {
@@ -199,11 +207,9 @@ static void on_choose(ApiaryNewMachineAssistant *a)
         [NEW_MACHINE_EMPTY] = {N_("Choose a Disk"), N_("All files"), {"*"}},
     };
     NewMachineSource source = a->state.source;
-    g_autofree char *path = apiary_dialog_open_file(
-        GTK_WINDOW(a), _(choices[source].title), _(choices[source].kind), choices[source].patterns);
 
-    if (path)
-        set_medium(a, path);
+    apiary_dialog_open_file(GTK_WINDOW(a), _(choices[source].title), _(choices[source].kind),
+                            choices[source].patterns, on_chosen, g_object_ref(a));
 }
 
 static void on_drag_data(GtkWidget *widget, GdkDragContext *context, int x, int y,

@@ -252,24 +252,40 @@ static DriveConfig *drive_of(ApiarySettingsStoragePage *self, GtkButton *button)
     return config_find_drive(get_config(self), g_object_get_data(G_OBJECT(button), "drive"));
 }
 
+typedef struct {
+    ApiarySettingsStoragePage *page;
+    char *drive;
+} Insertion;
+
+static void on_image_chosen(void *opaque, const char *path)
+{
+    Insertion *insertion = opaque;
+    ApiarySettingsStoragePage *self = insertion->page;
+    ApiaryVm *vm = apiary_settings_page_get_vm(APIARY_SETTINGS_PAGE(self));
+    DriveConfig *drive = vm ? config_find_drive(get_config(self), insertion->drive) : NULL;
+
+    if (drive && path && drive->kind == DRIVE_IDE_DISK) { /* comes with the next start */
+        apiary_settings_set_text(&drive->file, path);
+        g_clear_pointer(&drive->format, g_free);
+    } else if (drive && path) {
+        apiary_vm_change_medium(vm, drive->id, path, false);
+    }
+    if (drive && path)
+        save(self);
+    g_object_unref(self);
+    g_free(insertion->drive);
+    g_free(insertion);
+}
+
 static void on_insert(GtkButton *button, ApiarySettingsStoragePage *self)
 {
     static const char *const patterns[] = {"*.iso", "*.ISO", "*.img", "*.qcow2", "*.raw", NULL};
-    const char *id = g_object_get_data(G_OBJECT(button), "drive");
-    g_autofree char *path =
-        apiary_dialog_open_file(get_window(self), _("Choose an Image"), _("Images"), patterns);
-    DriveConfig *drive = config_find_drive(get_config(self), id);
+    Insertion *insertion = g_new(Insertion, 1);
 
-    if (!path || !drive)
-        return;
-    if (drive->kind == DRIVE_IDE_DISK) { /* another disk comes with the next start */
-        apiary_settings_set_text(&drive->file, path);
-        g_clear_pointer(&drive->format, g_free);
-    } else {
-        apiary_vm_change_medium(apiary_settings_page_get_vm(APIARY_SETTINGS_PAGE(self)), id, path,
-                                false);
-    }
-    save(self);
+    *insertion =
+        (Insertion){g_object_ref(self), g_strdup(g_object_get_data(G_OBJECT(button), "drive"))};
+    apiary_dialog_open_file(get_window(self), _("Choose an Image"), _("Images"), patterns,
+                            on_image_chosen, insertion);
 }
 
 static void on_eject(GtkButton *button, ApiarySettingsStoragePage *self)
@@ -315,14 +331,21 @@ static void on_new_disk(ApiarySettingsStoragePage *self)
                               work_new(self, WORK_CREATE, NULL));
 }
 
+static void on_disk_chosen(void *opaque, const char *path)
+{
+    g_autoptr(ApiarySettingsStoragePage) self = opaque;
+
+    if (path && apiary_settings_page_get_vm(APIARY_SETTINGS_PAGE(self)) &&
+        add_drive(self, DRIVE_IDE_DISK, path))
+        save(self);
+}
+
 static void on_attach(ApiarySettingsStoragePage *self)
 {
     static const char *const patterns[] = {"*.qcow2", "*.raw", "*.img", NULL};
-    g_autofree char *path =
-        apiary_dialog_open_file(get_window(self), _("Attach a Disk"), _("Disk images"), patterns);
 
-    if (path && add_drive(self, DRIVE_IDE_DISK, path))
-        save(self);
+    apiary_dialog_open_file(get_window(self), _("Attach a Disk"), _("Disk images"), patterns,
+                            on_disk_chosen, g_object_ref(self));
 }
 
 static void on_add_cd(ApiarySettingsStoragePage *self)

@@ -60,18 +60,14 @@ static void on_settings(GSimpleAction *action, GVariant *parameter, gpointer vm)
 
 static bool check_name(void *opaque, const char *text, GError **error)
 {
-    const MachineConfig *config = opaque ? apiary_vm_get_config(opaque) : NULL;
-
     return library_check_name(apiary_collection_get_library(get_collection()), text,
-                              config ? config->folder : NULL, error);
+                              apiary_vm_get_config(opaque)->folder, error);
 }
 
-static void on_rename(GSimpleAction *action, GVariant *parameter, gpointer vm)
+static void on_renamed(void *opaque, const char *name)
 {
+    g_autoptr(ApiaryVm) vm = opaque;
     g_autoptr(GError) error = NULL;
-    g_autofree char *name =
-        apiary_dialog_ask_text(active_window(), _("Rename Machine"), _("_Name"),
-                               apiary_vm_get_name(vm), _("_Rename"), check_name, vm);
 
     if (!name || apiary_vm_is_on(vm))
         return;
@@ -79,6 +75,12 @@ static void on_rename(GSimpleAction *action, GVariant *parameter, gpointer vm)
                         name, &error))
         apiary_vm_message(vm, GTK_MESSAGE_ERROR, error->message);
     apiary_vm_config_changed(vm);
+}
+
+static void on_rename(GSimpleAction *action, GVariant *parameter, gpointer vm)
+{
+    apiary_dialog_ask_text(active_window(), _("Rename Machine"), _("_Name"), apiary_vm_get_name(vm),
+                           _("_Rename"), check_name, on_renamed, g_object_ref(vm));
 }
 
 /* --- clone ------------------------------------------------------------------------------------ */
@@ -118,22 +120,32 @@ static void finish_clone(void *opaque, const GError *error)
     g_free(clone);
 }
 
-static void on_clone(GSimpleAction *action, GVariant *parameter, gpointer vm)
+static bool check_clone_name(void *opaque, const char *text, GError **error)
 {
-    g_autofree char *wish =
-        library_free_name(apiary_collection_get_library(get_collection()), apiary_vm_get_name(vm));
-    g_autofree char *name =
-        apiary_dialog_ask_text(active_window(), _("Clone Machine"), _("_Name of the clone"), wish,
-                               _("_Clone"), check_name, NULL);
+    return library_check_name(apiary_collection_get_library(get_collection()), text, NULL, error);
+}
+
+static void on_clone_named(void *opaque, const char *name)
+{
+    g_autoptr(ApiaryVm) vm = opaque;
 
     if (!name)
         return;
     Clone *clone = g_new0(Clone, 1);
-    clone->vm = g_object_ref(vm);
     clone->config = config_copy(apiary_vm_get_config(vm));
-    clone->name = g_steal_pointer(&name);
+    clone->vm = g_steal_pointer(&vm);
+    clone->name = g_strdup(name);
     apiary_job_run(active_window(), _("Copying the machine's disks…"), run_clone, finish_clone,
                    clone);
+}
+
+static void on_clone(GSimpleAction *action, GVariant *parameter, gpointer vm)
+{
+    g_autofree char *wish =
+        library_free_name(apiary_collection_get_library(get_collection()), apiary_vm_get_name(vm));
+
+    apiary_dialog_ask_text(active_window(), _("Clone Machine"), _("_Name of the clone"), wish,
+                           _("_Clone"), check_clone_name, on_clone_named, g_object_ref(vm));
 }
 
 /* --- files ------------------------------------------------------------------------------------ */
@@ -157,11 +169,30 @@ static void on_copy_command(GSimpleAction *action, GVariant *parameter, gpointer
 
 enum { RESPONSE_KEEP_DISKS = 1, RESPONSE_DELETE_DISKS };
 
-static void on_delete(GSimpleAction *action, GVariant *parameter, gpointer data)
+static void on_delete_response(GtkDialog *dialog, int response, gpointer data)
 {
-    g_autoptr(ApiaryVm) vm = g_object_ref(data);
-    g_autoptr(GPtrArray) disks = library_own_disks(apiary_vm_get_config(vm));
+    g_autoptr(ApiaryVm) vm = data;
     g_autoptr(GError) error = NULL;
+
+    apiary_dialog_close(dialog);
+    if ((response != RESPONSE_KEEP_DISKS && response != RESPONSE_DELETE_DISKS) ||
+        apiary_vm_is_on(vm))
+        return;
+    apiary_collection_flush(get_collection());
+    if (!library_delete(apiary_collection_get_library(get_collection()), apiary_vm_get_config(vm),
+                        response == RESPONSE_DELETE_DISKS, &error)) {
+        apiary_vm_message(vm, GTK_MESSAGE_ERROR, error->message);
+        return;
+    }
+    GtkWindow *window = apiary_application_find_vm_window(apiary_application_get(), vm);
+    if (window)
+        gtk_widget_destroy(GTK_WIDGET(window));
+    apiary_collection_remove(get_collection(), vm);
+}
+
+static void on_delete(GSimpleAction *action, GVariant *parameter, gpointer vm)
+{
+    g_autoptr(GPtrArray) disks = library_own_disks(apiary_vm_get_config(vm));
     GtkWidget *dialog = gtk_message_dialog_new(
         active_window(), GTK_DIALOG_MODAL, GTK_MESSAGE_QUESTION, GTK_BUTTONS_NONE,
         _("Delete the machine “%s”?"), apiary_vm_get_name(vm));
@@ -183,43 +214,35 @@ static void on_delete(GSimpleAction *action, GVariant *parameter, gpointer data)
                                               RESPONSE_DELETE_DISKS);
     gtk_style_context_add_class(gtk_widget_get_style_context(button), "destructive-action");
     gtk_dialog_set_default_response(GTK_DIALOG(dialog), GTK_RESPONSE_CANCEL);
-    int response = gtk_dialog_run(GTK_DIALOG(dialog));
-    gtk_widget_destroy(dialog);
-    if ((response != RESPONSE_KEEP_DISKS && response != RESPONSE_DELETE_DISKS) ||
-        apiary_vm_is_on(vm))
-        return;
-    apiary_collection_flush(get_collection());
-    if (!library_delete(apiary_collection_get_library(get_collection()), apiary_vm_get_config(vm),
-                        response == RESPONSE_DELETE_DISKS, &error)) {
-        apiary_vm_message(vm, GTK_MESSAGE_ERROR, error->message);
-        return;
-    }
-    GtkWindow *window = apiary_application_find_vm_window(apiary_application_get(), vm);
-    if (window)
-        gtk_widget_destroy(GTK_WIDGET(window));
-    apiary_collection_remove(get_collection(), vm);
+    g_signal_connect(dialog, "response", G_CALLBACK(on_delete_response), g_object_ref(vm));
+    gtk_window_present(GTK_WINDOW(dialog));
 }
 
 /* --- media ------------------------------------------------------------------------------------ */
 
-static void on_insert(GSimpleAction *action, GVariant *parameter, gpointer vm)
+static void insert(void *opaque, const char *path)
 {
-    static const char *const patterns[] = {"*.iso", "*.ISO", "*.img", NULL};
+    g_autoptr(ApiaryVm) vm = opaque;
     const DriveConfig *cd = apiary_vm_get_cd(vm);
-    g_autofree char *path = g_strdup(g_variant_get_string(parameter, NULL));
 
-    if (!cd)
-        return;
-    if (!*path) {
-        g_free(path);
-        path = apiary_dialog_open_file(active_window(), _("Insert a Disc Image"), _("Disc images"),
-                                       patterns);
-    }
-    if (!path)
+    if (!cd || !path)
         return;
     library_note_medium(apiary_collection_get_library(get_collection()), path);
     apiary_vm_change_medium(vm, cd->id, path, false);
     apiary_collection_save(get_collection(), vm);
+}
+
+/* The parameter is a path, or "" to ask for one. */
+static void on_insert(GSimpleAction *action, GVariant *parameter, gpointer vm)
+{
+    static const char *const patterns[] = {"*.iso", "*.ISO", "*.img", NULL};
+    const char *path = g_variant_get_string(parameter, NULL);
+
+    if (*path)
+        insert(g_object_ref(vm), path);
+    else if (apiary_vm_get_cd(vm))
+        apiary_dialog_open_file(active_window(), _("Insert a Disc Image"), _("Disc images"),
+                                patterns, insert, g_object_ref(vm));
 }
 
 static void on_eject(GSimpleAction *action, GVariant *parameter, gpointer vm)

@@ -153,6 +153,25 @@ def test_shortcuts():
     print("ok: Ctrl+? shows the keys")
 
 
+def test_clone():
+    select("Two")
+    keys(WINDOW, "Menu")
+    find("Clone…").queryAction().doAction(0)
+    find("Clone", pyatspi.ROLE_PUSH_BUTTON)
+    check_names("clone")
+    typed("Clone Machine", "Third")
+    time.sleep(0.5)
+    keys("Clone Machine", "Return")
+    find("Third, Off")
+    if not exists("Third", "disk.qcow2"):
+        sys.exit("The clone has no disk.")
+    select("Third")
+    keys(WINDOW, "Delete")
+    find("Delete Everything", pyatspi.ROLE_PUSH_BUTTON).queryAction().doAction(0)
+    wait_for("the clone to go", 10, lambda: not exists("Third"))
+    print("ok: a clone has a disk of its own")
+
+
 def main():
     make_machine("One")
     make_machine("Two")
@@ -164,6 +183,7 @@ def main():
         test_search()
         test_menu()
         test_keys()
+        test_clone()
         test_delete()
         test_shortcuts()
     finally:
