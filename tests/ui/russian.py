@@ -9,6 +9,7 @@ import time
 
 import pyatspi
 
+from new_machine import walk_through
 from settings_window import named
 from windows import application, click, find, walk
 
@@ -23,6 +24,14 @@ NOT_TRANSLATED = re.compile(
 ROLES = {pyatspi.ROLE_PUSH_BUTTON, pyatspi.ROLE_TOGGLE_BUTTON, pyatspi.ROLE_RADIO_BUTTON,
          pyatspi.ROLE_CHECK_BOX, pyatspi.ROLE_LABEL, pyatspi.ROLE_MENU_ITEM, pyatspi.ROLE_TERMINAL,
          pyatspi.ROLE_LIST, pyatspi.ROLE_FRAME, pyatspi.ROLE_SPIN_BUTTON}
+NEW_MACHINE = {
+    "No machines yet": "Машин пока нет",
+    "New machine from an ISO": "Новая машина из образа ISO",
+    "Forward": "Далее",
+    "Nothing yet: an empty disk": "Пока ни с чего: пустой диск",
+    "Create and Start": "Создать и запустить",
+    "Cancel": "Отмена",
+}
 english = set()
 
 
@@ -38,19 +47,8 @@ def main():
     environment = {**os.environ, "LANGUAGE": "ru"}
     program = subprocess.Popen([os.environ["APIARY"]], env=environment)
     try:
-        find("Машин пока нет")
-        check("empty manager")
         find("Импортировать", pyatspi.ROLE_PUSH_BUTTON)
-        click("Новая машина из образа ISO", pyatspi.ROLE_PUSH_BUTTON)
-        find("Далее", pyatspi.ROLE_PUSH_BUTTON)
-        check("new machine, source")
-        click("Пока ни с чего: пустой диск")
-        for page in ("hardware", "storage", "network", "summary"):
-            click("Далее", pyatspi.ROLE_PUSH_BUTTON)
-            time.sleep(0.7)
-            check(f"new machine, {page}")
-        find("Создать и запустить", pyatspi.ROLE_PUSH_BUTTON)
-        click("Отмена", pyatspi.ROLE_PUSH_BUTTON)
+        walk_through(check, NEW_MACHINE.__getitem__)
 
         click("Попробовать демонстрационную машину", pyatspi.ROLE_PUSH_BUTTON)
         find("Экран машины Демо Apiary")
