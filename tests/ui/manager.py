@@ -29,15 +29,22 @@ def make_machine(name):
         )
 
 
-def keys(window, *names):
-    """By X, as a person's keyboard does; there is no window manager to give the focus."""
-    number = subprocess.run(
-        ["xdotool", "search", "--sync", "--onlyvisible", "--name", f"^{window}$"],
-        check=True,
+def number_of(window):
+    """xdotool fails when a window goes while it looks at all of them."""
+    result = subprocess.run(
+        ["xdotool", "search", "--onlyvisible", "--name", f"^{window}$"],
+        check=False,
         stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         text=True,
         timeout=30,
-    ).stdout.split()[-1]
+    )
+    return result.stdout.split()[-1] if result.returncode == 0 else None
+
+
+def keys(window, *names):
+    """By X, as a person's keyboard does; there is no window manager to give the focus."""
+    number = wait_for(f"the window “{window}”", 30, lambda: number_of(window))
     subprocess.run(["xdotool", "windowfocus", number], check=True)
     time.sleep(0.3)
     subprocess.run(["xdotool", "key", "--delay", "60", *names], check=True)
