@@ -18,6 +18,9 @@
 /* RIP that no branch has: not canonical. */
 #define NO_RIP UINT64_C(0x8000000000000001)
 
+/* Hot and cold code get so much of the cache at a time. */
+#define PIECE_BYTES ((size_t)1 << 20)
+
 JIT_VECTOR_SAFE static void clear_targets(JitContext *context)
 {
     if (context->n_filled <= G_N_ELEMENTS(context->filled))
@@ -58,6 +61,15 @@ static void unmap_cache(JitCpu *jc)
         close(jc->fd);
 }
 
+/* The first pieces of an empty cache. */
+static void hand_out_pieces(JitCpu *jc)
+{
+    jc->hot = jc->stubs_end;
+    jc->hot_end = jc->rw + jc->piece;
+    jc->cold = jc->hot_end;
+    jc->cold_end = jc->unused = jc->cold + jc->piece;
+}
+
 JitCpu *jit_cpu_new(Jit *jit, Cpu *cpu)
 {
     JitCpu *jc = g_new0(JitCpu, 1);
@@ -71,7 +83,6 @@ JitCpu *jit_cpu_new(Jit *jit, Cpu *cpu)
         g_free(jc);
         return NULL;
     }
-    jc->lines = g_aligned_alloc0(1u << LINE_BITS, sizeof(JitLine), sizeof(JitLine));
     jc->exits = g_array_new(FALSE, FALSE, sizeof(JitExit));
     jc->far_links = g_array_new(FALSE, FALSE, sizeof(JitFarLink));
     jc->traps = g_array_new(FALSE, FALSE, sizeof(JitTrap));
@@ -85,8 +96,9 @@ JitCpu *jit_cpu_new(Jit *jit, Cpu *cpu)
 
     Emit e = {jc->rw};
     jit_emit_stubs(jc, &e);
-    jc->stubs_end = jc->hot = e.p;
-    jc->cold = jc->rw + jc->size / 2;
+    jc->stubs_end = e.p;
+    jc->piece = MIN(PIECE_BYTES, jc->size / 8);
+    hand_out_pieces(jc);
     jc->statistics.cache_bytes = jc->size;
     return jc;
 }
@@ -100,7 +112,6 @@ void jit_cpu_free(JitCpu *jc)
         g_free(jc->contexts[i].targets);
     for (unsigned i = 0; i < MAX_CHUNKS; i++)
         g_free(jc->chunks[i]);
-    g_aligned_free(jc->lines);
     g_array_unref(jc->exits);
     g_array_unref(jc->far_links);
     g_array_unref(jc->traps);
@@ -119,10 +130,8 @@ void jit_cache_flush(JitCpu *jc)
     g_array_set_size(jc->exits, 0);
     g_array_set_size(jc->far_links, 0);
     g_array_set_size(jc->traps, 0);
-    memset(jc->lines, 0, sizeof(JitLine) << LINE_BITS);
     jit_cache_forget_targets(jc, 3);
-    jc->hot = jc->stubs_end;
-    jc->cold = jc->rw + jc->size / 2;
+    hand_out_pieces(jc);
     jc->flush_first = false;
     jc->generation++;
     jc->statistics.flushes++;
@@ -135,47 +144,22 @@ enum {
     COLD_MARGIN = 64 * 512,
 };
 
-/* RAM of a slot whose block is gone: no block begins there. */
-#define NO_RAM UINT64_MAX
-
-JIT_VECTOR_SAFE static unsigned line_of(const JitKey *key)
+/* Whether MARGIN bytes at *AT are before *END, perhaps in another piece. */
+static bool make_room(JitCpu *jc, uint8_t **at, uint8_t **end, size_t margin)
 {
-    uint64_t hash = (key->ram ^ (uint64_t)key->mode << 20 ^ key->eip_base) * 0x9e3779b97f4a7c15ull;
-
-    return hash >> (64 - LINE_BITS);
+    if (*at + margin <= *end)
+        return true;
+    if (jc->unused + jc->piece > jc->rw + jc->size)
+        return false;
+    *at = jc->unused;
+    *end = jc->unused += jc->piece;
+    return true;
 }
 
-JIT_VECTOR_SAFE static JitBlock *block_number(JitCpu *jc, unsigned number)
+bool jit_cache_has_room(JitCpu *jc)
 {
-    return &jc->chunks[number / CHUNK][number % CHUNK];
-}
-
-/* The slot for KEY: its block's, or NULL. */
-JIT_VECTOR_SAFE static JitSlot *find_slot(JitCpu *jc, const JitKey *key)
-{
-    for (unsigned line = line_of(key);; line = (line + 1) & ((1u << LINE_BITS) - 1)) {
-        for (unsigned i = 0; i < SLOTS_IN_LINE; i++) {
-            JitSlot *slot = &jc->lines[line].slots[i];
-            if (!slot->number)
-                return NULL;
-            if (slot->ram == key->ram && slot->mode == key->mode &&
-                jit_key_equal(&block_number(jc, slot->number - 1)->key, key))
-                return slot;
-        }
-    }
-}
-
-JIT_VECTOR_SAFE JitBlock *jit_cache_find(JitCpu *jc, const JitKey *key)
-{
-    const JitSlot *slot = find_slot(jc, key);
-
-    return slot ? block_number(jc, slot->number - 1) : NULL;
-}
-
-bool jit_cache_has_room(const JitCpu *jc)
-{
-    return jc->hot + HOT_MARGIN <= jc->rw + jc->size / 2 &&
-           jc->cold + COLD_MARGIN <= jc->rw + jc->size && jc->n_blocks < MAX_CHUNKS * CHUNK;
+    return make_room(jc, &jc->hot, &jc->hot_end, HOT_MARGIN) &&
+           make_room(jc, &jc->cold, &jc->cold_end, COLD_MARGIN) && jc->n_blocks < MAX_CHUNKS * CHUNK;
 }
 
 JitBlock *jit_cache_new_block(JitCpu *jc)
@@ -190,27 +174,18 @@ JitBlock *jit_cache_new_block(JitCpu *jc)
     return block;
 }
 
-void jit_cache_insert(JitCpu *jc, JitBlock *block)
+void jit_cache_insert(JitCpu *jc, JitPage *page, JitBlock *block)
 {
-    unsigned at = line_of(&block->key) * SLOTS_IN_LINE;
-    JitSlot *slot = &jc->lines[at / SLOTS_IN_LINE].slots[0];
-
-    while (slot->number && slot->ram != NO_RAM) {
-        at = (at + 1) & ((SLOTS_IN_LINE << LINE_BITS) - 1);
-        slot = &jc->lines[at / SLOTS_IN_LINE].slots[at % SLOTS_IN_LINE];
-    }
-    *slot = (JitSlot){block->key.ram, block->key.mode, ++jc->n_blocks};
     block->valid = true;
+    jit_smc_add_block(jc, page, block);
+    jit_page_insert(jc, page, jc->n_blocks++);
 }
 
 /* Takes BLOCK out of every way in. Its code stays until the next flush; entering it leads out
  * again. */
 void jit_cache_remove(JitCpu *jc, JitBlock *block)
 {
-    JitSlot *slot = find_slot(jc, &block->key);
-
-    if (slot && block_number(jc, slot->number - 1) == block)
-        slot->ram = NO_RAM;
+    jit_page_remove(jc, block->page, block);
     jit_unlink_far(jc, block);
     Emit e = {block->entry};
     emit_call(&e, jc->stub_dead);
@@ -226,7 +201,7 @@ JIT_VECTOR_SAFE JitBlock *jit_cache_block_at(JitCpu *jc, const uint8_t *rw)
 
     while (low < high) {
         unsigned middle = (low + high) / 2;
-        JitBlock *block = block_number(jc, middle);
+        JitBlock *block = jit_block_number(jc, middle);
         if (rw < block->entry)
             high = middle;
         else if (rw >= block->entry + block->code_size)

@@ -104,20 +104,19 @@ struct JitBlock {
     JitBlock *next_in_page;
 };
 
-/* Where a block is looked up by its key: four to a cache line. */
+/* Where a page's blocks are looked up by their keys. */
 typedef struct {
-    uint64_t ram;
-    uint32_t mode;
-    uint32_t number; /* of the block + 1; 0: never used */
+    uint16_t offset; /* in the page, or SLOT_EMPTY, SLOT_DELETED */
+    uint16_t tag;    /* of the rest of the key */
+    uint32_t number; /* of the block */
 } JitSlot;
-enum { SLOTS_IN_LINE = 4 };
-typedef struct {
-    JitSlot slots[SLOTS_IN_LINE];
-} __attribute__((aligned(64))) JitLine;
+enum { SLOT_EMPTY = 0xffff, SLOT_DELETED = 0xfffe };
 
 /* A guest page with translations. */
 struct JitPage {
     uint64_t ram;
+    JitSlot *slots; /* open addressing */
+    uint32_t slot_mask, slots_used /* the deleted included */;
     RamBlock *ram_block;
     uint64_t ram_offset;
     uint32_t granules;      /* of all its blocks */
@@ -163,10 +162,9 @@ typedef struct {
 enum {
     N_TARGETS = 16384,
     N_CONTEXTS = 8,
-    LINE_BITS = 16,
-    N_PAGE_BUCKETS = 1 << 12,
-    CHUNK = 4096,    /* blocks that are allocated together */
-    MAX_CHUNKS = 48, /* three quarters of the slots */
+    N_PAGE_BUCKETS = 1 << 13,
+    CHUNK = 4096, /* blocks that are allocated together */
+    MAX_CHUNKS = 512,
 };
 
 /* RIP to code for indirect branches within one mode. */
@@ -187,12 +185,14 @@ typedef struct {
 typedef struct {
     Jit *jit;
     Cpu *cpu;
-    /* the cache: one memfd at two addresses; hot code fills the first half, cold code the second */
+    /* the cache: one memfd at two addresses; hot and cold code take pieces of it in turn */
     int fd;
     uint8_t *rw;
     const uint8_t *rx;
     size_t size;
-    uint8_t *stubs_end, *hot, *cold;
+    uint8_t *stubs_end, *hot, *hot_end, *cold, *cold_end;
+    uint8_t *unused; /* the first piece that nobody has */
+    size_t piece;
     uint64_t generation; /* counts whole flushes */
     /* shared pieces of generated code */
     const uint8_t *stub_enter, *stub_leave, *stub_trap; /* enter, trap: executable addresses */
@@ -204,8 +204,8 @@ typedef struct {
     GArray *exits;     /* JitExit */
     GArray *far_links; /* JitFarLink */
     GArray *traps;     /* JitTrap */
-    JitLine *lines;
     JitPage *page_buckets[N_PAGE_BUCKETS];
+    JitPage *fetched[2][TLB_ENTRIES]; /* where the fetch TLBs' entries lead, if RAM is the same */
     JitContext contexts[N_CONTEXTS];
     unsigned next_context;
     JitContext *context;   /* of the running block */
@@ -251,6 +251,11 @@ JIT_VECTOR_SAFE static inline JitCpu *jit_state(const Cpu *cpu)
     return (JitCpu *)cpu->jit[SLOT_STATE];
 }
 
+JIT_VECTOR_SAFE static inline JitBlock *jit_block_number(JitCpu *jc, unsigned number)
+{
+    return &jc->chunks[number / CHUNK][number % CHUNK];
+}
+
 /* r11 = where the soft TLB would have the page of r10. Changes EFLAGS. */
 static inline void emit_tlb_index(Emit *e)
 {
@@ -265,13 +270,12 @@ static inline void emit_tlb_index(Emit *e)
 JitCpu *jit_cpu_new(Jit *jit, Cpu *cpu);
 void jit_cpu_free(JitCpu *jc);
 void jit_cache_flush(JitCpu *jc);
-JitBlock *jit_cache_find(JitCpu *jc, const JitKey *key);
 /* For another block, or for as much code as one takes. */
-bool jit_cache_has_room(const JitCpu *jc);
+bool jit_cache_has_room(JitCpu *jc);
 /* An empty block, to be filled and inserted; flushes when there is no room for it or its code. */
 JitBlock *jit_cache_new_block(JitCpu *jc);
-/* The newest block, with entry, code and key. */
-void jit_cache_insert(JitCpu *jc, JitBlock *block);
+/* The newest block, with entry, code and key, becomes one of PAGE's. */
+void jit_cache_insert(JitCpu *jc, JitPage *page, JitBlock *block);
 void jit_cache_remove(JitCpu *jc, JitBlock *block);
 JitBlock *jit_cache_block_at(JitCpu *jc, const uint8_t *rw);
 JitContext *jit_cache_context(JitCpu *jc, uint32_t mode, uint32_t base, uint32_t limit);
@@ -283,6 +287,17 @@ JIT_VECTOR_SAFE static inline unsigned jit_target_index(uint64_t rip)
 {
     return ((uint32_t)rip ^ (uint32_t)rip >> 12) & (N_TARGETS - 1);
 }
+
+/* pages.c */
+/* The page at RAM, or NULL. */
+JitPage *jit_page_find(JitCpu *jc, uint64_t ram);
+JitPage *jit_page_new(JitCpu *jc, uint64_t ram);
+void jit_page_free(JitPage *page);
+/* The block for KEY, on the page that entry I of the fetch TLB SET leads to; or NULL. */
+JitBlock *jit_page_fetched_block(JitCpu *jc, unsigned set, unsigned i, const JitKey *key);
+/* Block NUMBER can be found, can no longer be found. */
+void jit_page_insert(JitCpu *jc, JitPage *page, uint32_t number);
+void jit_page_remove(JitCpu *jc, JitPage *page, const JitBlock *block);
 
 /* stubs.c */
 void jit_emit_stubs(JitCpu *jc, Emit *e);

@@ -11,7 +11,7 @@
 
 typedef struct {
     unsigned max_insns; /* of a block; 1: each instruction alone */
-    size_t cache_bytes; /* of a vCPU's code cache */
+    size_t cache_bytes; /* of a vCPU's code cache, at most; taken from the host as it fills */
     bool exact_flags;   /* flags are exact also where the program cannot see them before it
                            overwrites them (at faults and interrupts) */
     bool no_links;      /* every block returns to the dispatcher */
@@ -28,7 +28,7 @@ typedef struct {
     uint64_t exits, exits_direct, exits_indirect, exits_requested;
 } JitStatistics;
 
-#define JIT_OPTIONS_DEFAULT ((JitOptions){.max_insns = 32, .cache_bytes = 32u << 20})
+#define JIT_OPTIONS_DEFAULT ((JitOptions){.max_insns = 32, .cache_bytes = 128u << 20})
 
 /* Any thread. The vCPUs that use it must be freed first. */
 Jit *jit_new(GError **error);

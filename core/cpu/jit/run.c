@@ -192,7 +192,7 @@ JIT_VECTOR_SAFE static JitBlock *find_block(JitCpu *jc, JitKey *key, bool ungrou
         key->limit = cpu->seg[SEG_CS].limit;
         cpu->jit[SLOT_PAGE] = (uint32_t)page;
     }
-    JitBlock *block = jit_cache_find(jc, key);
+    JitBlock *block = jit_page_fetched_block(jc, cpu->cpl == 3, (unsigned)i, key);
     if (UNLIKELY(!block))
         block = translate(jc, key, (const uint8_t *)fetch->host[i]);
     if (LIKELY(block))
@@ -211,7 +211,7 @@ JIT_VECTOR_SAFE const void *jit_helper_target(Cpu *cpu, uint64_t rip)
         jc->jit->options.no_links || rip - fetch->tag[i] >= GUEST_PAGE_SIZE)
         return NULL;
     JitKey key = {fetch->ram[i] + (rip & 0xfff), cpu->mode, 0, UINT32_MAX};
-    JitBlock *block = jit_cache_find(jc, &key);
+    JitBlock *block = jit_page_fetched_block(jc, cpu->cpl == 3, i, &key);
     if (!block)
         return NULL;
     note_entry(jc, block, rip);

@@ -33,20 +33,6 @@ static uint32_t granules_of(uint64_t offset, uint64_t length)
 
 /* --- pages ------------------------------------------------------------------------------------ */
 
-static JitPage **page_bucket(JitCpu *jc, uint64_t ram)
-{
-    return &jc->page_buckets[(ram >> GUEST_PAGE_SHIFT) % N_PAGE_BUCKETS];
-}
-
-static JitPage *find_page(JitCpu *jc, uint64_t ram)
-{
-    JitPage *page = *page_bucket(jc, ram);
-
-    while (page && page->ram != ram)
-        page = page->next_in_bucket;
-    return page;
-}
-
 /* Counts vCPUs with code in a page; the flag follows. */
 static void count_page(Jit *jit, JitPage *page, int change)
 {
@@ -119,7 +105,7 @@ static void let_others_notice(Jit *jit, const JitCpu *self)
  * code. NULL when its code shall be interpreted. */
 JitPage *jit_smc_page(JitCpu *jc, uint64_t ram)
 {
-    JitPage *page = find_page(jc, ram);
+    JitPage *page = jit_page_find(jc, ram);
 
     if (page && page->interpret) {
         page->interpret--;
@@ -131,12 +117,9 @@ JitPage *jit_smc_page(JitCpu *jc, uint64_t ram)
         RamBlock *block = ram_block_find(jc->cpu->memory, ram);
         if (!block)
             return NULL;
-        page = g_new0(JitPage, 1);
-        page->ram = ram;
+        page = jit_page_new(jc, ram);
         page->ram_block = block;
         page->ram_offset = ram - block->id_base;
-        page->next_in_bucket = *page_bucket(jc, ram);
-        *page_bucket(jc, ram) = page;
     }
     count_page(jc->jit, page, 1);
     mmu_flush_stores_to(jc->cpu, page->ram_block->host + page->ram_offset);
@@ -171,9 +154,10 @@ void jit_smc_forget_all(JitCpu *jc)
             jc->page_buckets[i] = page->next_in_bucket;
             if (page->granules)
                 leave_page(jc, page);
-            g_free(page);
+            jit_page_free(page);
         }
     }
+    memset(jc->fetched, 0, sizeof jc->fetched);
 }
 
 /* --- writes ----------------------------------------------------------------------------------- */
@@ -223,7 +207,7 @@ static void translate_again(JitCpu *jc, JitPage *page, uint32_t granules)
 
 void jit_smc_sample(JitCpu *jc, uint64_t ram, unsigned first, unsigned last)
 {
-    JitPage *page = find_page(jc, ram);
+    JitPage *page = jit_page_find(jc, ram);
     uint32_t busy = 0;
 
     if (!page || !page->granules)
@@ -259,7 +243,7 @@ static void drop_range(JitCpu *jc, const RamBlock *block, uint64_t offset, uint6
 {
     while (length) {
         uint64_t n = MIN(length, GUEST_PAGE_SIZE - (offset & 0xfff));
-        JitPage *page = find_page(jc, block->id_base + (offset & GUEST_PAGE_MASK));
+        JitPage *page = jit_page_find(jc, block->id_base + (offset & GUEST_PAGE_MASK));
         if (page)
             drop_granules(jc, page, granules_of(offset, n));
         offset += n;
@@ -271,7 +255,7 @@ bool jit_smc_store_is_plain(JitCpu *jc, const RamBlock *block, uint64_t offset, 
 {
     if (jc->jit->cpus->len > 1)
         return false; /* others' granules are not to be looked at from here */
-    const JitPage *page = find_page(jc, block->id_base + (offset & GUEST_PAGE_MASK));
+    const JitPage *page = jit_page_find(jc, block->id_base + (offset & GUEST_PAGE_MASK));
     return !page || !(page->granules & granules_of(offset, length));
 }
 
@@ -325,7 +309,7 @@ void jit_smc_take_stale(JitCpu *jc)
     for (guint i = 0; i < notes->len; i++) {
         const JitStale *note = &g_array_index(notes, JitStale, i);
         if (note->granules != ONLY_STORES) {
-            JitPage *page = find_page(jc, note->ram);
+            JitPage *page = jit_page_find(jc, note->ram);
             if (page)
                 drop_granules(jc, page, note->granules);
             continue;

@@ -648,11 +648,10 @@ JitBlock *jit_translate(JitCpu *jc, const JitKey *key, const uint8_t *host_page)
     block->live_in = t.items[0].live_before != 0;
     jc->hot = t.hot.p;
     jc->cold = t.cold.p;
-    jit_cache_insert(jc, block);
-    jit_smc_add_block(jc, page, block);
+    jit_cache_insert(jc, page, block);
     jc->statistics.blocks++;
     jc->statistics.instructions += t.n_items;
     jc->statistics.code_bytes =
-        (uint64_t)(jc->hot - jc->rw) + (uint64_t)(jc->cold - jc->rw) - jc->size / 2;
+        (uint64_t)((jc->unused - jc->rw) - (jc->hot_end - jc->hot) - (jc->cold_end - jc->cold));
     return block;
 }
