@@ -210,6 +210,21 @@ typedef struct {
     uint64_t used[TLB_ENTRIES / 64], global[TLB_ENTRIES / 64], large[TLB_ENTRIES / 64];
 } TlbMap;
 
+/* What was fetched from since the JIT was last told that RIP may mean other code (fetched.h), also
+ * where the entry of the TLB has given way to another. */
+enum { N_FETCHED_PAGES = 1 << 13 };
+typedef struct {
+    uint64_t linear, ram;
+    bool global, large;
+    uint16_t slot; /* of `index` */
+} FetchedPage;
+typedef struct {
+    FetchedPage pages[N_FETCHED_PAGES];
+    unsigned n, n_non_global, n_large;
+    bool overflow[2];                    /* there were more: not global, global */
+    uint16_t index[2 * N_FETCHED_PAGES]; /* by hash of the page number: number in pages + 1 */
+} FetchedPages;
+
 /* --- requests from other threads -------------------------------------------------------------- */
 enum {
     REQUEST_INTERRUPT = 1 << 0, /* the interrupt controller has something: level, set and cleared by
@@ -333,16 +348,9 @@ struct Cpu {
         bool writable;
     } page_cache[256];
     TlbMap tlb_map[N_MMU], fetch_map[2];
-    /* What was fetched from since the translations of a set were last dropped, also where the entry
-     * has given way to another: whether a flush concerns the JIT. `pages` has a bit for each
-     * (page number & 4095), `large` one for each (GiB & 63) with code in a large page. */
-    struct {
-        uint64_t pages[64], large;
-        uint8_t halves; /* bit 63 of the addresses: 0 seen, 1 seen */
-        bool global, non_global;
-    } fetch_seen[2];
     TlbSet tlb[N_MMU];
-    FetchTlb fetch[2]; /* 0 supervisor, 1 user */
+    FetchTlb fetch[2];       /* 0 supervisor, 1 user */
+    FetchedPages fetched[2]; /* the same */
 };
 
 enum { SHADOW_STI = 1, SHADOW_MOV_SS = 2 };

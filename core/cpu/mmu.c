@@ -10,6 +10,7 @@
 #include "core/cpu/mmu.h"
 
 #include "core/cpu/cpuid.h"
+#include "core/cpu/fetched.h"
 #include "core/cpu/paging.h"
 
 void (*mmu_code_store_hook)(Cpu *cpu, RamBlock *block, uint64_t offset, unsigned length);
@@ -88,35 +89,6 @@ static void drop(Cpu *cpu, unsigned map, unsigned i)
         drop_fetch(cpu, map - N_MMU, i);
 }
 
-/* Forgets what was fetched from; returns whether set SET loses translations by this flush. */
-static bool forget_fetched(Cpu *cpu, unsigned set, bool keep_global)
-{
-    bool global = cpu->fetch_seen[set].global, non_global = cpu->fetch_seen[set].non_global;
-
-    cpu->fetch_seen[set].non_global = false;
-    if (keep_global && global)
-        return non_global;
-    if (global || non_global) {
-        cpu->fetch_seen[set].global = false;
-        cpu->fetch_seen[set].large = 0;
-        cpu->fetch_seen[set].halves = 0;
-        for (unsigned w = 0; w < 64; w++)
-            cpu->fetch_seen[set].pages[w] = 0;
-    }
-    return global || non_global;
-}
-
-static bool was_fetched(const Cpu *cpu, unsigned set, uint64_t linear)
-{
-    unsigned page = (linear >> GUEST_PAGE_SHIFT) & 4095;
-
-    if (!(cpu->fetch_seen[set].halves >> (linear >> 63) & 1))
-        return false;
-    return ((cpu->fetch_seen[set].large >> (linear >> 30 & 63)) |
-            (cpu->fetch_seen[set].pages[page / 64] >> (page & 63))) &
-           1;
-}
-
 static void report_fetch_flush(Cpu *cpu, unsigned sets)
 {
     if (sets && mmu_fetch_flush_hook)
@@ -137,7 +109,7 @@ static void flush(Cpu *cpu, bool keep_global)
         }
     }
     for (unsigned set = 0; set < 2; set++)
-        sets |= (unsigned)forget_fetched(cpu, set, keep_global) << set;
+        sets |= (unsigned)fetched_flush(cpu, set, keep_global) << set;
     report_fetch_flush(cpu, sets);
 }
 
@@ -183,8 +155,8 @@ void mmu_flush_page(Cpu *cpu, uint64_t linear)
         drop(cpu, m, entry_of(linear));
         drop_large(cpu, m, linear);
     }
-    report_fetch_flush(cpu, (unsigned)was_fetched(cpu, 0, linear) |
-                                (unsigned)was_fetched(cpu, 1, linear) << 1);
+    report_fetch_flush(cpu, (unsigned)fetched_flush_page(cpu, 0, linear) |
+                                (unsigned)fetched_flush_page(cpu, 1, linear) << 1);
 }
 
 void mmu_flush_stores_to(Cpu *cpu, const void *host_page)
@@ -642,20 +614,6 @@ void mmu_locked_done(Cpu *cpu, uint64_t linear, unsigned size)
 
 enum { FETCH_DEVICE = -1, FETCH_FAULT = -2 };
 
-static void note_fetched(Cpu *cpu, unsigned set, uint64_t linear, const PageWalk *walk)
-{
-    unsigned page = (linear >> GUEST_PAGE_SHIFT) & 4095;
-
-    cpu->fetch_seen[set].pages[page / 64] |= 1ull << (page & 63);
-    if (walk->global)
-        cpu->fetch_seen[set].global = true;
-    else
-        cpu->fetch_seen[set].non_global = true;
-    cpu->fetch_seen[set].halves |= 1u << (linear >> 63);
-    if (walk->large)
-        cpu->fetch_seen[set].large |= 1ull << (linear >> 30 & 63);
-}
-
 static int fetch_fill(Cpu *cpu, uint64_t linear, Place *place, uint32_t *error)
 {
     bool user = cpu->cpl == 3;
@@ -675,7 +633,7 @@ static int fetch_fill(Cpu *cpu, uint64_t linear, Place *place, uint32_t *error)
     fetch->tag[i] = linear & GUEST_PAGE_MASK;
     fetch->host[i] = (uintptr_t)place->host & GUEST_PAGE_MASK;
     fetch->ram[i] = place->block->id_base + (place->block_offset & GUEST_PAGE_MASK);
-    note_fetched(cpu, user, linear, &walk);
+    fetched_note(cpu, user, linear, fetch->ram[i], &walk);
     map_set(map->used, i, true);
     map_set(map->global, i, walk.global);
     map_set(map->large, i, walk.large);

@@ -306,6 +306,24 @@ bool paging_walk(Cpu *cpu, uint64_t linear, unsigned set, MmuAccess access, Page
     }
 }
 
+bool paging_walk_again(Cpu *cpu, uint64_t linear, unsigned set, MmuAccess access, PageWalk *walk)
+{
+    Tables tables;
+
+    if (!(cpu->cr0 & CR0_PG)) {
+        unpaged(cpu, linear, walk);
+        return true;
+    }
+    if (read_tables(cpu, linear, &tables) >= 0 ||
+        !access_allowed(cpu, &tables, set, access, &walk->writable))
+        return false;
+    for (unsigned i = 0; i < tables.count; i++)
+        if (!(tables.entries[i].value & PTE_A))
+            return false;
+    fill_walk(cpu, linear, &tables, walk);
+    return true;
+}
+
 bool paging_walk_debug(Cpu *cpu, uint64_t linear, PageWalk *walk)
 {
     Tables tables;

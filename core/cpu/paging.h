@@ -18,6 +18,9 @@ typedef struct {
  * MMU_USER), setting A and D bits. False: a page fault, see error. */
 bool paging_walk(Cpu *cpu, uint64_t linear, unsigned set, MmuAccess access, PageWalk *walk);
 
+/* The same for a read or fetch, without setting A: false also where it is not set. */
+bool paging_walk_again(Cpu *cpu, uint64_t linear, unsigned set, MmuAccess access, PageWalk *walk);
+
 /* The same without checks of rights and without A and D. */
 bool paging_walk_debug(Cpu *cpu, uint64_t linear, PageWalk *walk);
 
