@@ -15,21 +15,32 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* RIP that no branch has: not canonical. */
-#define NO_RIP UINT64_C(0x8000000000000001)
-
 /* Hot and cold code get so much of the cache at a time. */
 #define PIECE_BYTES ((size_t)1 << 20)
 
+/* RIP that no branch has: not canonical. */
+#define NO_RIP      UINT64_C(0x8000000000000001)
+
+/* An empty target's RIP: where nobody looks for 0, that does. */
+JIT_VECTOR_SAFE static uint64_t empty_rip(unsigned i)
+{
+    return i < TARGETS_IN_LINE ? NO_RIP : 0;
+}
+
+JIT_VECTOR_SAFE static void clear_line(JitContext *context, unsigned line)
+{
+    for (unsigned i = line * TARGETS_IN_LINE; i < (line + 1) * TARGETS_IN_LINE; i++)
+        context->targets[i].rip = empty_rip(i);
+}
+
 JIT_VECTOR_SAFE static void clear_targets(JitContext *context)
 {
-    if (context->n_filled <= G_N_ELEMENTS(context->filled))
-        for (unsigned i = 0; i < context->n_filled; i++)
-            context->targets[context->filled[i]].rip = NO_RIP;
-    else
-        for (unsigned i = 0; i < N_TARGETS; i++)
-            context->targets[i].rip = NO_RIP;
-    context->n_filled = 0;
+    for (unsigned w = 0; w < G_N_ELEMENTS(context->lines_used); w++) {
+        for (uint64_t bits = context->lines_used[w]; bits; bits &= bits - 1)
+            clear_line(context, w * 64 + (unsigned)__builtin_ctzll(bits));
+        context->lines_used[w] = 0;
+    }
+    context->used = false;
 }
 
 /* --- memory ----------------------------------------------------------------------------------- */
@@ -61,6 +72,19 @@ static void unmap_cache(JitCpu *jc)
         close(jc->fd);
 }
 
+#define TARGETS_BYTES (N_TARGETS * sizeof(JitTarget))
+
+/* Zeroes that take no memory until they are used. */
+static JitTarget *new_targets(void)
+{
+    void *targets =
+        mmap(NULL, TARGETS_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (targets == MAP_FAILED)
+        g_error("Cannot get memory for a table of branch targets: %s", g_strerror(errno));
+    return targets;
+}
+
 /* The first pieces of an empty cache. */
 static void hand_out_pieces(JitCpu *jc)
 {
@@ -86,12 +110,12 @@ JitCpu *jit_cpu_new(Jit *jit, Cpu *cpu)
     jc->exits = g_array_new(FALSE, FALSE, sizeof(JitExit));
     jc->far_links = g_array_new(FALSE, FALSE, sizeof(JitFarLink));
     jc->traps = g_array_new(FALSE, FALSE, sizeof(JitTrap));
+    jc->crossings = g_array_new(FALSE, FALSE, sizeof(JitCrossing));
     jc->stale = g_array_new(FALSE, FALSE, sizeof(JitStale));
     g_mutex_init(&jc->stale_lock);
     for (unsigned i = 0; i < N_CONTEXTS; i++) {
-        jc->contexts[i].targets = g_new(JitTarget, N_TARGETS);
-        jc->contexts[i].n_filled = UINT_MAX;
-        clear_targets(&jc->contexts[i]);
+        jc->contexts[i].targets = new_targets();
+        clear_line(&jc->contexts[i], 0);
     }
 
     Emit e = {jc->rw};
@@ -109,12 +133,13 @@ void jit_cpu_free(JitCpu *jc)
         return;
     jit_cache_flush(jc);
     for (unsigned i = 0; i < N_CONTEXTS; i++)
-        g_free(jc->contexts[i].targets);
+        munmap(jc->contexts[i].targets, TARGETS_BYTES);
     for (unsigned i = 0; i < MAX_CHUNKS; i++)
         g_free(jc->chunks[i]);
     g_array_unref(jc->exits);
     g_array_unref(jc->far_links);
     g_array_unref(jc->traps);
+    g_array_unref(jc->crossings);
     g_array_unref(jc->stale);
     g_mutex_clear(&jc->stale_lock);
     unmap_cache(jc);
@@ -130,6 +155,7 @@ void jit_cache_flush(JitCpu *jc)
     g_array_set_size(jc->exits, 0);
     g_array_set_size(jc->far_links, 0);
     g_array_set_size(jc->traps, 0);
+    g_array_set_size(jc->crossings, 0);
     jit_cache_forget_targets(jc, 3);
     hand_out_pieces(jc);
     jc->flush_first = false;
@@ -189,6 +215,8 @@ void jit_cache_remove(JitCpu *jc, JitBlock *block)
     jit_unlink_far(jc, block);
     Emit e = {block->entry};
     emit_call(&e, jc->stub_dead);
+    e.p = block->indirect_entry;
+    emit_jmp(&e, jc->stub_target);
     block->valid = false;
     jc->leave = true;
     jc->statistics.invalidated++;
@@ -227,7 +255,7 @@ JIT_VECTOR_SAFE JitContext *jit_cache_context(JitCpu *jc, uint32_t mode, uint32_
             return context;
     }
     context = &jc->contexts[jc->next_context++ % N_CONTEXTS];
-    if (context->n_filled)
+    if (context->used)
         clear_targets(context);
     context->in_use = true;
     context->mode = mode;
@@ -239,12 +267,20 @@ JIT_VECTOR_SAFE JitContext *jit_cache_context(JitCpu *jc, uint32_t mode, uint32_
 JIT_VECTOR_SAFE void jit_cache_put_target(JitCpu *jc, uint64_t rip, const JitBlock *block)
 {
     JitContext *context = jc->context;
-    unsigned i = jit_target_index(rip);
+    unsigned i = jit_target_index(rip), line = i / TARGETS_IN_LINE;
+    JitTarget *targets = &context->targets[line * TARGETS_IN_LINE];
+    JitTarget new = {rip, jit_rx(jc, block->indirect_entry)};
 
-    if (context->n_filled < G_N_ELEMENTS(context->filled))
-        context->filled[context->n_filled] = (uint16_t)i;
-    context->n_filled++;
-    context->targets[i] = (JitTarget){rip, jit_rx(jc, block->indirect_entry)};
+    context->used = true;
+    context->lines_used[line / 64] |= 1ull << (line % 64);
+    for (unsigned way = 0; way < TARGETS_IN_LINE; way++)
+        if (targets[way].rip == rip) {
+            targets[way] = new;
+            return;
+        }
+    /* Where generated code looks first is for the newest. */
+    targets[jc->next_target++ % TARGETS_IN_LINE] = context->targets[i];
+    context->targets[i] = new;
 }
 
 JIT_VECTOR_SAFE void jit_cache_forget_targets(JitCpu *jc, unsigned sets)
@@ -252,7 +288,7 @@ JIT_VECTOR_SAFE void jit_cache_forget_targets(JitCpu *jc, unsigned sets)
     for (unsigned i = 0; i < N_CONTEXTS; i++) {
         JitContext *context = &jc->contexts[i];
         unsigned set = (context->mode & MODE_CPL) == MODE_CPL ? 2 : 1;
-        if ((sets & set) && context->in_use && context->n_filled)
+        if ((sets & set) && context->used)
             clear_targets(context);
     }
 }

@@ -71,6 +71,7 @@ enum {
     SITE_FLAGS_SAVED = 2,
     SITE_STAYS = 4, /* the block goes on behind the interpreted instruction */
     SITE_X87 = 8,   /* the instruction may have an x87 exception waiting */
+    SITE_CUT = 16,  /* the instruction ends on a page that was not known */
 };
 enum { NO_X87 = 0xffff, X87_HAS_MEMORY = 0x8000 };
 
@@ -133,8 +134,18 @@ struct JitPage {
     } seen[2];
     bool aliased;
     JitBlock *blocks;
+    uint32_t crossings; /* number + 1 in JitCpu.crossings: instructions that end here */
     JitPage *next_in_bucket;
 };
+
+/* A block of one instruction that begins on one page and ends on the next. */
+typedef struct {
+    JitBlock *block;
+    uint64_t ram;         /* of the second page */
+    uint8_t *page, *epoch; /* fields of its code: SLOT_PAGE and the count of flushes under which RAM
+                             was known to come next */
+    uint32_t next;        /* on the second page, number + 1 */
+} JitCrossing;
 
 typedef struct {
     JitBlock *block;
@@ -160,7 +171,8 @@ typedef struct {
     const void *code; /* executable address */
 } JitTarget;
 enum {
-    N_TARGETS = 16384,
+    N_TARGETS = 1 << 16,
+    TARGETS_IN_LINE = 4, /* any of which may have a target, tried from the one it hashes to */
     N_CONTEXTS = 8,
     N_PAGE_BUCKETS = 1 << 13,
     CHUNK = 4096, /* blocks that are allocated together */
@@ -172,9 +184,9 @@ typedef struct {
     uint32_t mode, base, limit;
     bool in_use;
     JitTarget *targets;
-    /* Which were filled since they were cleared, while there is room to remember. */
-    uint16_t filled[1024];
-    unsigned n_filled;
+    /* Of the targets' cache lines, since they were cleared. */
+    bool used;
+    uint64_t lines_used[N_TARGETS / TARGETS_IN_LINE / 64];
 } JitContext;
 
 typedef struct {
@@ -196,7 +208,7 @@ typedef struct {
     uint64_t generation; /* counts whole flushes */
     /* shared pieces of generated code */
     const uint8_t *stub_enter, *stub_leave, *stub_trap; /* enter, trap: executable addresses */
-    uint8_t *stub_slow, *stub_interp, *stub_link, *stub_request, *stub_indirect, *stub_dead,
+    uint8_t *stub_slow, *stub_interp, *stub_crossing, *stub_link, *stub_request, *stub_indirect, *stub_target, *stub_dead,
         *stub_vectors, *stub_site[N_MMU][2];
 
     JitBlock *chunks[MAX_CHUNKS]; /* blocks since the last flush, ascending entry */
@@ -204,10 +216,11 @@ typedef struct {
     GArray *exits;     /* JitExit */
     GArray *far_links; /* JitFarLink */
     GArray *traps;     /* JitTrap */
+    GArray *crossings; /* JitCrossing */
     JitPage *page_buckets[N_PAGE_BUCKETS];
     JitPage *fetched[2][TLB_ENTRIES]; /* where the fetch TLBs' entries lead, if RAM is the same */
     JitContext contexts[N_CONTEXTS];
-    unsigned next_context;
+    unsigned next_context, next_target;
     JitContext *context;   /* of the running block */
     bool flush_first;      /* epochs start anew: no link may be used */
     unsigned next_site[2]; /* to be given to a place that loads, stores */
@@ -254,6 +267,19 @@ JIT_VECTOR_SAFE static inline JitCpu *jit_state(const Cpu *cpu)
 JIT_VECTOR_SAFE static inline JitBlock *jit_block_number(JitCpu *jc, unsigned number)
 {
     return &jc->chunks[number / CHUNK][number % CHUNK];
+}
+
+/* r11 = where the current context would have the target r10. Changes EFLAGS. */
+static inline void emit_target_address(Emit *e)
+{
+    emit_rr(e, false, 0x89, H_R10, H_R11);
+    emit_rr(e, false, 0xc1, 5, H_R11); /* shr */
+    emit8(e, 12);
+    emit_rr(e, false, 0x31, H_R10, H_R11); /* xor */
+    emit_alu_imm(e, false, 4, H_R11, N_TARGETS - 1);
+    emit_rr(e, false, 0xc1, 4, H_R11); /* shl: sizeof(JitTarget) */
+    emit8(e, 4);
+    emit_rm(e, true, 0x03, H_R11, H_RSP, OFFSET_SLOT(SLOT_TARGETS));
 }
 
 /* r11 = where the soft TLB would have the page of r10. Changes EFLAGS. */
@@ -320,11 +346,22 @@ const void *jit_helper_target(Cpu *cpu, uint64_t rip);
 void *jit_helper_slow(Cpu *cpu, uint64_t linear, const JitSite *site);
 uint64_t jit_helper_interp(Cpu *cpu, uint64_t unused, const JitSite *site);
 void jit_helper_vectors(Cpu *cpu);
+/* Executes the instruction at SITE. */
+void jit_interpret_site(Cpu *cpu, const JitSite *site);
+
+/* translate-crossing.c: called by generated code */
+uint64_t jit_helper_crossing(Cpu *cpu, uint64_t number, const JitSite *site);
+/* A SITE_CUT was interpreted: its block may now be translated better. */
+void jit_crossing_interpreted(Cpu *cpu, const JitSite *site);
 
 /* smc.c */
 void jit_smc_install(void);
 JitPage *jit_smc_page(JitCpu *jc, uint64_t ram);
 void jit_smc_add_block(JitCpu *jc, JitPage *page, JitBlock *block);
+/* CROSSING, of a block that has been added to its own page, ends on PAGE. */
+void jit_smc_add_crossing(JitCpu *jc, JitPage *page, JitCrossing crossing);
+/* BLOCK alone goes, to be translated anew. */
+void jit_smc_drop_block(JitCpu *jc, JitBlock *block);
 void jit_smc_take_stale(JitCpu *jc);
 void jit_smc_forget_all(JitCpu *jc);
 /* The vCPU was seen between offsets FIRST and LAST of the page: what is often seen is translated

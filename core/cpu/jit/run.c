@@ -114,6 +114,12 @@ JIT_VECTOR_SAFE void *jit_helper_slow(Cpu *cpu, uint64_t linear, const JitSite *
     return host;
 }
 
+JIT_VECTOR_SAFE void jit_interpret_site(Cpu *cpu, const JitSite *site)
+{
+    take_site(cpu, site);
+    interpret(cpu);
+}
+
 JIT_VECTOR_SAFE uint64_t jit_helper_interp(Cpu *cpu, uint64_t unused, const JitSite *site)
 {
     uint32_t mode = cpu->mode;
@@ -121,6 +127,8 @@ JIT_VECTOR_SAFE uint64_t jit_helper_interp(Cpu *cpu, uint64_t unused, const JitS
     take_site(cpu, site);
     uint64_t next = cpu->rip + site->size;
     interpret(cpu);
+    if (site->flags & SITE_CUT)
+        jit_crossing_interpreted(cpu, site);
     if (!(site->flags & SITE_STAYS) || cpu->rip != next || cpu->mode != mode ||
         atomic_load_explicit(&cpu->requests, memory_order_relaxed) || cpu->interrupt_shadow ||
         jit_state(cpu)->leave || cpu->halt_state != CPU_RUNNING)

@@ -138,6 +138,13 @@ void jit_smc_add_block(JitCpu *jc, JitPage *page, JitBlock *block)
     page->granules |= block->granules;
 }
 
+void jit_smc_add_crossing(JitCpu *jc, JitPage *page, JitCrossing crossing)
+{
+    crossing.next = page->crossings;
+    g_array_append_val(jc->crossings, crossing);
+    page->crossings = jc->crossings->len;
+}
+
 /* The page has no blocks left. */
 static void leave_page(JitCpu *jc, JitPage *page)
 {
@@ -162,11 +169,39 @@ void jit_smc_forget_all(JitCpu *jc)
 
 /* --- writes ----------------------------------------------------------------------------------- */
 
+void jit_smc_drop_block(JitCpu *jc, JitBlock *block)
+{
+    JitBlock **at = &block->page->blocks;
+
+    if (!block->valid)
+        return;
+    while (*at != block)
+        at = &(*at)->next_in_page;
+    *at = block->next_in_page;
+    jit_cache_remove(jc, block);
+}
+
+/* Blocks go that end on PAGE: those of instructions that begin on the page before it. */
+static void drop_crossings(JitCpu *jc, JitPage *page)
+{
+    for (uint32_t at = page->crossings; at;) {
+        const JitCrossing *crossing = &g_array_index(jc->crossings, JitCrossing, at - 1);
+
+        at = crossing->next;
+        jit_smc_drop_block(jc, crossing->block);
+    }
+    page->crossings = 0;
+}
+
 /* Blocks of PAGE go: those that begin in GRANULES, or else all that depend on them. */
 static void drop_blocks(JitCpu *jc, JitPage *page, uint32_t granules, bool beginning)
 {
     uint32_t left = 0;
 
+    if (!beginning && (granules & 1))
+        drop_crossings(jc, page);
+    if (page->crossings)
+        left |= 1;
     for (JitBlock **at = &page->blocks; *at;) {
         JitBlock *block = *at;
         uint32_t first = 1u << ((block->key.ram & 0xfff) >> GRANULE_SHIFT);
@@ -189,7 +224,6 @@ static void drop_granules(JitCpu *jc, JitPage *page, uint32_t granules)
     if (!(page->granules & granules))
         return;
     drop_blocks(jc, page, granules, false);
-    jit_cache_forget_targets(jc, 3);
     if (++page->invalidations >= THRASH_LIMIT) {
         page->invalidations = 0;
         page->interpret = THRASH_INSTRUCTIONS;

@@ -153,19 +153,27 @@ static uint8_t *emit_site_stub_of(Emit *e, unsigned set, bool store)
     return stub;
 }
 
-void jit_emit_stubs(JitCpu *jc, Emit *e)
+/* Jumped to with the target in r10 and flags in SLOT_FLAGS: looks at what generated code has not
+ * looked at of the target's cache line, then asks the helper. */
+static void emit_indirect(JitCpu *jc, Emit *e)
 {
-    emit_enter(jc, e);
-    emit_leave_stub(jc, e);
+    uint8_t *misses[TARGETS_IN_LINE];
 
-    jc->stub_slow = emit_site_stub(jc, e, jit_helper_slow);
-    jc->stub_interp = emit_site_stub(jc, e, jit_helper_interp);
-    jc->stub_link = emit_exit_stub(jc, e, LEFT_LINK, true);
-    jc->stub_request = emit_exit_stub(jc, e, LEFT_REQUEST, false);
-    jc->stub_dead = emit_exit_stub(jc, e, LEFT_DEAD, true);
-
-    /* Jumped to with the target in r10 and flags in SLOT_FLAGS. */
     jc->stub_indirect = e->p;
+    emit_alu_mem_imm(e, false, 7, H_RSP, OFFSET_REQUESTS, 0);
+    uint8_t *request = emit_jcc(e, CC_NE, e->p);
+    emit_target_address(e);
+    emit_alu_imm(e, true, 4, H_R11, -(int)(TARGETS_IN_LINE * sizeof(JitTarget)));
+    for (unsigned way = 0; way < TARGETS_IN_LINE; way++) {
+        int32_t at = (int32_t)(way * sizeof(JitTarget));
+        emit_rm(e, true, 0x39, H_R10, H_R11, at + (int32_t)offsetof(JitTarget, rip));
+        misses[way] = emit_jcc(e, CC_NE, e->p);
+        emit_rm(e, false, 0xff, 4, H_R11, at + (int32_t)offsetof(JitTarget, code));
+        emit_patch(misses[way], e->p);
+    }
+    emit_patch(request, e->p);
+
+    jc->stub_target = e->p;
     emit_store_registers(e, 0);
     emit_rm(e, true, 0x89, H_R10, H_RSP, OFFSET_RIP);
     emit_mov_rr(e, H_RDI, H_RSP);
@@ -179,6 +187,21 @@ void jit_emit_stubs(JitCpu *jc, Emit *e)
     emit_load_registers(e, 0);
     emit_rm(e, true, 0x8b, H_R10, H_RSP, OFFSET_RIP);
     emit_rr(e, false, 0xff, 4, H_R11);
+}
+
+void jit_emit_stubs(JitCpu *jc, Emit *e)
+{
+    emit_enter(jc, e);
+    emit_leave_stub(jc, e);
+
+    jc->stub_slow = emit_site_stub(jc, e, jit_helper_slow);
+    jc->stub_interp = emit_site_stub(jc, e, jit_helper_interp);
+    jc->stub_crossing = emit_site_stub(jc, e, jit_helper_crossing);
+    jc->stub_link = emit_exit_stub(jc, e, LEFT_LINK, true);
+    jc->stub_request = emit_exit_stub(jc, e, LEFT_REQUEST, false);
+    jc->stub_dead = emit_exit_stub(jc, e, LEFT_DEAD, true);
+
+    emit_indirect(jc, e);
 
     /* The signal handler puts the thread here; the trapped instruction has changed nothing. EFLAGS
      * go to SLOT_SCRATCH: whether they or SLOT_FLAGS count, the block's table says. */

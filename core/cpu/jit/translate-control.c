@@ -165,14 +165,7 @@ static void emit_look_up(Emit *e, const uint8_t *miss, int32_t pop)
 {
     emit_alu_mem_imm(e, false, 7, H_RSP, OFFSET_REQUESTS, 0);
     emit_jcc(e, CC_NE, miss);
-    emit_rr(e, false, 0x89, H_R10, H_R11);
-    emit_rr(e, false, 0xc1, 5, H_R11); /* shr */
-    emit8(e, 12);
-    emit_rr(e, false, 0x31, H_R10, H_R11); /* xor */
-    emit_alu_imm(e, false, 4, H_R11, N_TARGETS - 1);
-    emit_rr(e, false, 0xc1, 4, H_R11); /* shl: sizeof(JitTarget) */
-    emit8(e, 4);
-    emit_rm(e, true, 0x03, H_R11, H_RSP, OFFSET_SLOT(SLOT_TARGETS));
+    emit_target_address(e);
     emit_rm(e, true, 0x39, H_R10, H_R11, offsetof(JitTarget, rip));
     emit_jcc(e, CC_NE, miss);
     if (pop)
@@ -341,7 +334,9 @@ void t_emit_interpret(Translator *t, bool stays)
 {
     t_note_x87(t);
     free_flags_for(t, ALL_FLAGS);
-    JitSite data = t_site(t, t->item->insn.length, stays ? SITE_STAYS : 0);
+    bool cut = t->cut && !t->crossing.ram;
+    JitSite data =
+        t_site(t, t->item->insn.length, (stays ? SITE_STAYS : 0) | (cut ? SITE_CUT : 0));
     emit_call(&t->hot, t->jc->stub_interp);
     emit_bytes(&t->hot, &data, sizeof data);
     t->vectors_checked = false;

@@ -511,12 +511,16 @@ static void decode_block(Translator *t)
 {
     unsigned offset = t->block->key.ram & 0xfff, side_exits = 0;
     unsigned max = CLAMP(t->jc->jit->options.max_insns, 1, MAX_INSNS);
+    bool crosses = false;
 
     while (t->n_items < max && offset < GUEST_PAGE_SIZE) {
         Item *item = &t->items[t->n_items];
         DecodeResult result = decode_at(t, offset, &item->insn);
         item->offset = (uint16_t)offset;
-        if (result != DECODE_OK || is_beyond_limit(t, offset, item->insn.length)) {
+        if (result == DECODE_NEED_MORE && !t->n_items)
+            crosses = t_decode_crossing(t, offset, &item->insn);
+        if (!crosses &&
+            (result != DECODE_OK || is_beyond_limit(t, offset, item->insn.length))) {
             /* It ends on another page, is none or is not there: alone. */
             if (t->n_items)
                 break;
@@ -524,8 +528,7 @@ static void decode_block(Translator *t)
             item->kind = KIND_LEAVE_TO;
             set_flag_use(item);
             t->n_items = 1;
-            depend_on(t, offset,
-                      GUEST_PAGE_SIZE - 1 < offset + 14 ? GUEST_PAGE_SIZE - 1 : offset + 14);
+            depend_on(t, offset, MIN(offset + 14, GUEST_PAGE_SIZE - 1));
             return;
         }
         item->kind = t_classify(t, &item->insn);
@@ -537,7 +540,7 @@ static void decode_block(Translator *t)
             is_beyond_limit(t, item->target, 1))
             item->kind = KIND_LEAVE_TO;
         set_flag_use(item);
-        depend_on(t, offset, offset + item->insn.length - 1);
+        depend_on(t, offset, MIN(offset + item->insn.length, GUEST_PAGE_SIZE) - 1);
         offset += item->insn.length;
         t->n_items++;
         if (ends_block(item->kind))
@@ -610,6 +613,9 @@ static void emit_block(Translator *t)
         t_restore_flags(t);
     block->entry = t->hot.p;
     t->flags_saved = false;
+    t->item = &t->items[0];
+    if (t->crossing.ram)
+        t_emit_crossing(t);
     for (unsigned i = 0; i < t->n_items; i++) {
         t->item = &t->items[i];
         t->check_requests = follows_sti(t, i);
@@ -649,6 +655,8 @@ JitBlock *jit_translate(JitCpu *jc, const JitKey *key, const uint8_t *host_page)
     jc->hot = t.hot.p;
     jc->cold = t.cold.p;
     jit_cache_insert(jc, page, block);
+    if (t.crossing.ram)
+        t_keep_crossing(&t);
     jc->statistics.blocks++;
     jc->statistics.instructions += t.n_items;
     jc->statistics.code_bytes =

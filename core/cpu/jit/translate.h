@@ -82,6 +82,8 @@ typedef struct {
     uint32_t granules;
     HostOperand at;
     bool busy; /* time is spent here: SitePages for all groups */
+    JitCrossing crossing; /* of the one instruction, if its ram is not 0 */
+    bool cut;             /* its end is on another page */
     AccessGroup groups[MAX_GROUPS];
     unsigned n_groups;
 } Translator;
@@ -153,6 +155,14 @@ int32_t t_group_displacement(const Translator *t);
 /* An access of the current instruction at [address of group NUMBER + DISP], good for SIZE bytes, at
  * t->at. Clobbers r11, and EFLAGS if it is the group's first. False for NO_GROUP. */
 bool t_group_access(Translator *t, int8_t number, int32_t disp, unsigned size, bool store);
+
+/* translate-crossing.c */
+/* The instruction at OFFSET, whose bytes go on on the next page, if that is known. */
+bool t_decode_crossing(Translator *t, unsigned offset, Insn *insn);
+/* Makes sure that it is the page it was, before the current instruction. */
+void t_emit_crossing(Translator *t);
+/* Notes the finished block. */
+void t_keep_crossing(Translator *t);
 
 /* translate-copy.c */
 /* How many homeless registers the instruction names. */
