@@ -185,7 +185,8 @@ static bool make_room(JitCpu *jc, uint8_t **at, uint8_t **end, size_t margin)
 bool jit_cache_has_room(JitCpu *jc)
 {
     return make_room(jc, &jc->hot, &jc->hot_end, HOT_MARGIN) &&
-           make_room(jc, &jc->cold, &jc->cold_end, COLD_MARGIN) && jc->n_blocks < MAX_CHUNKS * CHUNK;
+           make_room(jc, &jc->cold, &jc->cold_end, COLD_MARGIN) &&
+           jc->n_blocks < MAX_CHUNKS * CHUNK;
 }
 
 JitBlock *jit_cache_new_block(JitCpu *jc)

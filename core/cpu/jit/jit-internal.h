@@ -141,10 +141,10 @@ struct JitPage {
 /* A block of one instruction that begins on one page and ends on the next. */
 typedef struct {
     JitBlock *block;
-    uint64_t ram;         /* of the second page */
+    uint64_t ram;          /* of the second page */
     uint8_t *page, *epoch; /* fields of its code: SLOT_PAGE and the count of flushes under which RAM
                              was known to come next */
-    uint32_t next;        /* on the second page, number + 1 */
+    uint32_t next;         /* on the second page, number + 1 */
 } JitCrossing;
 
 typedef struct {
@@ -208,8 +208,8 @@ typedef struct {
     uint64_t generation; /* counts whole flushes */
     /* shared pieces of generated code */
     const uint8_t *stub_enter, *stub_leave, *stub_trap; /* enter, trap: executable addresses */
-    uint8_t *stub_slow, *stub_interp, *stub_crossing, *stub_link, *stub_request, *stub_indirect, *stub_target, *stub_dead,
-        *stub_vectors, *stub_site[N_MMU][2];
+    uint8_t *stub_slow, *stub_interp, *stub_crossing, *stub_link, *stub_request, *stub_indirect,
+        *stub_target, *stub_dead, *stub_vectors, *stub_site[N_MMU][2];
 
     JitBlock *chunks[MAX_CHUNKS]; /* blocks since the last flush, ascending entry */
     unsigned n_blocks;

@@ -335,8 +335,7 @@ void t_emit_interpret(Translator *t, bool stays)
     t_note_x87(t);
     free_flags_for(t, ALL_FLAGS);
     bool cut = t->cut && !t->crossing.ram;
-    JitSite data =
-        t_site(t, t->item->insn.length, (stays ? SITE_STAYS : 0) | (cut ? SITE_CUT : 0));
+    JitSite data = t_site(t, t->item->insn.length, (stays ? SITE_STAYS : 0) | (cut ? SITE_CUT : 0));
     emit_call(&t->hot, t->jc->stub_interp);
     emit_bytes(&t->hot, &data, sizeof data);
     t->vectors_checked = false;

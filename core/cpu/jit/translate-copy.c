@@ -68,7 +68,8 @@ static bool is_encoded(const InsnOperand *operand)
     }
 }
 
-unsigned t_count_homeless(const Insn *insn)
+/* How many homeless registers the instruction names. */
+static unsigned count_homeless(const Insn *insn)
 {
     unsigned seen = 0, count = 0;
 
@@ -80,6 +81,46 @@ unsigned t_count_homeless(const Insn *insn)
         }
     }
     return count;
+}
+
+static unsigned free_temporaries(const Insn *insn)
+{
+    return insn->category_flags & INSN_HAS_MEMORY ? 1 : 2;
+}
+
+bool t_needs_spill(const Insn *insn)
+{
+    return count_homeless(insn) > free_temporaries(insn);
+}
+
+/* Whether another register may be lent: not while the instruction could trap, for the trap would
+ * find it changed. Its memory operand never does, being in no group. */
+static bool can_spill(const Insn *insn)
+{
+    return !(insn->category_flags & (INSN_IS_VECTOR | INSN_IS_X87)) &&
+           insn->mnemonic != ZYDIS_MNEMONIC_DIV && insn->mnemonic != ZYDIS_MNEMONIC_IDIV &&
+           insn->mnemonic != ZYDIS_MNEMONIC_CMPXCHG16B;
+}
+
+bool t_has_temporaries(const Insn *insn)
+{
+    return !t_needs_spill(insn) ||
+           (count_homeless(insn) == free_temporaries(insn) + 1 && can_spill(insn));
+}
+
+/* A host register that the instruction does not use. */
+static unsigned spill_register(const Insn *insn)
+{
+    static const uint8_t candidates[] = {H_R14, H_R13, H_R12, H_R9, H_R8};
+    uint32_t used = 0;
+    unsigned i = 0;
+
+    for (unsigned k = 0; k < insn->n_operands; k++)
+        if (is_general(&insn->operands[k]))
+            used |= 1u << insn->operands[k].reg;
+    while (used >> candidates[i] & 1)
+        i++;
+    return candidates[i];
 }
 
 /* --- encodings -------------------------------------------------------------------------------- */
@@ -270,10 +311,12 @@ typedef struct {
     unsigned guest, host;
     bool load, store;
 } Temporary;
+enum { MAX_TEMPORARIES = 3 };
 
-/* Finds where operand GUEST is during the instruction, with a temporary if it is homeless. */
+/* Finds where OPERAND is during the instruction, with one of the temporary registers HOSTS if it is
+ * homeless. */
 static unsigned place_operand(const InsnOperand *operand, Temporary *temporaries, unsigned *n,
-                              bool memory, bool may_leave_result)
+                              const uint8_t *hosts, bool may_leave_result)
 {
     if (!is_homeless(operand->reg))
         return host_register(operand->reg);
@@ -282,7 +325,7 @@ static unsigned place_operand(const InsnOperand *operand, Temporary *temporaries
         i++;
     Temporary *temporary = &temporaries[i];
     if (i == *n) {
-        *temporary = (Temporary){operand->reg, memory || i ? H_R11 : H_R10, false, false};
+        *temporary = (Temporary){operand->reg, hosts[i], false, false};
         ++*n;
     }
     bool whole = operand->reg_class >= REG_CLASS_GPR32 &&
@@ -303,7 +346,10 @@ void t_emit_copy(Translator *t)
 {
     const Insn *insn = &t->item->insn;
     Fields fields = {KEEP, KEEP, KEEP, KEEP, .memory = insn->category_flags & INSN_HAS_MEMORY};
-    Temporary temporaries[3];
+    bool spilled = t_needs_spill(insn);
+    unsigned spill = spilled ? spill_register(insn) : H_NONE;
+    const uint8_t hosts[] = {H_R10, H_R11, (uint8_t)spill, H_NONE};
+    Temporary temporaries[MAX_TEMPORARIES];
     unsigned n = 0, high = KEEP;
     bool store = false;
     /* A source of 0 leaves the destination (APM 3, BSF; what Intel's processors do, too). */
@@ -320,7 +366,7 @@ void t_emit_copy(Translator *t)
             high = operand->reg;
             host = operand->reg + (fields.memory ? 0 : 4);
         } else {
-            host = place_operand(operand, temporaries, &n, fields.memory, scan);
+            host = place_operand(operand, temporaries, &n, hosts + fields.memory, scan);
             if (operand->reg_class == REG_CLASS_GPR8 && operand->reg >= 4)
                 fields.need_rex = true;
         }
@@ -337,6 +383,8 @@ void t_emit_copy(Translator *t)
         t_memory_operand(t, insn->mem_size, store);
     fields.at = t->at;
     t_want_flags(t);
+    if (spilled)
+        emit_rm(&t->hot, true, 0x89, spill, H_RSP, OFFSET_SLOT(SLOT_SCRATCH));
     for (unsigned i = 0; i < n; i++)
         if (temporaries[i].load)
             t_load_guest(t, temporaries[i].host, temporaries[i].guest);
@@ -357,6 +405,8 @@ void t_emit_copy(Translator *t)
     for (unsigned i = 0; i < n; i++)
         if (temporaries[i].store)
             t_store_guest(t, temporaries[i].guest, temporaries[i].host, 8);
+    if (spilled)
+        emit_rm(&t->hot, true, 0x8b, spill, H_RSP, OFFSET_SLOT(SLOT_SCRATCH));
     if (t_is_noted_x87(insn)) {
         t->x87 = t->item;
         if (fields.memory) {

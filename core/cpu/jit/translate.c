@@ -241,7 +241,7 @@ static bool is_copyable(const Translator *t, const Insn *insn)
             (operand->reg_class == REG_CLASS_SEG || operand->reg_class == REG_CLASS_OTHER))
             return false;
     }
-    return t_count_homeless(insn) <= (memory ? 1 : 2) && !mixes_high_byte(insn);
+    return t_has_temporaries(insn) && !mixes_high_byte(insn);
 }
 
 static bool is_nothing(const Insn *insn)
@@ -519,8 +519,7 @@ static void decode_block(Translator *t)
         item->offset = (uint16_t)offset;
         if (result == DECODE_NEED_MORE && !t->n_items)
             crosses = t_decode_crossing(t, offset, &item->insn);
-        if (!crosses &&
-            (result != DECODE_OK || is_beyond_limit(t, offset, item->insn.length))) {
+        if (!crosses && (result != DECODE_OK || is_beyond_limit(t, offset, item->insn.length))) {
             /* It ends on another page, is none or is not there: alone. */
             if (t->n_items)
                 break;

@@ -81,7 +81,7 @@ typedef struct {
     bool check_requests;     /* forward exits look at the requests too */
     uint32_t granules;
     HostOperand at;
-    bool busy; /* time is spent here: SitePages for all groups */
+    bool busy;            /* time is spent here: SitePages for all groups */
     JitCrossing crossing; /* of the one instruction, if its ram is not 0 */
     bool cut;             /* its end is on another page */
     AccessGroup groups[MAX_GROUPS];
@@ -165,8 +165,11 @@ void t_emit_crossing(Translator *t);
 void t_keep_crossing(Translator *t);
 
 /* translate-copy.c */
-/* How many homeless registers the instruction names. */
-unsigned t_count_homeless(const Insn *insn);
+/* Whether the homeless registers that the instruction names take more than the temporaries, and
+ * then one that is lent. */
+bool t_needs_spill(const Insn *insn);
+/* Whether there are temporaries for all of them. */
+bool t_has_temporaries(const Insn *insn);
 void t_emit_copy(Translator *t);
 /* x87 instructions that FNSTENV shows the address of (SDM 1, 8.1.8). */
 bool t_is_noted_x87(const Insn *insn);
