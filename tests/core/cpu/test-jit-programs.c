@@ -184,6 +184,142 @@ static void test_page_at_two_addresses(void)
     pair_clear(&pair);
 }
 
+/* Ends on the next page, with what that has for the upper half of its immediate. */
+static const uint8_t across[] = {
+    0xb9, 0x64, 0x00, 0x00, 0x00, /*     mov ecx, 100 */
+    0x31, 0xc0,                   /*     xor eax, eax */
+    0xf9,                         /* a:  stc */
+    0x15, 0x01, 0x02,             /*     adc eax, imm */
+};
+static const uint8_t across_rest[] = {
+    0x03, 0x04,                         /*     ... */
+    0xff, 0xc9,                         /*     dec ecx */
+    0x0f, 0x85, 0xf2, 0xff, 0xff, 0xff, /*     jnz a */
+    0xf4,
+};
+static const uint8_t other_rest[] = {
+    0x05, 0x06,                         /*     ... */
+    0xff, 0xc9,                         /*     dec ecx */
+    0x0f, 0x85, 0xf2, 0xff, 0xff, 0xff, /*     jnz a */
+    0xf4,
+};
+
+static void write_across(Pair *pair)
+{
+    pair_init(pair, LONG_MODE, &JIT_OPTIONS_DEFAULT);
+    pair_write(pair, SECOND - sizeof across, across, sizeof across);
+    pair_write(pair, SECOND, across_rest, sizeof across_rest);
+    pair_write(pair, ELSEWHERE, other_rest, sizeof other_rest);
+}
+
+/* It is translated, and again when either page changes. */
+static void test_across_pages(void)
+{
+    const uint32_t entry = SECOND - sizeof across;
+    Pair pair;
+
+    write_across(&pair);
+    for (unsigned i = 0; i < 50; i++) {
+        uint8_t byte = (uint8_t)i;
+        uint64_t before = jit_statistics(pair.jit.jit).interpreted;
+        check_from(&pair, entry);
+        g_assert_cmpuint(jit_statistics(pair.jit.jit).interpreted - before, <, 10);
+        pair_write(&pair, i & 1 ? SECOND + 1 : SECOND - 1, &byte, 1);
+    }
+    pair_clear(&pair);
+}
+
+/* The page behind it changes, or is another at another address. */
+static void test_across_mapped_pages(void)
+{
+    const uint32_t entry = SECOND - sizeof across, there = MAPPED + 0x20000;
+    Pair pair;
+
+    write_across(&pair);
+    pair_map(&pair, there, FIRST);
+    pair_map(&pair, there + 0x1000, ELSEWHERE);
+    for (unsigned i = 0; i < 40; i++) {
+        if (i >= 20)
+            pair_map(&pair, SECOND, i & 1 ? ELSEWHERE : SECOND);
+        check_from(&pair, entry);
+        check_from(&pair, entry + (there - FIRST));
+    }
+    pair_clear(&pair);
+}
+
+/* It stores into its own end: each round adds something else. */
+static void test_across_self_modifying(void)
+{
+    static const uint8_t code[] = {
+        0xb9, 0x64, 0x00, 0x00, 0x00, /*     mov ecx, 100 */
+        0xbb, 0x01, 0x10, 0x40, 0x00, /*     mov ebx, SECOND + 1 */
+        0x88, 0x0b,                   /* a:  mov [rbx], cl */
+        0x05, 0x01, 0x02,             /*     add eax, imm */
+    };
+    static const uint8_t rest[] = {
+        0x03, 0x04,                         /*     ... */
+        0xff, 0xc9,                         /*     dec ecx */
+        0x0f, 0x85, 0xf1, 0xff, 0xff, 0xff, /*     jnz a */
+        0xf4,
+    };
+    Pair pair;
+
+    pair_init(&pair, LONG_MODE, &JIT_OPTIONS_DEFAULT);
+    pair_write(&pair, SECOND - sizeof code, code, sizeof code);
+    pair_write(&pair, SECOND, rest, sizeof rest);
+    for (unsigned i = 0; i < 3; i++)
+        check_from(&pair, SECOND - sizeof code);
+    pair_clear(&pair);
+}
+
+/* --- flushes ---------------------------------------------------------------------------------- */
+
+/* What is mapped where no code is does not unlink code. */
+static void test_flushes_of_data(void)
+{
+    const uint32_t entry = FIRST + 0x1000 - 16, data = MAPPED + 0x30000;
+    Pair pair;
+
+    pair_init(&pair, LONG_MODE, &JIT_OPTIONS_DEFAULT);
+    pair_write(&pair, entry, into_next, sizeof into_next);
+    pair_write(&pair, SECOND, without_flags, sizeof without_flags);
+    for (unsigned i = 0; i < 3; i++)
+        check_from(&pair, entry);
+    uint64_t before = jit_statistics(pair.jit.jit).exits_direct;
+    for (unsigned i = 0; i < 20; i++) {
+        pair_map(&pair, data, i & 1 ? data : ELSEWHERE);
+        check_from(&pair, entry);
+    }
+    g_assert_cmpuint(jit_statistics(pair.jit.jit).exits_direct, ==, before);
+    pair_clear(&pair);
+}
+
+/* --- registers -------------------------------------------------------------------------------- */
+
+/* More of r10, r11 and r15 than there are temporary registers for, all others being used, too. */
+static void test_homeless_registers(void)
+{
+    static const uint8_t code[] = {
+        0x48, 0xc7, 0xc2, 0xf5, 0xff, 0xff, 0xff, /* mov rdx, -11 */
+        0x41, 0xbb, 0x11, 0x22, 0x33, 0x44,       /* mov r11d, 44332211h */
+        0x41, 0xbe, 0x0e, 0x00, 0x00, 0x00,       /* mov r14d, 14 */
+        0x41, 0xbd, 0x0d, 0x00, 0x00, 0x00,       /* mov r13d, 13 */
+        0xbf, 0x00, 0x00, 0x20, 0x00,             /* mov edi, DATA */
+        0x4c, 0x89, 0x1f,                         /* mov [rdi], r11 */
+        0xf9,                                     /* stc */
+        0xc4, 0x62, 0xa3, 0xf6, 0x17,             /* mulx r10, r11, [rdi] */
+        0xc4, 0x42, 0xab, 0xf6, 0xfb,             /* mulx r15, r10, r11 */
+        0x49, 0x81, 0xd6, 0x00, 0x00, 0x00, 0x00, /* adc r14, 0 */
+        0xf4,
+    };
+
+    if (!__builtin_cpu_supports("bmi2")) {
+        g_test_skip("the host has no MULX");
+        return;
+    }
+    check_program(LONG_MODE, code, sizeof code, &JIT_OPTIONS_DEFAULT);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -192,5 +328,10 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu/jit/self-modifying", test_self_modifying);
     g_test_add_func("/cpu/jit/next-page-changes", test_next_page_changes);
     g_test_add_func("/cpu/jit/page-at-two-addresses", test_page_at_two_addresses);
+    g_test_add_func("/cpu/jit/across-pages", test_across_pages);
+    g_test_add_func("/cpu/jit/across-mapped-pages", test_across_mapped_pages);
+    g_test_add_func("/cpu/jit/across-self-modifying", test_across_self_modifying);
+    g_test_add_func("/cpu/jit/flushes-of-data", test_flushes_of_data);
+    g_test_add_func("/cpu/jit/homeless-registers", test_homeless_registers);
     return g_test_run();
 }
