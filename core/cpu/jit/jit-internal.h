@@ -107,11 +107,11 @@ struct JitBlock {
 
 /* Where a page's blocks are looked up by their keys. */
 typedef struct {
-    uint16_t offset; /* in the page, or SLOT_EMPTY, SLOT_DELETED */
+    uint16_t offset; /* in the page, or EMPTY_SLOT, DELETED_SLOT */
     uint16_t tag;    /* of the rest of the key */
     uint32_t number; /* of the block */
 } JitSlot;
-enum { SLOT_EMPTY = 0xffff, SLOT_DELETED = 0xfffe };
+enum { EMPTY_SLOT = 0xffff, DELETED_SLOT = 0xfffe };
 
 /* A guest page with translations. */
 struct JitPage {

@@ -66,7 +66,7 @@ JIT_VECTOR_SAFE static JitSlot *find_slot(JitCpu *jc, const JitPage *page, const
         return NULL;
     for (unsigned i = first_slot(page, offset, tag);; i = (i + 1) & page->slot_mask) {
         JitSlot *slot = &page->slots[i];
-        if (slot->offset == SLOT_EMPTY)
+        if (slot->offset == EMPTY_SLOT)
             return NULL;
         if (slot->offset != offset || slot->tag != tag)
             continue;
@@ -94,7 +94,7 @@ static void put_slot(JitPage *page, JitSlot slot)
 {
     unsigned i = first_slot(page, slot.offset, slot.tag);
 
-    while (page->slots[i].offset != SLOT_EMPTY)
+    while (page->slots[i].offset != EMPTY_SLOT)
         i = (i + 1) & page->slot_mask;
     page->slots[i] = slot;
     page->slots_used++;
@@ -109,7 +109,7 @@ static void make_room(JitPage *page)
     if ((page->slots_used + 1) * 3 <= n_old * 2)
         return;
     for (unsigned i = 0; i < n_old; i++)
-        left += old[i].offset < SLOT_DELETED;
+        left += old[i].offset < DELETED_SLOT;
     unsigned n = FIRST_SLOTS;
     while (n < (left + 1) * 2)
         n *= 2;
@@ -117,9 +117,9 @@ static void make_room(JitPage *page)
     page->slot_mask = n - 1;
     page->slots_used = 0;
     for (unsigned i = 0; i < n; i++)
-        page->slots[i].offset = SLOT_EMPTY;
+        page->slots[i].offset = EMPTY_SLOT;
     for (unsigned i = 0; i < n_old; i++)
-        if (old[i].offset < SLOT_DELETED)
+        if (old[i].offset < DELETED_SLOT)
             put_slot(page, old[i]);
     g_free(old);
 }
@@ -137,5 +137,5 @@ void jit_page_remove(JitCpu *jc, JitPage *page, const JitBlock *block)
     JitSlot *slot = find_slot(jc, page, &block->key, block);
 
     if (slot)
-        slot->offset = SLOT_DELETED;
+        slot->offset = DELETED_SLOT;
 }
