@@ -10,7 +10,7 @@
 
 enum {
     MAX_SIDE_EXITS = 6,
-    LOOK_AHEAD = 8, /* instructions behind an exit */
+    LOOK_AHEAD = 16, /* instructions behind an exit */
 };
 
 /* --- what is done how ------------------------------------------------------------------------- */
@@ -460,7 +460,7 @@ static uint32_t look_ahead(Translator *t, int32_t offset)
         decided |= item.tested | item.killed;
         if ((decided & ALL_FLAGS) == ALL_FLAGS)
             return live;
-        if (item.kind == KIND_JMP)
+        if (item.kind == KIND_JMP || item.kind == KIND_CALL)
             offset = branch_target(t, &item.insn, (unsigned)offset);
         else if (ends_block(item.kind) || item.kind == KIND_JCC || item.kind == KIND_LOOP)
             break;
