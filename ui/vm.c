@@ -212,6 +212,7 @@ static void tell_why_it_stopped(ApiaryVm *vm)
         if (vm->detail)
             apiary_vm_message(vm, GTK_MESSAGE_ERROR, vm->detail);
         break;
+    case CAUSE_DEBUGGER:
     case CAUSE_USER:
     case CAUSE_NONE: break;
     }

@@ -5,6 +5,7 @@
 #include "core/config/arguments.h"
 #include "core/chardev/spec.h"
 #include "core/config/config.h"
+#include "core/config/gdb-spec.h"
 #include "core/config/network.h"
 #include "core/config/objects.h"
 #include "core/config/vnc-spec.h"
@@ -487,6 +488,18 @@ static bool set_snapshot(MachineConfig *config, const char *value, GError **erro
     return config->snapshot = true;
 }
 
+static bool set_gdb(MachineConfig *config, const char *value, GError **error)
+{
+    g_autoptr(GdbSpec) spec = gdb_spec_parse(value, error);
+
+    return spec && take(&config->gdb, value);
+}
+
+static bool set_default_gdb(MachineConfig *config, const char *value, GError **error)
+{
+    return take(&config->gdb, GDB_DEFAULT_SPEC);
+}
+
 static bool set_start_paused(MachineConfig *config, const char *value, GError **error)
 {
     return config->start_paused = true;
@@ -529,6 +542,7 @@ static const struct {
     {"-drive", true, add_drive, N_("file=PATH,if=ide|floppy,media=disk|cdrom,...")},
     {"-fda", true, add_fda, N_("first floppy")},
     {"-fdb", true, add_fdb, N_("second floppy")},
+    {"-gdb", true, set_gdb, N_("tcp:[HOST]:PORT, unix:PATH or stdio: GDB connects there")},
     {"-global", true, set_global, N_("VGA.vgamem_mb=MIB: display memory")},
     {"-hda", true, add_hda, N_("disk, first channel master")},
     {"-hdb", true, add_hdb, N_("disk, first channel slave")},
@@ -552,6 +566,7 @@ static const struct {
     {"-pidfile", true, set_pidfile, N_("write the process id there")},
     {"-qmp", true, add_qmp, N_("QMP on a character back end")},
     {"-rtc", true, set_rtc, N_("base=utc|localtime|DATE")},
+    {"-s", false, set_default_gdb, N_("-gdb tcp::1234")},
     {"-serial", true, add_serial, N_("stdio, file:PATH, pty, unix:PATH,server=on,wait=off, ...")},
     {"-smp", true, set_smp, N_("number of CPUs")},
     {"-snapshot", false, set_snapshot, N_("throw writes to disks away at the end")},
@@ -566,8 +581,6 @@ static const struct {
 } refused[] = {
     {"-enable-kvm", N_("Apiary has its own CPU engine and needs no KVM; leave it out.")},
     {"-daemonize", N_("Start it in the background with your shell (&) and -pidfile.")},
-    {"-gdb", N_("The GDB server is not there yet.")},
-    {"-s", N_("The GDB server is not there yet.")},
     {"-soundhw", N_("There is no sound card yet.")},
     {"-audiodev", N_("There is no sound card yet.")},
     {"-virtfs", N_("Shared folders are not there yet.")},
@@ -785,6 +798,7 @@ char *config_to_command_line(const MachineConfig *config)
     append_list(line, "-qmp", config->qmps);
     append_networks(line, config);
     append_display(line, config);
+    append_text(line, "-gdb", config->gdb);
     append_text(line, "-rtc", g_str_equal(config->rtc_base, "utc") ? NULL : rtc);
     append_switch(line, "-no-reboot", config->no_reboot);
     append_switch(line, "-no-shutdown", config->no_shutdown);

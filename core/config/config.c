@@ -99,7 +99,7 @@ MachineConfig *config_copy(const MachineConfig *from)
         &to->name,      &to->cpu_model, &to->accel_options, &to->firmware, &to->boot_order,
         &to->boot_once, &to->kernel,    &to->initrd,        &to->append,   &to->debugcon,
         &to->vga,       &to->rtc_base,  &to->display,       &to->pidfile,  &to->folder,
-        &to->notes,     &to->vnc,       &to->vnc_password,
+        &to->notes,     &to->vnc,       &to->vnc_password,  &to->gdb,
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(strings); i++)
@@ -132,7 +132,7 @@ void config_free(MachineConfig *config)
         config->boot_order, config->boot_once,    config->kernel,        config->initrd,
         config->append,     config->debugcon,     config->vga,           config->rtc_base,
         config->display,    config->pidfile,      config->folder,        config->notes,
-        config->vnc,        config->vnc_password,
+        config->vnc,        config->vnc_password, config->gdb,
     };
     GPtrArray *const arrays[] = {config->drives,  config->devices, config->netdevs,
                                  config->objects, config->serials, config->chardevs,

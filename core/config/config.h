@@ -64,6 +64,7 @@ typedef struct {
     char *display;      /* "gtk", "none" */
     char *vnc;          /* -vnc's words (vnc-spec.h), or NULL: off */
     char *vnc_password; /* from the machine file; -vnc takes none */
+    char *gdb;          /* -gdb's words (gdb-spec.h), or NULL: off */
     bool no_reboot, no_shutdown, start_paused, snapshot, usb_tablet;
     bool network_named; /* a flag spoke of networks: no default card */
     bool no_defaults;   /* -nodefaults: no empty CD drive either */

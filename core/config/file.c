@@ -5,6 +5,7 @@
  */
 
 #include "core/config/config.h"
+#include "core/config/gdb-spec.h"
 #include "core/config/network.h"
 #include "core/config/objects.h"
 #include "core/config/vnc-spec.h"
@@ -58,6 +59,7 @@ static const Key machine_keys[] = {
     MACHINE_KEY("Clock", KEY_TEXT, rtc_base),
     MACHINE_KEY("VNC", KEY_TEXT, vnc),
     MACHINE_KEY("VNCPassword", KEY_TEXT, vnc_password),
+    MACHINE_KEY("GDB", KEY_TEXT, gdb),
     MACHINE_KEY("Tablet", KEY_SWITCH, usb_tablet),
     MACHINE_KEY("Notes", KEY_TEXT, notes),
 };
@@ -295,6 +297,11 @@ MachineConfig *config_load(const char *path, GError **error)
         g_autoptr(VncSpec) spec = vnc_spec_parse(config->vnc, error);
         done = spec != NULL;
         g_prefix_error(error, "VNC=%s: ", config->vnc);
+    }
+    if (done && config->gdb) {
+        g_autoptr(GdbSpec) spec = gdb_spec_parse(config->gdb, error);
+        done = spec != NULL;
+        g_prefix_error(error, "GDB=%s: ", config->gdb);
     }
     if (!done) {
         g_prefix_error(error, _("Machine file \"%s\": "), path);

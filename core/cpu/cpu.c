@@ -5,6 +5,7 @@
 #include "core/cpu/cpu.h"
 
 #include "core/cpu/cpuid.h"
+#include "core/cpu/debug.h"
 #include "core/cpu/mmu.h"
 #include "core/cpu/system.h"
 
@@ -88,6 +89,8 @@ void cpu_update_mode(Cpu *cpu)
         mode |= MODE_DEBUG;
     if (cpu->cpl == 3 && (cpu->cr0 & CR0_AM) && (cpu->rflags & RFLAGS_AC))
         mode |= MODE_AC;
+    if (cpu->debug)
+        mode |= cpu->debug->mode;
     cpu->mode = mode;
     if (mode & (MODE_TF | MODE_DEBUG))
         atomic_fetch_or(&cpu->requests, REQUEST_LEAVE);
@@ -234,6 +237,8 @@ void cpu_reset(Cpu *cpu)
     cpu->x87_fip = cpu->x87_fdp = 0;
     cpu->x87_fcs = cpu->x87_fds = cpu->x87_fop = 0;
 
+    if (cpu->debug)
+        cpu->debug->hit.reason = cpu->debug->stop.reason = STOP_NONE;
     cpu->halt_state = cpu->index ? CPU_WAIT_FOR_SIPI : CPU_RUNNING;
     atomic_fetch_and(&cpu->requests, REQUEST_PAUSE | REQUEST_QUIT | REQUEST_CALL);
     atomic_store(&cpu->lines, 0);

@@ -165,6 +165,8 @@ enum {
     MODE_TF = 1 << 19,       /* single step: JIT leaves it to the interpreter */
     MODE_DEBUG = 1 << 20,    /* any enabled DR7 breakpoint: same */
     MODE_AC = 1 << 21,       /* alignment checks on (CR0.AM, RFLAGS.AC, CPL 3): same */
+    MODE_DEBUGGED = 1 << 22, /* a debugger outside the guest is attached: debug.h */
+    MODE_WATCHED = 1 << 23,  /* and has watchpoints */
 };
 
 /* --- the soft TLB --------------------------------------------------------------------------- */
@@ -259,6 +261,8 @@ typedef struct {
     void (*triple_fault)(void *opaque);     /* shutdown: the machine resets or stops */
     void (*ferr)(void *opaque, bool level); /* IRQ 13 when CR0.NE is clear */
     void (*init_received)(void *opaque);    /* the local APIC resets itself on INIT */
+    /* The vCPU has stopped itself for a debugger (debug.h) and pauses. */
+    void (*debug_stopped)(void *opaque);
 } CpuBoardOps;
 
 typedef enum { CPU_ACCEL_JIT, CPU_ACCEL_INTERP } CpuAccel;
@@ -335,6 +339,7 @@ struct Cpu {
     Jit *jit_shared;
     struct InterpCache *interp_cache; /* decoded instructions, by bytes */
     struct CpuThread *thread;         /* run loop bookkeeping: vcpu.c */
+    struct CpuDebug *debug;           /* NULL: no debugger was here: debug.h */
 
     /* Statistics, read racily by the board once a second. */
     uint64_t instructions; /* interpreted; the JIT adds its own */
@@ -383,10 +388,16 @@ void cpu_clear_request(Cpu *cpu, uint32_t bits);
 void cpu_pause(Cpu *cpu);
 void cpu_wait_paused(Cpu *cpu);
 void cpu_resume(Cpu *cpu);
+/* The paused vCPU, to which a debugger is attached, executes one instruction and then stops for it.
+ * HOLD_INTERRUPTS: none comes before that, unless it is what wakes the vCPU from HLT. */
+void cpu_resume_step(Cpu *cpu, bool hold_interrupts);
 /* Runs FUNC on the vCPU's thread at its next exit (memory flushes, register dumps) and waits for it
  * unless called from that thread. Works while paused. Not with the board lock held. */
 void cpu_call_on(Cpu *cpu, void (*func)(Cpu *cpu, void *opaque), void *opaque);
 void cpu_describe(Cpu *cpu, GString *out); /* `info registers`; thread paused or on the thread */
+/* Calls FUNC, which may raise: false if it did, with nothing delivered and CR2 as it was. On the
+ * vCPU's thread. */
+bool cpu_try(Cpu *cpu, void (*func)(Cpu *cpu, void *opaque), void *opaque);
 bool cpu_is_halted(const Cpu *cpu);
 int cpu_thread_id(const Cpu *cpu); /* the host's, 0 before the thread runs */
 /* The Cpu whose thread this is, NULL elsewhere. */
@@ -412,6 +423,11 @@ void cpu_set_rflags(Cpu *cpu, uint64_t value, uint64_t mask);
 static inline bool cpu_is_64bit(const Cpu *cpu)
 {
     return cpu->mode & MODE_CS64;
+}
+/* CS:RIP */
+static inline uint64_t cpu_linear_rip(const Cpu *cpu)
+{
+    return cpu->mode & MODE_CS64 ? cpu->rip : (uint32_t)(cpu->seg[SEG_CS].base + cpu->rip);
 }
 static inline unsigned cpu_mmu_index(const Cpu *cpu)
 {

@@ -28,8 +28,6 @@ InterpHandler interp_bit_scan_handler(const Insn *insn);
 /* interp-x87.c. An unmasked x87 exception is pending: raises #MF, or returns false with RIP staying
  * on the instruction while FERR# waits for an interrupt. */
 bool interp_x87_check_pending(Cpu *cpu);
-/* Recomputes FSW.ES and B. */
-void interp_x87_update_summary(Cpu *cpu);
 /* What any MMX instruction does: TOP is 0, every register valid. */
 void interp_x87_enter_mmx(Cpu *cpu);
 

@@ -6,6 +6,7 @@
  * it, so that interrupts are taken in between.
  */
 
+#include "core/cpu/debug.h"
 #include "core/cpu/interp-memory.h"
 #include "core/cpu/interp-private.h"
 
@@ -61,6 +62,8 @@ static bool consume(Cpu *cpu, StringRun *run, uint64_t elements)
     if (run->repeated)
         gpr_write(cpu, RCX, run->count, run->address_size);
     run->budget -= elements;
+    if (__builtin_expect((cpu->mode & MODE_WATCHED) && cpu->debug->hit.reason != STOP_NONE, 0))
+        return false; /* between two elements, as a processor */
     return run->count && run->budget;
 }
 
@@ -288,7 +291,7 @@ static void insn_scas(Cpu *cpu, const Insn *insn)
 static uint64_t port_run_length(const Cpu *cpu, const StringRun *run, int seg, uint64_t offset,
                                 uint64_t linear)
 {
-    if (run->step < 0 || (cpu->mode & (MODE_AC | MODE_TF | MODE_DEBUG)))
+    if (run->step < 0 || (cpu->mode & (MODE_AC | MODE_TF | MODE_DEBUG | MODE_WATCHED)))
         return 1;
     uint64_t elements = MIN(run->count, run->budget);
     return MAX(MIN(elements, elements_in_page(cpu, run, seg, offset, linear)), 1);

@@ -217,7 +217,7 @@ static void insn_fldcw(Cpu *cpu, const Insn *insn)
 /* --- environments ----------------------------------------------------------------------------- */
 
 /* Two bits a physical register: 0 valid, 1 zero, 2 special, 3 empty. */
-static uint16_t full_tags(const Cpu *cpu)
+uint16_t interp_x87_tags(const Cpu *cpu)
 {
     unsigned top = (image_word(cpu, IMAGE_FSW) >> FSW_TOP_SHIFT) & 7;
     uint16_t tags = 0;
@@ -244,13 +244,13 @@ static uint16_t full_tags(const Cpu *cpu)
     return tags;
 }
 
-static uint8_t abridged_tags(uint16_t tags)
+void interp_x87_set_tags(Cpu *cpu, uint16_t tags)
 {
-    uint8_t result = 0;
+    uint8_t in_use = 0;
     for (unsigned i = 0; i < 8; i++)
         if (((tags >> (i * 2)) & 3) != 3)
-            result |= 1 << i;
-    return result;
+            in_use |= 1 << i;
+    cpu->vectors.legacy[IMAGE_FTW] = in_use;
 }
 
 static bool protected_format(const Cpu *cpu)
@@ -266,7 +266,8 @@ static unsigned environment_size(const Insn *insn)
 /* SDM 1, figures 8-9 to 8-12. */
 static void make_environment(const Cpu *cpu, unsigned size, uint8_t *out)
 {
-    uint32_t fields[7] = {image_word(cpu, IMAGE_FCW), image_word(cpu, IMAGE_FSW), full_tags(cpu)};
+    uint32_t fields[7] = {image_word(cpu, IMAGE_FCW), image_word(cpu, IMAGE_FSW),
+                          interp_x87_tags(cpu)};
     uint32_t fop = cpu->x87_fop & 0x7ff;
     if (protected_format(cpu)) {
         fields[3] = cpu->x87_fip;
@@ -309,7 +310,7 @@ static void take_environment(Cpu *cpu, unsigned size, const uint8_t *in)
     }
     image_set_word(cpu, IMAGE_FCW, (fields[0] & FCW_MASK) | FCW_1);
     set_status(cpu, fields[1]);
-    cpu->vectors.legacy[IMAGE_FTW] = abridged_tags(fields[2]);
+    interp_x87_set_tags(cpu, (uint16_t)fields[2]);
     interp_x87_update_summary(cpu);
     if (protected_format(cpu)) {
         cpu->x87_fip = fields[3];

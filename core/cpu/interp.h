@@ -17,5 +17,11 @@ void interp_execute(Cpu *cpu, const Insn *insn);
 /* False for instructions of an extension that the CPU's CPUID model does not show: #UD. */
 bool interp_insn_exists(const Cpu *cpu, const Insn *insn);
 
+/* The x87's tag word as FNSTENV has it; the state is spilled. */
+uint16_t interp_x87_tags(const Cpu *cpu);
+void interp_x87_set_tags(Cpu *cpu, uint16_t tags);
+/* Recomputes FSW.ES and B. */
+void interp_x87_update_summary(Cpu *cpu);
+
 /* Frees cpu->interp_cache. */
 void interp_free(Cpu *cpu);

@@ -10,6 +10,7 @@
 #include "core/cpu/mmu.h"
 
 #include "core/cpu/cpuid.h"
+#include "core/cpu/debug.h"
 #include "core/cpu/fetched.h"
 #include "core/cpu/paging.h"
 
@@ -189,6 +190,11 @@ static void fill_data(Cpu *cpu, unsigned set, uint64_t linear, const PageWalk *w
     TlbSet *tlb = &cpu->tlb[set];
     TlbMap *map = &cpu->tlb_map[set];
 
+    if (UNLIKELY(cpu->mode & MODE_WATCHED)) {
+        if (debug_page_is_watched(cpu, page, DEBUG_READ))
+            return;
+        stores = stores && !debug_page_is_watched(cpu, page, DEBUG_WRITE);
+    }
     tlb->load_tag[i] = page;
     tlb->store_tag[i] = stores ? page : TLB_EMPTY(i);
     tlb->host[i] = (uintptr_t)place->host & GUEST_PAGE_MASK;
@@ -361,6 +367,13 @@ static void check_odd(Cpu *cpu, uint64_t linear, unsigned size, MmuAccess access
         check_breakpoints(cpu, linear, size, access);
 }
 
+/* A debugger's watchpoints, on every way that does not go by an entry of the TLB. */
+static inline void note_access(Cpu *cpu, uint64_t linear, unsigned size, MmuAccess access)
+{
+    if (UNLIKELY(cpu->mode & MODE_WATCHED))
+        debug_note_access(cpu, linear, size, access == ACCESS_WRITE ? DEBUG_WRITE : DEBUG_READ);
+}
+
 /* --- loads and stores --------------------------------------------------------------------------
  */
 
@@ -393,6 +406,7 @@ static __attribute__((noinline)) uint64_t load_slow(Cpu *cpu, unsigned set, uint
 {
     Place place;
 
+    note_access(cpu, linear, size, ACCESS_READ);
     if ((linear & 0xfff) + size > GUEST_PAGE_SIZE)
         return load_crossing(cpu, set, linear, size);
     resolve(cpu, set, linear, ACCESS_READ, &place);
@@ -404,6 +418,7 @@ static __attribute__((noinline)) void store_slow(Cpu *cpu, unsigned set, uint64_
 {
     Place place;
 
+    note_access(cpu, linear, size, ACCESS_WRITE);
     if ((linear & 0xfff) + size > GUEST_PAGE_SIZE) {
         store_crossing(cpu, set, linear, value, size);
         return;
@@ -475,6 +490,7 @@ void mmu_change_system_byte(Cpu *cpu, uint64_t linear, uint8_t set, uint8_t clea
     Place place;
 
     resolve(cpu, MMU_SUPERVISOR, wrap(cpu, linear), ACCESS_WRITE, &place);
+    note_access(cpu, wrap(cpu, linear), 1, ACCESS_WRITE);
     if (!place.host) {
         place_write(cpu, &place, (place_read(cpu, &place, 1) | set) & (uint8_t)~clear, 1);
         return;
@@ -522,6 +538,7 @@ void mmu_load_bytes(Cpu *cpu, uint64_t linear, void *buffer, unsigned length)
     linear = wrap(cpu, linear);
     if (UNLIKELY(cpu->mode & (MODE_AC | MODE_DEBUG)))
         check_odd(cpu, linear, length, ACCESS_READ);
+    note_access(cpu, linear, length, ACCESS_READ);
     mmu_probe_as(cpu, set, linear, length, ACCESS_READ);
     for (unsigned done = 0; done < length;) {
         uint64_t at = wrap(cpu, linear + done);
@@ -542,6 +559,7 @@ void mmu_store_bytes(Cpu *cpu, uint64_t linear, const void *buffer, unsigned len
     linear = wrap(cpu, linear);
     if (UNLIKELY(cpu->mode & (MODE_AC | MODE_DEBUG)))
         check_odd(cpu, linear, length, ACCESS_WRITE);
+    note_access(cpu, linear, length, ACCESS_WRITE);
     mmu_probe_as(cpu, set, linear, length, ACCESS_WRITE);
     for (unsigned done = 0; done < length;) {
         uint64_t at = wrap(cpu, linear + done);
@@ -573,6 +591,9 @@ void *mmu_host_pointer(Cpu *cpu, uint64_t linear, unsigned size, MmuAccess acces
         return NULL;
     }
     resolve(cpu, set, linear, access, &place);
+    if (UNLIKELY(cpu->mode & MODE_WATCHED) &&
+        debug_page_is_watched(cpu, linear, access == ACCESS_WRITE ? DEBUG_WRITE : DEBUG_READ))
+        return NULL;
     return place.code ? NULL : place.host;
 }
 
@@ -593,6 +614,8 @@ void *mmu_locked_pointer(Cpu *cpu, uint64_t linear, unsigned size)
     if (LIKELY(linear - tlb->store_tag[i] <= GUEST_PAGE_SIZE - size))
         return (uint8_t *)(tlb->host[i] + (linear - tlb->store_tag[i]));
     resolve(cpu, set, linear, ACCESS_WRITE, &place);
+    if (UNLIKELY(cpu->mode & MODE_WATCHED) && place.host)
+        debug_note_access(cpu, linear, size, DEBUG_ACCESS);
     return place.host;
 }
 

@@ -11,6 +11,7 @@
 #include "core/cpu/cpu.h"
 
 #include "core/cpu/cpuid.h"
+#include "core/cpu/debug.h"
 #include "core/cpu/interp.h"
 #include "core/cpu/jit/jit.h"
 #include "core/cpu/mmu.h"
@@ -105,6 +106,7 @@ static const CpuBoardOps no_board = {
     .triple_fault = no_lock,
     .ferr = no_ferr,
     .init_received = no_lock,
+    .debug_stopped = no_lock,
 };
 
 /* --- making and freeing --------------------------------------------------------------------------
@@ -175,6 +177,7 @@ void cpu_free(Cpu *cpu)
     g_cond_clear(&thread->wake);
     g_cond_clear(&thread->reported);
     interp_free(cpu);
+    debug_free(cpu);
     munmap(thread->mapping, thread->mapping_size);
     g_free(thread);
 }
@@ -229,15 +232,26 @@ void cpu_wait_paused(Cpu *cpu)
     g_mutex_unlock(&thread->mutex);
 }
 
-void cpu_resume(Cpu *cpu)
+static void resume(Cpu *cpu, bool step, bool hold_interrupts)
 {
     struct CpuThread *thread = cpu->thread;
 
     g_mutex_lock(&thread->mutex);
+    debug_resume(cpu, step, hold_interrupts);
     atomic_fetch_and(&cpu->requests, ~(uint32_t)REQUEST_PAUSE);
     thread->paused = false;
     g_cond_broadcast(&thread->wake);
     g_mutex_unlock(&thread->mutex);
+}
+
+void cpu_resume(Cpu *cpu)
+{
+    resume(cpu, false, false);
+}
+
+void cpu_resume_step(Cpu *cpu, bool hold_interrupts)
+{
+    resume(cpu, true, hold_interrupts);
 }
 
 void cpu_call_on(Cpu *cpu, void (*func)(Cpu *cpu, void *opaque), void *opaque)
@@ -352,6 +366,8 @@ static void deliver_raised(Cpu *cpu)
     uint32_t error = cpu->raised_error;
 
     cpu->event_ext = 0;
+    if (cpu->debug)
+        cpu->debug->hit.reason = STOP_NONE; /* nothing was committed */
     if (cpu->delivering) {
         int first = cpu->delivering_vector;
 
@@ -416,11 +432,24 @@ static void take_sipi(Cpu *cpu)
     cpu_update_mode(cpu);
 }
 
+static bool is_stepping(const Cpu *cpu)
+{
+    return cpu->debug && cpu->debug->step == STEP_WANTED;
+}
+
+/* What shall not come between a debugger and the instruction that it steps over. */
+static uint32_t held_back(const Cpu *cpu)
+{
+    bool holds = is_stepping(cpu) && cpu->debug->hold_interrupts && cpu->halt_state == CPU_RUNNING;
+
+    return holds ? REQUEST_INTERRUPT | REQUEST_NMI : 0;
+}
+
 /* Everything asked for between instructions but pausing and quitting. Returns false when the vCPU
  * has nothing to execute now. */
 static bool serve_requests(Cpu *cpu)
 {
-    uint32_t requests = atomic_load(&cpu->requests);
+    uint32_t requests = atomic_load(&cpu->requests) & ~held_back(cpu);
 
     if (requests & REQUEST_LEAVE)
         atomic_fetch_and(&cpu->requests, ~(uint32_t)REQUEST_LEAVE);
@@ -466,8 +495,7 @@ static bool serve_requests(Cpu *cpu)
 /* Instruction breakpoints: DR7.RWn is 0 and LENn 0 (SDM 17.2.4). */
 static uint32_t code_breakpoints(const Cpu *cpu)
 {
-    uint64_t linear =
-        cpu->mode & MODE_CS64 ? cpu->rip : (uint32_t)(cpu->seg[SEG_CS].base + cpu->rip);
+    uint64_t linear = cpu_linear_rip(cpu);
     uint32_t hits = 0;
 
     for (unsigned n = 0; n < 4; n++) {
@@ -516,8 +544,32 @@ static bool needs_care(const Cpu *cpu)
     return (cpu->mode & (MODE_TF | MODE_DEBUG)) || cpu->interrupt_shadow;
 }
 
+/* The debugger's part before an instruction: true when there is nothing more to do. */
+static bool run_for_debugger(Cpu *cpu)
+{
+    if (is_stepping(cpu)) {
+        /* Also if it ends in a fault, which then has been delivered. */
+        cpu->debug->step = STEP_DONE;
+        atomic_fetch_or(&cpu->requests, REQUEST_LEAVE);
+        step_one(cpu);
+        return true;
+    }
+    if (!debug_at_breakpoint(cpu))
+        return false;
+    atomic_fetch_or(&cpu->requests, REQUEST_LEAVE);
+    return true;
+}
+
+static bool must_stop(Cpu *cpu)
+{
+    return atomic_load_explicit(&cpu->requests, memory_order_relaxed) ||
+           ((cpu->mode & MODE_DEBUGGED) && debug_at_breakpoint(cpu));
+}
+
 static void run_instructions(Cpu *cpu)
 {
+    if ((cpu->mode & MODE_DEBUGGED) && run_for_debugger(cpu))
+        return;
     if (needs_care(cpu)) {
         step_one(cpu);
         /* Stay careful: the mode that asked for it does not raise a request again. */
@@ -533,7 +585,16 @@ static void run_instructions(Cpu *cpu)
     do {
         cpu->instructions++;
         interp_one(cpu);
-    } while (!atomic_load_explicit(&cpu->requests, memory_order_relaxed));
+    } while (!must_stop(cpu));
+}
+
+static void stop_for_debugger(Cpu *cpu)
+{
+    debug_note_stop(cpu);
+    atomic_fetch_or(&cpu->requests, REQUEST_PAUSE);
+    cpu->board->lock(cpu->board_opaque);
+    cpu->board->debug_stopped(cpu->board_opaque);
+    cpu->board->unlock(cpu->board_opaque);
 }
 
 /* Whatever a halted vCPU may wake for. */
@@ -566,10 +627,21 @@ static void run(Cpu *cpu)
                 stay_paused(cpu);
                 continue;
             }
+            if (cpu->debug && debug_stop_due(cpu)) {
+                stop_for_debugger(cpu);
+                continue;
+            }
+            bool halted = cpu->halt_state == CPU_HALTED;
             if (!serve_requests(cpu)) {
                 /* HLT ends the shadow of an STI before it. */
                 cpu->interrupt_shadow = 0;
                 sleep_until(cpu, wake_bits(cpu));
+                continue;
+            }
+            if (halted && is_stepping(cpu)) {
+                /* HLT was the instruction; the handler of what ended it comes next. */
+                cpu->debug->step = STEP_DONE;
+                atomic_fetch_or(&cpu->requests, REQUEST_LEAVE);
                 continue;
             }
         }
@@ -645,4 +717,21 @@ void cpu_step(Cpu *cpu, uint64_t count)
         step_one(cpu);
     }
     current_cpu = outer;
+}
+
+bool cpu_try(Cpu *cpu, void (*func)(Cpu *cpu, void *opaque), void *opaque)
+{
+    sigjmp_buf outer;
+    uint64_t cr2 = cpu->cr2;
+    volatile bool done = false;
+
+    memcpy(&outer, &cpu->escape, sizeof outer);
+    if (!sigsetjmp(cpu->escape, 0)) {
+        func(cpu, opaque);
+        done = true;
+    } else {
+        cpu->cr2 = cr2;
+    }
+    memcpy(&cpu->escape, &outer, sizeof outer);
+    return done;
 }

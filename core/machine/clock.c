@@ -26,6 +26,7 @@ struct Clock {
     int64_t armed; /* deadline the timerfd is set to; INT64_MAX: none, INT64_MIN: not yet known */
 
     _Atomic bool running;
+    bool silent;            /* running, but no timer fires */
     _Atomic int64_t offset; /* guest ns = host ns + offset while running */
     int64_t stopped_at;     /* guest ns while stopped */
     uint64_t stopped_tsc;   /* host TSC at the last stop */
@@ -55,7 +56,9 @@ int64_t clock_host_tsc_offset(Clock *clock)
 /* When the clock has something to do, INT64_MAX: never. */
 static int64_t next_deadline(const Clock *clock)
 {
-    return clock->running && clock->timers ? clock->timers->deadline : INT64_MAX;
+    bool fires = clock->running && !clock->silent && clock->timers;
+
+    return fires ? clock->timers->deadline : INT64_MAX;
 }
 
 /* Also makes the timerfd unreadable: nobody need read it. */
@@ -101,7 +104,7 @@ static gboolean timerfd_ready(gint fd, GIOCondition condition, gpointer data)
     Clock *clock = data;
 
     g_mutex_lock(clock->lock);
-    if (clock->running) {
+    if (clock->running && !clock->silent) {
         clock->armed = INT64_MIN; /* once, after all callbacks */
         run_due(clock);
     }
@@ -149,14 +152,25 @@ void clock_free(Clock *clock)
     g_free(clock);
 }
 
-void clock_start(Clock *clock)
+static void start(Clock *clock, bool silent)
 {
     if (clock->running)
         return;
+    clock->silent = silent;
     clock->offset = clock->stopped_at - host_now();
     clock->tsc_offset -= __rdtsc() - clock->stopped_tsc;
     clock->running = true;
     arm(clock);
+}
+
+void clock_start(Clock *clock)
+{
+    start(clock, false);
+}
+
+void clock_start_silent(Clock *clock)
+{
+    start(clock, true);
 }
 
 void clock_stop(Clock *clock)

@@ -26,6 +26,8 @@ Clock *clock_new_manual(void);
 void clock_advance(Clock *clock, int64_t ns);
 void clock_free(Clock *clock);
 void clock_start(Clock *clock);
+/* The same, but no timer fires until clock_stop(): a debugger steps. */
+void clock_start_silent(Clock *clock);
 void clock_stop(Clock *clock);
 int64_t clock_now(Clock *clock);             /* ns */
 int64_t clock_host_tsc_offset(Clock *clock); /* guest TSC = host TSC + this; changes on start */

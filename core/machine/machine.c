@@ -8,6 +8,7 @@
 #include "core/machine/pc-network.h"
 #include "core/machine/pc.h"
 #include "core/machine/query.h"
+#include "core/remote/gdb.h"
 #include "core/remote/vnc.h"
 
 #include <gio/gio.h>
@@ -30,6 +31,7 @@ struct Machine {
     GThread *thread;
     Display *display;
     VncServer *vnc;
+    GdbServer *gdb; /* on the board thread */
 
     GMutex lock; /* guards what follows */
     MachineConfig *config;
@@ -70,6 +72,7 @@ const char *machine_cause_text(MachineCause cause)
     case CAUSE_GUEST_RESET: return _("the guest restarted");
     case CAUSE_TRIPLE_FAULT: return _("the guest's CPU gave up (triple fault)");
     case CAUSE_DEBUG_EXIT: return _("the guest ended the test (isa-debug-exit)");
+    case CAUSE_DEBUGGER: return _("by the debugger");
     case CAUSE_ERROR: return _("an error");
     case CAUSE_NONE: break;
     }
@@ -186,6 +189,21 @@ void machine_unlisten(Machine *machine, unsigned id)
 static void stop_machine(Machine *machine, MachineCause cause, const char *text, int exit_status);
 static void start_ticking(Machine *machine);
 
+static void pause_machine(Machine *machine, MachineCause cause)
+{
+    pc_pause(machine->pc);
+    set_state(machine, MACHINE_PAUSED, cause, NULL, 0);
+    gdb_server_stopped(machine->gdb, cause, -1, NULL);
+}
+
+static void resume_machine(Machine *machine)
+{
+    if (machine->state != MACHINE_PAUSED)
+        return;
+    pc_resume(machine->pc);
+    set_state(machine, MACHINE_RUNNING, CAUSE_USER, NULL, 0);
+}
+
 static gboolean take_guest_requests(gpointer data)
 {
     Machine *machine = data;
@@ -196,8 +214,7 @@ static gboolean take_guest_requests(gpointer data)
         stop_machine(machine, CAUSE_DEBUG_EXIT, NULL, machine->exit_status);
     } else if (g_atomic_int_compare_and_exchange(&machine->power_off_pending, 1, 0)) {
         if (machine->config->no_shutdown) {
-            pc_pause(machine->pc);
-            set_state(machine, MACHINE_PAUSED, CAUSE_GUEST_POWEROFF, NULL, 0);
+            pause_machine(machine, CAUSE_GUEST_POWEROFF);
         } else {
             stop_machine(machine, CAUSE_GUEST_POWEROFF, NULL, 0);
         }
@@ -209,7 +226,8 @@ static gboolean take_guest_requests(gpointer data)
         } else {
             pc_reset(machine->pc);
             emit(machine, &(MachineEvent){.type = EVENT_RESET, .cause = cause});
-            pc_resume(machine->pc);
+            if (machine->state == MACHINE_RUNNING)
+                pc_resume(machine->pc);
         }
     }
     return G_SOURCE_REMOVE;
@@ -269,6 +287,32 @@ static void on_network_changed(void *opaque)
     emit(opaque, &(MachineEvent){.type = EVENT_NETWORK});
 }
 
+static gboolean take_debug_stop(gpointer data)
+{
+    Machine *machine = data;
+    DebugStop stop;
+
+    /* While the machine is paused the vCPU keeps what it has to tell. */
+    if (!machine->pc || machine->state != MACHINE_RUNNING)
+        return G_SOURCE_REMOVE;
+    pc_pause(machine->pc);
+    int cpu = pc_take_debug_stop(machine->pc, &stop);
+    if (cpu < 0) {
+        pc_resume(machine->pc); /* it has been told before */
+        return G_SOURCE_REMOVE;
+    }
+    set_state(machine, MACHINE_PAUSED, CAUSE_DEBUGGER, NULL, 0);
+    gdb_server_stopped(machine->gdb, CAUSE_DEBUGGER, cpu, &stop);
+    return G_SOURCE_REMOVE;
+}
+
+static void on_debug_stopped(void *opaque)
+{
+    Machine *machine = opaque;
+
+    run_in(machine->context, take_debug_stop, machine, NULL);
+}
+
 static const PcOps pc_ops = {
     .reset_requested = on_reset_requested,
     .power_off_requested = on_power_off_requested,
@@ -278,6 +322,7 @@ static const PcOps pc_ops = {
     .tray_moved = on_tray_moved,
     .pointer_mode = on_pointer_mode,
     .network_changed = on_network_changed,
+    .debug_stopped = on_debug_stopped,
 };
 
 /* --- ticking: the picture and the statistics ----------------------------------------------------
@@ -396,11 +441,13 @@ static void stop_machine(Machine *machine, MachineCause cause, const char *text,
     set_state(machine, MACHINE_STOPPING, cause, text, exit_status);
     stop_ticking(machine);
     pc_pause(machine->pc);
+    gdb_server_end(machine->gdb, exit_status);
     /* The last words of the guest belong on the screen. */
     board_lock(pc_board(machine->pc));
     display_refresh(machine->display);
     board_unlock(pc_board(machine->pc));
     g_clear_pointer(&machine->pc, pc_free);
+    gdb_server_close(machine->gdb);
     close_vnc(machine);
     machine->reset_pending = machine->power_off_pending = machine->exit_pending = 0;
     set_state(machine, MACHINE_OFF, cause, text, exit_status);
@@ -425,10 +472,12 @@ static void start_machine(Machine *machine, GError **error)
     }
     set_state(machine, MACHINE_STARTING, CAUSE_USER, NULL, 0);
     GError *local = NULL;
-    if (start_vnc(machine, &local))
+    if (start_vnc(machine, &local) &&
+        (!machine->config->gdb || gdb_server_open(machine->gdb, machine->config->gdb, &local)))
         machine->pc =
             pc_new(machine->config, machine->context, machine->display, &pc_ops, machine, &local);
     if (!machine->pc) {
+        gdb_server_close(machine->gdb);
         vnc_server_close(machine->vnc);
         set_state(machine, MACHINE_OFF, CAUSE_ERROR, local->message, 0);
         g_propagate_error(error, local);
@@ -436,7 +485,8 @@ static void start_machine(Machine *machine, GError **error)
     }
     machine->last_instructions = machine->last_exits = 0;
     start_ticking(machine);
-    if (machine->config->start_paused) {
+    bool debugged = gdb_server_begin(machine->gdb, machine->pc);
+    if (machine->config->start_paused || debugged) {
         set_state(machine, MACHINE_PAUSED, CAUSE_NONE, NULL, 0);
     } else {
         pc_resume(machine->pc);
@@ -517,6 +567,53 @@ static void handle_input(Machine *machine, const MachineCommand *command)
     board_unlock(board);
 }
 
+/* --- the debugger -------------------------------------------------------------------------------
+ */
+
+static void on_gdb_pause(void *opaque)
+{
+    Machine *machine = opaque;
+
+    if (machine->state == MACHINE_RUNNING)
+        pause_machine(machine, CAUSE_USER);
+}
+
+static void on_gdb_resume(void *opaque)
+{
+    resume_machine(opaque);
+}
+
+static void on_gdb_resume_some(void *opaque, const PcRun *runs, bool hold_interrupts,
+                               bool hold_timers)
+{
+    Machine *machine = opaque;
+
+    if (machine->state != MACHINE_PAUSED)
+        return;
+    set_state(machine, MACHINE_RUNNING, CAUSE_USER, NULL, 0);
+    pc_resume_some(machine->pc, runs, hold_interrupts, hold_timers);
+}
+
+static void on_gdb_kill(void *opaque)
+{
+    machine_send(opaque, &(MachineCommand){.type = COMMAND_STOP}, NULL, NULL);
+}
+
+static char *on_gdb_monitor(void *opaque, const char *line)
+{
+    Machine *machine = opaque;
+
+    return monitor_run(machine, machine->pc, line);
+}
+
+static const GdbOps gdb_ops = {
+    .pause = on_gdb_pause,
+    .resume = on_gdb_resume,
+    .resume_some = on_gdb_resume_some,
+    .kill = on_gdb_kill,
+    .monitor = on_gdb_monitor,
+};
+
 static gboolean take_vnc_input(gpointer data)
 {
     Machine *machine = data;
@@ -593,17 +690,10 @@ static void run_command(Machine *machine, Pending *pending)
     Board *board = pc_board(machine->pc);
     switch (command->type) {
     case COMMAND_PAUSE:
-        if (machine->state == MACHINE_RUNNING) {
-            pc_pause(machine->pc);
-            set_state(machine, MACHINE_PAUSED, CAUSE_USER, NULL, 0);
-        }
+        if (machine->state == MACHINE_RUNNING)
+            pause_machine(machine, CAUSE_USER);
         break;
-    case COMMAND_RESUME:
-        if (machine->state == MACHINE_PAUSED) {
-            pc_resume(machine->pc);
-            set_state(machine, MACHINE_RUNNING, CAUSE_USER, NULL, 0);
-        }
-        break;
+    case COMMAND_RESUME: resume_machine(machine); break;
     case COMMAND_RESET:
         pc_reset(machine->pc);
         emit(machine, &(MachineEvent){.type = EVENT_RESET, .cause = CAUSE_USER});
@@ -726,6 +816,7 @@ Machine *machine_new(const MachineConfig *config)
     machine->loop = g_main_loop_new(machine->context, FALSE);
     machine->display = display_new();
     machine->vnc = vnc_server_new(machine->display, &vnc_ops, machine);
+    machine->gdb = gdb_server_new(&gdb_ops, machine);
     machine->thread = g_thread_new("board", board_thread, machine);
     return machine;
 }
@@ -742,6 +833,7 @@ void machine_free(Machine *machine)
         return;
     run_in(machine->context, quit_loop, machine->loop, NULL);
     g_thread_join(machine->thread);
+    gdb_server_free(machine->gdb);
     vnc_server_free(machine->vnc);
     g_main_loop_unref(machine->loop);
     g_main_context_unref(machine->context);
@@ -773,6 +865,7 @@ const char *machine_status_text(Machine *machine)
     case MACHINE_PAUSED:
         return cause == CAUSE_NONE             ? "prelaunch"
                : cause == CAUSE_GUEST_POWEROFF ? "shutdown"
+               : cause == CAUSE_DEBUGGER       ? "debug"
                                                : "paused";
     case MACHINE_OFF:
     case MACHINE_STOPPING: break;
@@ -788,6 +881,11 @@ Display *machine_display(Machine *machine)
 VncServer *machine_vnc(Machine *machine)
 {
     return machine->vnc;
+}
+
+GdbServer *machine_gdb(Machine *machine)
+{
+    return machine->gdb;
 }
 
 const MachineConfig *machine_config(Machine *machine)

@@ -30,6 +30,7 @@ typedef enum {
     CAUSE_GUEST_RESET,    /* keyboard controller, port CF9 */
     CAUSE_TRIPLE_FAULT,
     CAUSE_DEBUG_EXIT, /* isa-debug-exit; exit_status says */
+    CAUSE_DEBUGGER,   /* a breakpoint, watchpoint or single step */
     CAUSE_ERROR,      /* message says */
 } MachineCause;
 const char *machine_cause_text(MachineCause cause); /* translated words */
@@ -135,11 +136,13 @@ unsigned machine_listen(Machine *machine, MachineListener listener, void *opaque
 void machine_unlisten(Machine *machine,
                       unsigned id); /* no call comes after it returns, from the same thread */
 MachineState machine_state(Machine *machine); /* any thread */
-/* QEMU's RunState: running, paused, prelaunch (not started yet), shutdown. Any thread. */
+/* QEMU's RunState: running, paused, debug, prelaunch (not started yet), shutdown. Any thread. */
 const char *machine_status_text(Machine *machine);
 Display *machine_display(Machine *machine); /* lives as long as the machine */
 /* Its VNC server, for the monitor; NULL in a build without. */
 struct VncServer *machine_vnc(Machine *machine);
+/* Its GDB server, for the monitor. */
+struct GdbServer *machine_gdb(Machine *machine);
 /* The configuration it runs with (or will start with). Read-only. */
 const MachineConfig *machine_config(Machine *machine);
 /* Replaces the configuration of a machine that is off. */

@@ -3,12 +3,14 @@
 #include "core/machine/monitor.h"
 
 #include "core/chipset/pci.h"
+#include "core/config/gdb-spec.h"
 #include "core/cpu/jit/jit.h"
 #include "core/cpu/mmu.h"
 #include "core/machine/keynames.h"
 #include "core/machine/monitor-network.h"
 #include "core/machine/monitor-vnc.h"
 #include "core/machine/pc-private.h"
+#include "core/remote/gdb.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -588,6 +590,20 @@ static void do_object_del(Line *line)
     monitor_object_del(line->pc, line->words, line->out);
 }
 
+static void do_gdbserver(Line *line)
+{
+    g_autoptr(GError) error = NULL;
+    GdbServer *server = machine_gdb(line->machine);
+    const char *spec = line->n_words > 1 ? line->words[1] : GDB_DEFAULT_SPEC;
+
+    if (!gdb_server_open(server, spec, &error)) {
+        report(line, error);
+        return;
+    }
+    g_autofree char *text = gdb_server_describe(server);
+    g_string_append_printf(line->out, "%s\n", text);
+}
+
 static void do_help(Line *line);
 
 static const struct {
@@ -600,6 +616,7 @@ static const struct {
     {"cont", do_cont, "go on"},
     {"eject", do_eject, "[-f] DRIVE: take the medium out"},
     {"expire_password", do_expire_password, "vnc now|never|+SECONDS|SECONDS: when it ends"},
+    {"gdbserver", do_gdbserver, "[tcp:[HOST]:PORT|unix:PATH|none]: let GDB connect; tcp::1234"},
     {"help", do_help, "this list"},
     {"hostfwd_add", do_hostfwd_add, "[NETWORK] tcp|udp:[ADDR]:PORT-[GUEST]:PORT: open a host port"},
     {"hostfwd_remove", do_hostfwd_remove, "[NETWORK] tcp|udp:[ADDR]:PORT: close it"},

@@ -62,4 +62,5 @@ struct Pc {
     CpuSlot *slots;
     unsigned n_cpus; /* that exist so far */
     bool running, was_reset;
+    unsigned last_debug_stop; /* the vCPU that was reported last */
 };

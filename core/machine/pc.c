@@ -194,6 +194,13 @@ static void cpu_init_received(void *opaque)
     lapic_init(lapics(opaque), ((CpuSlot *)opaque)->index);
 }
 
+static void cpu_debug_stopped(void *opaque)
+{
+    Pc *pc = ((CpuSlot *)opaque)->pc;
+
+    pc->ops->debug_stopped(pc->opaque);
+}
+
 static const CpuBoardOps cpu_board_ops = {
     .lock = cpu_lock_board,
     .unlock = cpu_unlock_board,
@@ -205,6 +212,7 @@ static const CpuBoardOps cpu_board_ops = {
     .triple_fault = cpu_triple_fault,
     .ferr = cpu_ferr,
     .init_received = cpu_init_received,
+    .debug_stopped = cpu_debug_stopped,
 };
 
 /* --- local APICs to vCPUs
@@ -752,16 +760,54 @@ void pc_pause(Pc *pc)
     pc->running = false;
 }
 
-void pc_resume(Pc *pc)
+static void start_clock(Pc *pc, bool silent)
 {
     board_lock(&pc->board);
-    clock_start(pc->board.clock);
+    if (silent)
+        clock_start_silent(pc->board.clock);
+    else
+        clock_start(pc->board.clock);
     for (unsigned i = 0; i < pc->n_cpus; i++)
         pc->cpus[i]->tsc_offset = clock_host_tsc_offset(pc->board.clock);
     board_unlock(&pc->board);
+}
+
+void pc_resume(Pc *pc)
+{
+    start_clock(pc, false);
     for (unsigned i = 0; i < pc->n_cpus; i++)
         cpu_resume(pc->cpus[i]);
     pc->running = true;
+}
+
+void pc_resume_some(Pc *pc, const PcRun *runs, bool hold_interrupts, bool hold_timers)
+{
+    for (unsigned i = 0; i < pc->n_cpus; i++)
+        if (runs[i] == PC_RUN || (runs[i] == PC_STEP && cpu_is_halted(pc->cpus[i])))
+            hold_timers = false;
+    start_clock(pc, hold_timers);
+    pc->running = true;
+    for (unsigned i = 0; i < pc->n_cpus; i++) {
+        if (runs[i] == PC_RUN)
+            cpu_resume(pc->cpus[i]);
+        else if (runs[i] == PC_STEP)
+            cpu_resume_step(pc->cpus[i], hold_interrupts);
+    }
+}
+
+int pc_take_debug_stop(Pc *pc, DebugStop *stop)
+{
+    for (unsigned i = 1; i <= pc->n_cpus; i++) {
+        unsigned n = (pc->last_debug_stop + i) % pc->n_cpus;
+        *stop = debug_take_stop(pc->cpus[n]);
+        if (stop->reason == STOP_NONE)
+            continue;
+        pc->last_debug_stop = n;
+        for (unsigned k = 0; k < pc->n_cpus; k++)
+            debug_postpone_stop(pc->cpus[k]);
+        return (int)n;
+    }
+    return -1;
 }
 
 void pc_reset(Pc *pc)

@@ -8,10 +8,10 @@
 
 #include "core/block/block.h"
 #include "core/config/config.h"
+#include "core/cpu/debug.h"
 #include "core/machine/board.h"
 
 typedef struct Pc Pc;
-typedef struct Cpu Cpu;
 
 /* What the PC tells its machine. Any vCPU or the board thread, board lock held. */
 typedef struct {
@@ -23,6 +23,7 @@ typedef struct {
     void (*tray_moved)(void *opaque, const char *drive, bool open);
     void (*pointer_mode)(void *opaque, bool absolute);
     void (*network_changed)(void *opaque); /* forwards, cables or captures */
+    void (*debug_stopped)(void *opaque);   /* a vCPU has stopped itself: pc_take_debug_stop() */
 } PcOps;
 
 /* Opens every image and back end and builds the machine in its reset state, clock and vCPUs
@@ -32,8 +33,16 @@ Pc *pc_new(const MachineConfig *config, GMainContext *context, Display *display,
 /* Ends the vCPU threads, flushes and closes everything. Lock not held. */
 void pc_free(Pc *pc);
 
-/* Lock not held for these five. */
+/* Lock not held for these. */
 void pc_resume(Pc *pc);
+/* What each vCPU does when a debugger lets the machine go on. */
+typedef enum { PC_STAY, PC_RUN, PC_STEP } PcRun;
+/* RUNS has an entry a vCPU. HOLD_INTERRUPTS: none comes between a stepping vCPU and its
+ * instruction. HOLD_TIMERS: none fires while vCPUs only step, unless one of them is halted. */
+void pc_resume_some(Pc *pc, const PcRun *runs, bool hold_interrupts, bool hold_timers);
+/* Which vCPU of the paused machine has stopped itself and why, once for each; they take turns. -1:
+ * none has. */
+int pc_take_debug_stop(Pc *pc, DebugStop *stop);
 void pc_pause(Pc *pc); /* returns when every vCPU stands */
 void pc_reset(Pc *pc); /* pauses, resets devices and vCPUs; the caller resumes */
 void pc_nmi(Pc *pc);

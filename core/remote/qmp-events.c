@@ -30,6 +30,7 @@ static const char *reason(MachineCause cause, bool reset)
     case CAUSE_GUEST_RESET:
     case CAUSE_TRIPLE_FAULT: return "guest-reset";
     case CAUSE_ERROR: return "host-error";
+    case CAUSE_DEBUGGER:
     case CAUSE_NONE:
     case CAUSE_USER: break;
     }

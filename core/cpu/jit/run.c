@@ -8,6 +8,7 @@
  * are built without vector registers; whatever calls out spills first.
  */
 
+#include "core/cpu/debug.h"
 #include "core/cpu/hostexec.h"
 #include "core/cpu/interp.h"
 #include "core/cpu/jit/jit-internal.h"
@@ -91,7 +92,7 @@ JIT_VECTOR_SAFE void *jit_helper_slow(Cpu *cpu, uint64_t linear, const JitSite *
     /* Alignment faults and waiting x87 exceptions come before page faults: the interpreter knows.
      */
     bool odd = (site->size >= 16 && (linear & (site->size - 1u))) ||
-               ((cpu->mode & MODE_CS64) && !cpu_canonical(linear));
+               ((cpu->mode & MODE_CS64) && !cpu_canonical(linear)) || (cpu->mode & MODE_WATCHED);
     if (UNLIKELY((site->flags & SITE_X87) && !odd)) {
         uint32_t error;
         odd = mmu_fill(cpu, cpu_mmu_index(cpu), linear, store ? ACCESS_WRITE : ACCESS_READ,
@@ -184,6 +185,8 @@ JIT_VECTOR_SAFE static JitBlock *find_block(JitCpu *jc, JitKey *key, bool ungrou
             return NULL;
         linear = (uint32_t)(linear + cpu->seg[SEG_CS].base);
     }
+    if (UNLIKELY(cpu->mode & MODE_DEBUGGED) && debug_breaks_at_offset(cpu, linear & 0xfff))
+        return NULL;
     int i = mmu_fetch_entry(cpu, linear);
     if (i < 0)
         return NULL;
@@ -453,6 +456,11 @@ JIT_VECTOR_SAFE static bool must_return(const Cpu *cpu)
            cpu->halt_state != CPU_RUNNING || (cpu->mode & (MODE_TF | MODE_DEBUG));
 }
 
+JIT_VECTOR_SAFE static bool is_at_breakpoint(Cpu *cpu)
+{
+    return UNLIKELY(cpu->mode & MODE_DEBUGGED) && debug_at_breakpoint(cpu);
+}
+
 JIT_VECTOR_SAFE void jit_run(Cpu *cpu)
 {
     typedef uint64_t (*Enter)(Cpu * cpu, const void *code);
@@ -461,7 +469,7 @@ JIT_VECTOR_SAFE void jit_run(Cpu *cpu)
     if (!jc) {
         do
             interp_one(cpu);
-        while (!must_return(cpu));
+        while (!must_return(cpu) && !is_at_breakpoint(cpu));
         return;
     }
     Enter enter = (Enter)(uintptr_t)jc->stub_enter;
@@ -480,6 +488,8 @@ JIT_VECTOR_SAFE void jit_run(Cpu *cpu)
         JitKey key;
         JitBlock *block = find_block(jc, &key, connection.ungrouped);
         if (UNLIKELY(!block)) {
+            if (is_at_breakpoint(cpu))
+                break;
             connection = (Connection){0};
             interpret(cpu);
             continue;

@@ -230,6 +230,21 @@ static void drop_granules(JitCpu *jc, JitPage *page, uint32_t granules)
     }
 }
 
+void jit_forget_offsets(Cpu *cpu, const uint64_t offsets[64])
+{
+    JitCpu *jc = jit_state(cpu);
+    uint32_t granules = 0;
+
+    for (unsigned i = 0; i < 32; i++) /* two words a granule */
+        granules |= (uint32_t)((offsets[i * 2] | offsets[i * 2 + 1]) != 0) << i;
+    for (unsigned i = 0; jc && i < N_PAGE_BUCKETS; i++)
+        for (JitPage *page = jc->page_buckets[i]; page; page = page->next_in_bucket)
+            if (page->granules & granules)
+                drop_blocks(jc, page, granules, false);
+    if (jc)
+        jit_cache_forget_targets(jc, 3);
+}
+
 /* --- busy code -------------------------------------------------------------------------------- */
 
 /* The blocks that begin in GRANULES are translated anew when they are next entered: by their old

@@ -6,6 +6,7 @@
  */
 
 #include "core/cpu/jit/translate.h"
+#include "core/cpu/debug.h"
 #include "core/cpu/interp.h"
 
 enum {
@@ -473,6 +474,7 @@ static uint32_t look_ahead(Translator *t, int32_t offset)
 static void find_live_flags(Translator *t)
 {
     const Item *last = &t->items[t->n_items - 1];
+    bool exact = t->jc->jit->options.exact_flags || (t->mode & MODE_DEBUGGED);
     uint32_t live = ALL_FLAGS;
 
     if (!ends_block(last->kind))
@@ -485,11 +487,11 @@ static void find_live_flags(Translator *t)
             item->live_target = look_ahead(t, item->target);
             live = ends_block(item->kind) ? item->live_target : live | item->live_target;
         }
-        if (t->jc->jit->options.exact_flags)
+        if (exact)
             live = item->live_target = ALL_FLAGS;
         item->live_after = live;
         live = (live & ~item->killed) | item->tested;
-        item->live_before = t->jc->jit->options.exact_flags ? ALL_FLAGS : live;
+        item->live_before = exact ? ALL_FLAGS : live;
     }
 }
 
@@ -514,6 +516,8 @@ static void decode_block(Translator *t)
     bool crosses = false;
 
     while (t->n_items < max && offset < GUEST_PAGE_SIZE) {
+        if (t->n_items && (t->mode & MODE_DEBUGGED) && debug_breaks_at_offset(t->jc->cpu, offset))
+            break;
         Item *item = &t->items[t->n_items];
         DecodeResult result = decode_at(t, offset, &item->insn);
         item->offset = (uint16_t)offset;

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* A debugger comes, sets its points, steps and goes. */
+
+#include "core/cpu/debug.h"
+
+#include "core/cpu/jit/jit.h"
+#include "core/cpu/mmu.h"
+
+#include <string.h>
+
+/* --- points ----------------------------------------------------------------------------------- */
+
+/* Translations made in MODE_DEBUGGED must end before every breakpoint. Those that know of a page
+ * offset may stay when it has none any more; they only are shorter than need be. */
+static void avoid_breakpoints(Cpu *cpu)
+{
+    struct CpuDebug *debug = cpu->debug;
+    uint64_t added[64], any = 0, breaks = 0;
+
+    for (unsigned i = 0; i < 64; i++) {
+        added[i] = debug->breaks[i] & ~debug->avoided[i];
+        any |= added[i];
+        breaks |= debug->breaks[i];
+    }
+    if (any)
+        jit_forget_offsets(cpu, added);
+    if (breaks)
+        memcpy(debug->avoided, debug->breaks, sizeof debug->avoided);
+}
+
+void debug_set_points(Cpu *cpu, const DebugPoint *points, unsigned n_points)
+{
+    struct CpuDebug *debug = cpu->debug;
+    bool watched = debug->mode & MODE_WATCHED;
+
+    g_free(debug->points);
+    debug->points = g_memdup2(points, n_points * sizeof *points);
+    debug->n_points = n_points;
+    debug->mode = MODE_DEBUGGED;
+    memset(debug->breaks, 0, sizeof debug->breaks);
+    for (unsigned i = 0; i < n_points; i++) {
+        unsigned offset = points[i].address & 0xfff;
+        if (points[i].kind == DEBUG_EXECUTE)
+            debug->breaks[offset / 64] |= 1ull << (offset % 64);
+        else
+            debug->mode |= MODE_WATCHED;
+    }
+    avoid_breakpoints(cpu);
+    if (watched || (debug->mode & MODE_WATCHED))
+        mmu_flush_all(cpu); /* pages that are watched now, or no longer */
+    cpu_update_mode(cpu);
+}
+
+void debug_attach(Cpu *cpu)
+{
+    if (!cpu->debug)
+        cpu->debug = g_new0(struct CpuDebug, 1);
+    debug_set_points(cpu, NULL, 0);
+}
+
+void debug_detach(Cpu *cpu)
+{
+    struct CpuDebug *debug = cpu->debug;
+
+    if (!debug)
+        return;
+    debug_set_points(cpu, NULL, 0);
+    debug->mode = 0;
+    debug->step = STEP_NONE;
+    debug->hit.reason = debug->stop.reason = STOP_NONE;
+    cpu_update_mode(cpu);
+}
+
+void debug_free(Cpu *cpu)
+{
+    if (cpu->debug)
+        g_free(cpu->debug->points);
+    g_free(cpu->debug);
+}
+
+/* --- stopping and going on -------------------------------------------------------------------- */
+
+DebugStop debug_take_stop(Cpu *cpu)
+{
+    DebugStop stop = cpu->debug ? cpu->debug->stop : (DebugStop){.reason = STOP_NONE};
+
+    if (cpu->debug)
+        cpu->debug->stop.reason = STOP_NONE;
+    return stop;
+}
+
+static bool is_set(const struct CpuDebug *debug, const DebugPoint *point)
+{
+    for (unsigned i = 0; i < debug->n_points; i++)
+        if (memcmp(&debug->points[i], point, sizeof *point) == 0)
+            return true;
+    return false;
+}
+
+void debug_postpone_stop(Cpu *cpu)
+{
+    struct CpuDebug *debug = cpu->debug;
+
+    if (!debug)
+        return;
+    /* A breakpoint is met again. What was watched has happened and is still to be told. */
+    if (debug->stop.reason == STOP_WATCHPOINT)
+        debug->hit = debug->stop;
+    debug->stop.reason = STOP_NONE;
+}
+
+void debug_resume(Cpu *cpu, bool step, bool hold_interrupts)
+{
+    struct CpuDebug *debug = cpu->debug;
+
+    if (!debug)
+        return;
+    debug->step = step ? STEP_WANTED : STEP_NONE;
+    debug->hold_interrupts = hold_interrupts;
+    debug_postpone_stop(cpu);
+    if (debug->hit.reason == STOP_WATCHPOINT && is_set(debug, &debug->hit.point))
+        atomic_fetch_or(&cpu->requests, REQUEST_LEAVE);
+    else
+        debug->hit.reason = STOP_NONE;
+}
+
+bool debug_stop_due(const Cpu *cpu)
+{
+    return cpu->debug->hit.reason != STOP_NONE || cpu->debug->step == STEP_DONE;
+}
+
+void debug_note_stop(Cpu *cpu)
+{
+    struct CpuDebug *debug = cpu->debug;
+
+    debug->stop = debug->hit.reason != STOP_NONE ? debug->hit : (DebugStop){.reason = STOP_STEPPED};
+    debug->hit.reason = STOP_NONE;
+    debug->step = STEP_NONE;
+}
