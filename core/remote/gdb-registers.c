@@ -134,8 +134,8 @@ static void add_system(GdbClient *client)
     /* The standard feature is amd64's only. */
     Feature bases = wide ? FEATURE_SEGMENTS : FEATURE_SYSTEM;
 
-    add(client, bases, REGISTER_BASE, SEG_FS, bytes, wide ? "long" : "int32", "fs_base");
-    add(client, bases, REGISTER_BASE, SEG_GS, bytes, wide ? "long" : "int32", "gs_base");
+    add(client, bases, REGISTER_BASE, SEG_FS, bytes, type, "fs_base");
+    add(client, bases, REGISTER_BASE, SEG_GS, bytes, type, "gs_base");
     if (wide)
         add(client, FEATURE_SYSTEM, REGISTER_KERNEL_GS_BASE, 0, 8, type, "k_gs_base");
     add(client, FEATURE_SYSTEM, REGISTER_CR, 0, bytes, "cr0_flags", "cr0");
