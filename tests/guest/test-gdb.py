@@ -143,9 +143,8 @@ def hardware_breakpoint_and_steps():
             seen.append(gdb.number("$rip"))
         assert len(set(seen)) > 20, seen
         # Steps go through the code that stands there, with no interrupt in between.
-        assert all(abs(rip - guest.symbols["do_syscall_64"]) < 0x1000000 for rip in seen)
-        follow = re.findall(r"^(?:=> )?\s*0x([0-9a-f]+)", gdb(f"x/3i {uname:#x}"), re.M)
-        assert seen[:3] == [int(address, 16) for address in follow] or seen[1] != seen[0]
+        text = (0xffffffff81000000, 0xffffffff82000000)
+        assert all(text[0] <= rip < text[1] for rip in seen), [hex(rip) for rip in seen]
         assert guest.status() == "debug" and guest.serial() == before
         # A register that is written is there.
         old = gdb.number("$r12")
@@ -165,7 +164,7 @@ def watchpoints():
             answer = gdb("continue")
             old, new = (int(re.search(rf"{word} value = (\d+)", answer).group(1))
                         for word in ("Old", "New"))
-            assert new == old + 1, answer
+            assert old < new < old + 100, answer
         gdb("delete")
         # Reading the name of the system touches its first byte.
         gdb(f"rwatch *(char *){uts:#x}")
@@ -241,8 +240,9 @@ def interrupting():
         guest.check_alive()
         gdb.interrupt()
         gdb.answer()
+        assert guest.status() == "paused"
         events = [event["event"] for event in guest.events]
-        assert events.count("STOP") == 5 and events.count("RESUME") == 4, events
+        assert events == ["RESUME", "STOP"] * 5, events
         gdb("kill")
         guest.wait_exit(20)
 
@@ -263,11 +263,12 @@ def boot_sector(*flags):
             assert gdb.number("$rip") == 0x7c01
             gdb("stepi")
             assert gdb.number("$rip") == 0x7c6c
-            # PUSH after PUSH: a write to the stack is seen at the address that it had.
-            stack = gdb.number("$ss * 16 + $rsp")
-            gdb(f"watch *(short *){stack - 2:#x}")
+            # MOV [CS:InitStack], SP: the stop is behind the instruction that stores.
+            place, stack = gdb.number("*(unsigned short *)0x7c78"), gdb.number("$rsp") & 0xffff
+            gdb(f"watch *(unsigned short *){place:#x}")
             answer = gdb("continue")
-            assert "Hardware watchpoint 2" in answer, answer
+            assert "Hardware watchpoint 2" in answer and f"New value = {stack}" in answer, answer
+            assert gdb.number("$rip") == 0x7c7a
             gdb("delete")
             gdb("detach")
         guest.wait_screen("Apiary", timeout=120)
