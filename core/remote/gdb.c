@@ -13,6 +13,7 @@
 #include <glib/gstdio.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -194,9 +195,11 @@ static gboolean on_readable(GObject *stream, gpointer data)
         g_pollable_input_stream_read_nonblocking(client->input, bytes, sizeof(bytes), NULL, &error);
     for (gssize i = 0; i < n && !client->closed && !client->ending; i++)
         take_byte(client, bytes[i]);
-    if (n == 0 || (n < 0 && !g_error_matches(error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK)))
+    if (n == 0 || (n < 0 && !g_error_matches(error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))) {
+        write_out(client); /* it may only have said its last */
         client_close(client);
-    else if (!client->closed && (client->ending || client->outgoing->len > MAX_BACKLOG))
+    }
+    if (!client->closed && (client->ending || client->outgoing->len > MAX_BACKLOG))
         drop_source(&client->input_source);
     client_unref(client);
     return G_SOURCE_CONTINUE;
@@ -239,8 +242,8 @@ static void client_new(GdbServer *server, GObject *connection, gpointer input, g
     server->client = client;
     for (unsigned i = 0; i < pc_cpu_count(server->pc); i++)
         cpu_call_on(pc_cpu(server->pc, i), attach_on_cpu, NULL);
-    gdb_tell_stop(client, CAUSE_NONE, -1, NULL); /* what "?" shall hear */
     server->ops->pause(server->opaque);
+    gdb_tell_stop(client, CAUSE_NONE, -1, NULL); /* what "?" shall hear */
     gdb_make_registers(client, server->spec->arch);
     watch_input(client);
 }
@@ -253,6 +256,23 @@ static void serve_stdio(GdbServer *server)
     client_new(server, NULL, input, output);
 }
 
+/* The peer has gone, but nobody has looked yet: what it said before is done. */
+static void finish_if_gone(GdbClient *client)
+{
+    if (!G_IS_SOCKET_CONNECTION(client->connection))
+        return;
+    GSocket *socket = g_socket_connection_get_socket(G_SOCKET_CONNECTION(client->connection));
+    struct pollfd poll_fd = {.fd = g_socket_get_fd(socket), .events = POLLRDHUP};
+
+    client->references++;
+    if (poll(&poll_fd, 1, 0) == 1) {
+        while (!client->closed && client->input_source)
+            on_readable(NULL, client);
+        client_close(client);
+    }
+    client_unref(client);
+}
+
 static gboolean on_incoming(GSocket *listener, GIOCondition condition, gpointer data)
 {
     GdbServer *server = data;
@@ -260,6 +280,8 @@ static gboolean on_incoming(GSocket *listener, GIOCondition condition, gpointer 
 
     if (!socket)
         return G_SOURCE_CONTINUE;
+    if (server->client)
+        finish_if_gone(server->client);
     if (server->client || !server->pc) {
         g_log(GDB_LOG_DOMAIN, G_LOG_LEVEL_INFO, "A second GDB is turned away.");
         return G_SOURCE_CONTINUE;

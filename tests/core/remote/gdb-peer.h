@@ -39,6 +39,8 @@ void peer_clear(Peer *p);
  */
 void peer_connect(Peer *p);
 void peer_disconnect(Peer *p);
+/* Connects and says nothing. */
+void peer_dial(Peer *p);
 /* Runs a machine command and returns its text. */
 char *peer_command(Peer *p, MachineCommandType type, const char *text);
 

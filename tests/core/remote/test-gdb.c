@@ -139,7 +139,7 @@ static void test_queries(void)
     peer_expect(&p, "qqemu.sstep", "0x1");
     peer_expect(&p, "Qqemu.sstep=8", "E22");
     peer_expect(&p, "qRcmd,696e666f20737461747573", /* info status */
-                "O564d207374617475733a207061757365640a");
+                "O564d207374617475733a2070617573656420287072656c61756e6368290a");
     g_autofree char *end = peer_receive(&p);
     g_assert_cmpstr(end, ==, "OK");
     peer_expect(&p, "qRcmd,1", "E22");
@@ -220,8 +220,8 @@ static void test_registers(void)
     peer_expect(&p, "p11", "d70e0000");
     peer_expect(&p, "P14=34120000", "OK"); /* ds, in real mode: its base follows */
     peer_expect(&p, "p14", "34120000");
-    peer_expect(&p, "p23", "55550000"); /* ftag at power-on: all zero */
-    peer_expect(&p, "P22=00380000", "OK");
+    peer_expect(&p, "p22", "55550000");                /* ftag at power-on: all zero */
+    peer_expect(&p, "P21=00380000", "OK");             /* fstat: another top of the stack */
     peer_expect(&p, "P18=000102030405060708ff", "OK"); /* st0 */
     peer_expect(&p, "p18", "000102030405060708ff");
     peer_expect(&p, "P28=000102030405060708090a0b0c0d0e0f", "OK"); /* xmm0 */
