@@ -2,6 +2,8 @@
 
 #include "core/config/config.h"
 
+#include "core/config/gdb-spec.h"
+
 #include "core/config/network.h"
 #include "core/config/objects.h"
 
@@ -204,6 +206,31 @@ static bool validate_drives(const MachineConfig *config, GError **error)
     return true;
 }
 
+static bool has_stdio(const GPtrArray *specs)
+{
+    for (guint i = 0; i < specs->len; i++) {
+        g_autofree char *kind = g_strdup(specs->pdata[i]);
+        kind[strcspn(kind, ",")] = '\0';
+        if (g_str_equal(kind, "stdio") || g_str_equal(kind, "mon:stdio"))
+            return true;
+    }
+    return false;
+}
+
+/* What GDB says on standard input is for nobody else. */
+static bool validate_gdb(const MachineConfig *config, GError **error)
+{
+    g_autoptr(GdbSpec) spec = config->gdb ? gdb_spec_parse(config->gdb, error) : NULL;
+
+    if (!spec)
+        return !config->gdb;
+    if (spec->stdio && (has_stdio(config->serials) || has_stdio(config->monitors) ||
+                        has_stdio(config->qmps) || has_stdio(config->chardevs)))
+        return option_refuse(error, "-gdb stdio: a serial port or monitor has stdio already; give "
+                                    "it another back end, or GDB a socket.");
+    return true;
+}
+
 bool config_validate(const MachineConfig *config, GError **error)
 {
     uint64_t host = (uint64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
@@ -224,6 +251,6 @@ bool config_validate(const MachineConfig *config, GError **error)
         if (!strchr("abcdn", *c))
             return option_refuse(error, "Boot order \"%s\": use a, c, d and n.",
                                  config->boot_order);
-    return validate_drives(config, error) && network_validate(config, error) &&
-           objects_validate(config, error);
+    return validate_drives(config, error) && validate_gdb(config, error) &&
+           network_validate(config, error) && objects_validate(config, error);
 }

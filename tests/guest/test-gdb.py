@@ -7,11 +7,13 @@ GUEST_PROGRAM=qemu-system-x86_64 the tests hold for QEMU's own server, too."""
 import os
 import re
 import select
+import shlex
 import signal
+import socket
 import subprocess
 import time
 
-from guest import Failure, Guest, run
+from guest import Failure, Guest, program, run
 
 FOLDER = os.environ.get("GUEST_FOLDER", "build/guests")
 SYMBOLS = ("__x64_sys_newuname", "do_syscall_64", "jiffies", "init_uts_ns", "linux_banner")
@@ -282,6 +284,35 @@ def real_mode_interpreted():
     boot_sector("-accel", "interp")
 
 
+def standard_input():
+    """GDB starts the machine itself, and ends it."""
+    command = " ".join(map(shlex.quote, [*program(), "-m", "64M", "-display", "none", "-serial", "none",
+                                         "-gdb", "stdio"]))
+    with Gdb(f"| {command}") as gdb:
+        assert gdb.number("$rip") == 0xfff0
+        gdb("break *0x7c00")
+        gdb("stepi")
+        assert gdb.number("$rip") == 0xe05b, hex(gdb.number("$rip"))  # SeaBIOS' entry, F000:E05B
+        assert "VM status: paused (debug)" in gdb("monitor info status")
+        assert "killed" in gdb("kill")
+
+
+def default_port():
+    """-s is open to this computer only; somebody else may have the port."""
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", 1234)) == 0:
+            print("# port 1234 is taken")
+            return
+    with Guest("-m", "64M", "-s", "-S", serial=False) as guest:
+        with open("/proc/net/tcp") as table:
+            places = [line.split()[1] for line in table if line.split()[3] == "0A"]
+        assert "0100007F:04D2" in places and "00000000:04D2" not in places, places
+        with Gdb("127.0.0.1:1234") as gdb:
+            assert gdb.number("$rip") == 0xfff0
+            gdb("detach")
+        assert guest.qmp("query-status")["status"] == "running"
+
+
 if __name__ == "__main__":
     raise SystemExit(run([breakpoints, hardware_breakpoint_and_steps, watchpoints, threads, interrupting,
-                          real_mode, real_mode_interpreted]))
+                          real_mode, real_mode_interpreted, standard_input, default_port]))

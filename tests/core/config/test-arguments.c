@@ -67,6 +67,12 @@ static void test_machine_flags(void)
     g_assert_cmpstr(config->display, ==, "none");
     g_assert_cmpstr(config->vga, ==, "none");
     g_assert_true(config->accel_interp);
+    g_autoptr(MachineConfig) debugged = parsed("-s");
+    g_assert_cmpstr(debugged->gdb, ==, "tcp::1234");
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MachineConfig) shared = parsed("-gdb stdio -serial stdio");
+    g_assert_false(config_validate(shared, &error));
+    g_assert_nonnull(strstr(error->message, "-gdb stdio"));
     /* Two dashes are one; the last of a flag given twice counts. */
     g_autoptr(MachineConfig) other = parsed("--m 64 -m size=1G -smp sockets=2,cores=3 -M pc");
     g_assert_cmpuint(other->ram_bytes, ==, 1 << 30);
@@ -150,7 +156,13 @@ static void test_refusals(void)
         {"-snapshoot", "-snapshoot", "did you mean -snapshot?"},
         {"-enable-kvm", "-enable-kvm", "leave it out"},
         {"-daemonize", "-daemonize", "-pidfile"},
-        {"-s", "-s:", "GDB"},
+        {"-gdb pty", "\"pty\"", "unix:PATH"},
+        {"-gdb tcp::", "-gdb tcp::", "[HOST]:PORT"},
+        {"-gdb unix:", "unix:", "path"},
+        {"-gdb tcp::1,server=off", "server=off", "not the other way"},
+        {"-gdb tcp::1,wait=on", "wait=on", "-S"},
+        {"-gdb tcp::1,arch=arm", "arm", "i386"},
+        {"-gdb chardev:x", "chardev:x", "stdio"},
         {"disk.img", "disk.img", "-hda disk.img"},
         {"-m", "-m", "needs a value"},
         {"-m 5Q", "-m 5Q", "2G"},

@@ -102,6 +102,7 @@ static void compare(const MachineConfig *a, const MachineConfig *b)
     g_assert_cmpuint(a->vga_memory_mb, ==, b->vga_memory_mb);
     g_assert_cmpstr(a->rtc_base, ==, b->rtc_base);
     g_assert_cmpstr(a->display, ==, b->display);
+    g_assert_cmpstr(a->gdb, ==, b->gdb);
     g_assert_cmpint(a->no_reboot, ==, b->no_reboot);
     g_assert_cmpint(a->no_shutdown, ==, b->no_shutdown);
     g_assert_cmpint(a->start_paused, ==, b->start_paused);
@@ -124,6 +125,8 @@ static void test_given(void)
 {
     static const char *const lines[] = {
         "apiary run",
+        "apiary run -gdb unix:/tmp/gdb,server=on,wait=off,arch=i386 -S",
+        "apiary run -s",
         "apiary run -nodefaults",
         "apiary run -nic none -m 1048577B -smp 3 -cpu 'qemu64,+avx2,-sse4.1'",
         "apiary run -name 'It is a \"name\",, with commas,, $HOME `and` more' -hda /tmp/a,,b.qcow2",
