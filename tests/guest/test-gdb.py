@@ -16,7 +16,7 @@ import time
 from guest import Failure, Guest, program, run
 
 FOLDER = os.environ.get("GUEST_FOLDER", "build/guests")
-SYMBOLS = ("__x64_sys_newuname", "do_syscall_64", "jiffies", "init_uts_ns", "linux_banner")
+SYMBOLS = ("__x64_sys_newuname", "__ia32_sys_newuname", "do_syscall_64", "jiffies", "init_uts_ns", "linux_banner")
 # Two processes that make system calls, and a sign of life.
 SCRIPT = ("grep -E ' ({})$' /proc/kallsyms;echo symbols$x-end;"
           "(while :;do uname -r >/dev/null;done)&"
@@ -77,16 +77,16 @@ class Gdb:
 
 
 class Linux(Guest):
-    def __init__(self, *flags):
-        super().__init__("-m", "256M", "-smp", "2", "-kernel", f"{FOLDER}/vmlinuz-amd64", "-initrd",
-                         f"{FOLDER}/initrd-amd64.gz", "-append",
+    def __init__(self, architecture="amd64"):
+        super().__init__("-m", "256M", "-smp", "2", "-kernel", f"{FOLDER}/vmlinuz-{architecture}",
+                         "-initrd", f"{FOLDER}/initrd-{architecture}.gz", "-append",
                          "console=ttyS0 loglevel=4 nokaslr apiary.run=" +
-                         SCRIPT.replace(" ", "%20"), *flags)
+                         SCRIPT.replace(" ", "%20"))
         self.socket = os.path.join(self.folder, "gdb")
         self.monitor(f"gdbserver unix:{self.socket},server=on,wait=off")
         text = self.wait_serial("symbols-end", timeout=180)
         self.symbols = {name: int(address, 16)
-                        for address, name in re.findall(r"([0-9a-f]{16}) \w (\w+)", text)}
+                        for address, name in re.findall(r"([0-9a-f]{8,16}) \w (\w+)", text)}
         self.wait_serial("alive2", timeout=60)
 
     def status(self):
@@ -215,6 +215,27 @@ def threads():
         assert uname
 
 
+def system_of_32_bits():
+    """GDB is told so, and has that system's registers."""
+    with Linux("686") as guest, Gdb(guest.socket) as gdb:
+        assert "currently \"i386\"" in gdb("show architecture")
+        place = guest.symbols["__ia32_sys_newuname"]
+        gdb(f"break *{place:#x}")
+        for _ in range(3):
+            answer = gdb("continue")
+            assert "Breakpoint 1," in answer and gdb.number("$eip") == place, answer
+        # struct pt_regs is in EAX; the call is number 122.
+        assert gdb.number("*(int *)($eax + 44)") == 122
+        assert gdb.number("$esp") >> 28 >= 0xc and gdb.number("$cs") & 3 == 0
+        gdb(f"watch *(int *)({gdb.number('$esp')} - 4)")
+        assert "Hardware watchpoint 2" in gdb("continue")
+        gdb("stepi")
+        assert gdb.number("$eip") != place and gdb.number("$cr0") >> 31
+        gdb("delete")
+        gdb("detach")
+        guest.check_alive()
+
+
 def interrupting():
     """Ctrl-C, and QMP's commands beside a debugger."""
     with Linux() as guest, Gdb(guest.socket) as gdb:
@@ -314,5 +335,6 @@ def default_port():
 
 
 if __name__ == "__main__":
-    raise SystemExit(run([breakpoints, hardware_breakpoint_and_steps, watchpoints, threads, interrupting,
+    raise SystemExit(run([breakpoints, hardware_breakpoint_and_steps, watchpoints, threads,
+                          system_of_32_bits, interrupting,
                           real_mode, real_mode_interpreted, standard_input, default_port]))
