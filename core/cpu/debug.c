@@ -11,42 +11,40 @@
 
 /* --- points ----------------------------------------------------------------------------------- */
 
-/* Translations made in MODE_DEBUGGED must end before every breakpoint. Those that know of a page
- * offset may stay when it has none any more; they only are shorter than need be. */
-static void avoid_breakpoints(Cpu *cpu)
+/* Where there was none before, translations made in MODE_DEBUGGED may go on over an instruction.
+ * Those that end where a breakpoint was are only shorter than need be. */
+static void set_breakpoints(Cpu *cpu, const uint64_t breaks[64])
 {
     struct CpuDebug *debug = cpu->debug;
-    uint64_t added[64], any = 0, breaks = 0;
+    uint64_t added[64], any = 0;
 
     for (unsigned i = 0; i < 64; i++) {
-        added[i] = debug->breaks[i] & ~debug->avoided[i];
+        added[i] = breaks[i] & ~debug->breaks[i];
         any |= added[i];
-        breaks |= debug->breaks[i];
     }
+    memcpy(debug->breaks, breaks, sizeof debug->breaks);
     if (any)
         jit_forget_offsets(cpu, added);
-    if (breaks)
-        memcpy(debug->avoided, debug->breaks, sizeof debug->avoided);
 }
 
 void debug_set_points(Cpu *cpu, const DebugPoint *points, unsigned n_points)
 {
     struct CpuDebug *debug = cpu->debug;
     bool watched = debug->mode & MODE_WATCHED;
+    uint64_t breaks[64] = {0};
 
     g_free(debug->points);
     debug->points = g_memdup2(points, n_points * sizeof *points);
     debug->n_points = n_points;
     debug->mode = MODE_DEBUGGED;
-    memset(debug->breaks, 0, sizeof debug->breaks);
     for (unsigned i = 0; i < n_points; i++) {
         unsigned offset = points[i].address & 0xfff;
         if (points[i].kind == DEBUG_EXECUTE)
-            debug->breaks[offset / 64] |= 1ull << (offset % 64);
+            breaks[offset / 64] |= 1ull << (offset % 64);
         else
             debug->mode |= MODE_WATCHED;
     }
-    avoid_breakpoints(cpu);
+    set_breakpoints(cpu, breaks);
     if (watched || (debug->mode & MODE_WATCHED))
         mmu_flush_all(cpu); /* pages that are watched now, or no longer */
     cpu_update_mode(cpu);

@@ -41,9 +41,9 @@ struct CpuDebug {
     uint32_t mode; /* MODE_DEBUGGED, MODE_WATCHED */
     DebugPoint *points;
     unsigned n_points;
-    /* A bit each page offset: where breakpoints are; where no translation made in MODE_DEBUGGED
-     * goes on over an instruction. */
-    uint64_t breaks[64], avoided[64];
+    /* A bit each page offset with a breakpoint: no translation made in MODE_DEBUGGED goes on over
+     * an instruction there. */
+    uint64_t breaks[64];
     DebugStep step;
     bool hold_interrupts; /* while stepping */
     DebugStop hit;        /* by the present instruction */

@@ -93,12 +93,32 @@ static void set_on_cpu(Cpu *cpu, void *opaque)
     debug_set_points(cpu, (const DebugPoint *)points->data, points->len);
 }
 
+static void remove_breakpoints(GArray *points)
+{
+    for (guint i = points->len; i-- > 0;)
+        if (g_array_index(points, DebugPoint, i).kind == DEBUG_EXECUTE)
+            g_array_remove_index(points, i);
+}
+
+static void append_breakpoints(GArray *points, const GArray *from)
+{
+    for (guint i = 0; i < from->len; i++)
+        if (g_array_index(from, DebugPoint, i).kind == DEBUG_EXECUTE)
+            g_array_append_val(points, g_array_index(from, DebugPoint, i));
+}
+
 /* GDB takes its points out at every stop and puts them back before it goes on. Only what differs
- * between one run and the next is work. */
-static void apply_points(GdbClient *client)
+ * between one run and the next is work. STEPS_ONLY: breakpoints are of no matter, so those that are
+ * out for a single step stay where they are. */
+static void apply_points(GdbClient *client, bool steps_only)
 {
     GArray *wanted = wanted_points(client);
 
+    if (steps_only) {
+        remove_breakpoints(wanted);
+        append_breakpoints(wanted, client->applied);
+        g_array_sort(wanted, compare_points);
+    }
     if (wanted->len == client->applied->len &&
         (!wanted->len ||
          memcmp(wanted->data, client->applied->data, wanted->len * sizeof(DebugPoint)) == 0)) {
@@ -126,12 +146,13 @@ void gdb_let_go(GdbClient *client)
 
 /* --- going on --------------------------------------------------------------------------------- */
 
-static bool all_run(const PcRun *runs, unsigned n_cpus)
+static unsigned count_running(const PcRun *runs, unsigned n_cpus)
 {
+    unsigned count = 0;
+
     for (unsigned i = 0; i < n_cpus; i++)
-        if (runs[i] != PC_RUN)
-            return false;
-    return true;
+        count += runs[i] == PC_RUN;
+    return count;
 }
 
 static void run(GdbClient *client, const PcRun *runs)
@@ -139,10 +160,11 @@ static void run(GdbClient *client, const PcRun *runs)
     void *opaque;
     const GdbOps *ops = gdb_client_ops(client, &opaque);
     bool stepping = client->step_mode & GDB_STEP_ENABLE;
+    unsigned n_cpus = pc_cpu_count(client->pc), running = count_running(runs, n_cpus);
 
-    apply_points(client);
+    apply_points(client, !running);
     client->waiting = true;
-    if (all_run(runs, pc_cpu_count(client->pc)))
+    if (running == n_cpus)
         ops->resume(opaque);
     else
         ops->resume_some(opaque, runs, stepping && (client->step_mode & GDB_STEP_NO_IRQ),

@@ -332,6 +332,14 @@ static void test_breakpoints(gconstpointer interpreted)
     go_on(&p, "c", "T05thread:01;hwbreak:;", 0xf019);
     peer_expect(&p, "z1,ff019,1", "OK");
     peer_run_for(&p, 50);
+    peer_expect(&p, "Z1,ff019,1", "OK");
+    go_on(&p, "c", "T05thread:01;hwbreak:;", 0xf019);
+    /* One that was there before, in code that was translated meanwhile without it. */
+    peer_expect(&p, "z1,ff00e,1", "OK");
+    peer_expect(&p, "z1,ff019,1", "OK");
+    peer_run_for(&p, 50);
+    peer_expect(&p, "Z1,ff019,1", "OK");
+    go_on(&p, "c", "T05thread:01;hwbreak:;", 0xf019);
     peer_expect(&p, "z9,0,1", "");
     peer_expect(&p, "z0,ff011", "E22");
     peer_expect(&p, "Z0", "E22");
