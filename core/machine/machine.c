@@ -588,9 +588,10 @@ static void on_gdb_resume_some(void *opaque, const PcRun *runs, bool hold_interr
 {
     Machine *machine = opaque;
 
-    if (machine->state != MACHINE_PAUSED)
-        return;
-    set_state(machine, MACHINE_RUNNING, CAUSE_USER, NULL, 0);
+    if (machine->state == MACHINE_RUNNING)
+        pc_pause(machine->pc); /* somebody else let it go on */
+    else
+        set_state(machine, MACHINE_RUNNING, CAUSE_USER, NULL, 0);
     pc_resume_some(machine->pc, runs, hold_interrupts, hold_timers);
 }
 

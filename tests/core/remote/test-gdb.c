@@ -461,6 +461,12 @@ static void test_interrupt(void)
     peer_expect(&p, "qC", "QC01");
     peer_expect(&p, "Z0,ff00c,1", "OK");
     peer_expect(&p, "c", "T05thread:01;");
+    peer_expect(&p, "z0,ff00c,1", "OK");
+    peer_command(&p, COMMAND_RESUME, NULL);
+    peer_expect(&p, "vCont;s:1", "T05thread:01;"); /* of a machine that runs */
+    g_assert_cmpstr(machine_status_text(p.machine), ==, "debug");
+    peer_expect(&p, "Z0,ff00c,1", "OK");
+    peer_expect(&p, "c", "T05thread:01;");
     /* One vCPU alone, which waits for an interrupt that nobody sends. */
     peer_send(&p, "vCont;s:2");
     g_usleep(20000);
