@@ -237,8 +237,7 @@ void cpu_reset(Cpu *cpu)
     cpu->x87_fip = cpu->x87_fdp = 0;
     cpu->x87_fcs = cpu->x87_fds = cpu->x87_fop = 0;
 
-    if (cpu->debug)
-        cpu->debug->hit.reason = cpu->debug->stop.reason = STOP_NONE;
+    debug_forget_stops(cpu);
     cpu->halt_state = cpu->index ? CPU_WAIT_FOR_SIPI : CPU_RUNNING;
     atomic_fetch_and(&cpu->requests, REQUEST_PAUSE | REQUEST_QUIT | REQUEST_CALL);
     atomic_store(&cpu->lines, 0);

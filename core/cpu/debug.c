@@ -66,8 +66,16 @@ void debug_detach(Cpu *cpu)
     debug_set_points(cpu, NULL, 0);
     debug->mode = 0;
     debug->step = STEP_NONE;
-    debug->hit.reason = debug->stop.reason = STOP_NONE;
+    debug_forget_stops(cpu);
     cpu_update_mode(cpu);
+}
+
+void debug_forget_stops(Cpu *cpu)
+{
+    if (!cpu->debug)
+        return;
+    cpu->debug->hit.reason = STOP_NONE;
+    atomic_store(&cpu->debug->stopped, false);
 }
 
 void debug_free(Cpu *cpu)
@@ -79,13 +87,16 @@ void debug_free(Cpu *cpu)
 
 /* --- stopping and going on -------------------------------------------------------------------- */
 
+bool debug_has_stopped(const Cpu *cpu)
+{
+    return cpu->debug && atomic_load(&cpu->debug->stopped);
+}
+
 DebugStop debug_take_stop(Cpu *cpu)
 {
-    DebugStop stop = cpu->debug ? cpu->debug->stop : (DebugStop){.reason = STOP_NONE};
+    bool stopped = cpu->debug && atomic_exchange(&cpu->debug->stopped, false);
 
-    if (cpu->debug)
-        cpu->debug->stop.reason = STOP_NONE;
-    return stop;
+    return stopped ? cpu->debug->stop : (DebugStop){.reason = STOP_NONE};
 }
 
 static bool is_set(const struct CpuDebug *debug, const DebugPoint *point)
@@ -103,9 +114,8 @@ void debug_postpone_stop(Cpu *cpu)
     if (!debug)
         return;
     /* A breakpoint is met again. What was watched has happened and is still to be told. */
-    if (debug->stop.reason == STOP_WATCHPOINT)
+    if (atomic_exchange(&debug->stopped, false) && debug->stop.reason == STOP_WATCHPOINT)
         debug->hit = debug->stop;
-    debug->stop.reason = STOP_NONE;
 }
 
 void debug_resume(Cpu *cpu, bool step, bool hold_interrupts)
@@ -135,4 +145,5 @@ void debug_note_stop(Cpu *cpu)
     debug->stop = debug->hit.reason != STOP_NONE ? debug->hit : (DebugStop){.reason = STOP_STEPPED};
     debug->hit.reason = STOP_NONE;
     debug->step = STEP_NONE;
+    atomic_store(&debug->stopped, true);
 }

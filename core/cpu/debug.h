@@ -47,7 +47,8 @@ struct CpuDebug {
     DebugStep step;
     bool hold_interrupts; /* while stepping */
     DebugStop hit;        /* by the present instruction */
-    DebugStop stop;       /* why the vCPU stands; taken by debug_take_stop() */
+    DebugStop stop;       /* why the vCPU stands, taken by debug_take_stop(), while ... */
+    _Atomic bool stopped; /* it has stopped itself */
 };
 
 /* --- on the vCPU's thread, out of translated code (cpu_call_on()) --- */
@@ -56,7 +57,13 @@ void debug_attach(Cpu *cpu);
 void debug_detach(Cpu *cpu); /* all points go */
 /* Replaces all points. */
 void debug_set_points(Cpu *cpu, const DebugPoint *points, unsigned n_points);
+/* Reset: what had happened has not. */
+void debug_forget_stops(Cpu *cpu);
 void debug_free(Cpu *cpu);
+
+/* Whether debug_take_stop() has something to tell when the vCPU has paused. The thread that
+ * attached the debugger. */
+bool debug_has_stopped(const Cpu *cpu);
 
 /* --- while the vCPU is paused, by the thread that resumes it --- */
 

@@ -292,15 +292,12 @@ static gboolean take_debug_stop(gpointer data)
     Machine *machine = data;
     DebugStop stop;
 
-    /* While the machine is paused the vCPU keeps what it has to tell. */
-    if (!machine->pc || machine->state != MACHINE_RUNNING)
+    /* While the machine is paused the vCPU keeps what it has to tell; or it was told with another
+     * vCPU's. */
+    if (!machine->pc || machine->state != MACHINE_RUNNING || !pc_has_debug_stop(machine->pc))
         return G_SOURCE_REMOVE;
     pc_pause(machine->pc);
     int cpu = pc_take_debug_stop(machine->pc, &stop);
-    if (cpu < 0) {
-        pc_resume(machine->pc); /* it has been told before */
-        return G_SOURCE_REMOVE;
-    }
     set_state(machine, MACHINE_PAUSED, CAUSE_DEBUGGER, NULL, 0);
     gdb_server_stopped(machine->gdb, CAUSE_DEBUGGER, cpu, &stop);
     return G_SOURCE_REMOVE;

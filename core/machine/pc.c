@@ -795,6 +795,14 @@ void pc_resume_some(Pc *pc, const PcRun *runs, bool hold_interrupts, bool hold_t
     }
 }
 
+bool pc_has_debug_stop(Pc *pc)
+{
+    for (unsigned i = 0; i < pc->n_cpus; i++)
+        if (debug_has_stopped(pc->cpus[i]))
+            return true;
+    return false;
+}
+
 int pc_take_debug_stop(Pc *pc, DebugStop *stop)
 {
     for (unsigned i = 1; i <= pc->n_cpus; i++) {

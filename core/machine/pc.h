@@ -40,6 +40,8 @@ typedef enum { PC_STAY, PC_RUN, PC_STEP } PcRun;
 /* RUNS has an entry a vCPU. HOLD_INTERRUPTS: none comes between a stepping vCPU and its
  * instruction. HOLD_TIMERS: none fires while vCPUs only step, unless one of them is halted. */
 void pc_resume_some(Pc *pc, const PcRun *runs, bool hold_interrupts, bool hold_timers);
+/* Whether the next has something to tell; also while the machine runs. */
+bool pc_has_debug_stop(Pc *pc);
 /* Which vCPU of the paused machine has stopped itself and why, once for each; they take turns. -1:
  * none has. */
 int pc_take_debug_stop(Pc *pc, DebugStop *stop);
