@@ -16,7 +16,8 @@ import time
 from guest import Failure, Guest, program, run
 
 FOLDER = os.environ.get("GUEST_FOLDER", "build/guests")
-SYMBOLS = ("__x64_sys_newuname", "__ia32_sys_newuname", "do_syscall_64", "jiffies", "init_uts_ns", "linux_banner")
+SYMBOLS = ("__x64_sys_newuname", "__ia32_sys_newuname", "do_syscall_64", "jiffies", "init_uts_ns",
+           "linux_banner")
 # Two processes that make system calls, and a sign of life.
 SCRIPT = ("grep -E ' ({})$' /proc/kallsyms;echo symbols$x-end;"
           "(while :;do uname -r >/dev/null;done)&"
@@ -31,7 +32,8 @@ class Gdb:
             ["gdb", "-nx", "-q"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, start_new_session=True)
         self.count = 0
-        for line in ("set confirm off", "set pagination off", "set width 0", *commands):
+        for line in ("set confirm off", "set pagination off", "set width 0",
+                     "set remotetimeout 60", *commands):
             self(line)
         answer = self(f"target remote {path}")
         assert " in ?? ()" in answer, answer
