@@ -40,6 +40,13 @@ def free_port(kind=socket.SOCK_STREAM):
         return probe.getsockname()[1]
 
 
+def processor_seconds(pid):
+    """What a process has had of the host's processors so far."""
+    with open(f"/proc/{pid}/stat") as file:
+        words = file.read().rsplit(")", 1)[1].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Guest:
     def __init__(self, *flags, serial=True, display="none", command=None, serial_input=False):
         """COMMAND is another program that takes QEMU's flags, as one string. With SERIAL_INPUT the

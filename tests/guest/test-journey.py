@@ -1,110 +1,49 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The user's whole journey with the real program: make a disk, install Debian from its CD, start it from
-the disk with an e1000 and forwarded ports, log in over ssh, fetch its web page, press the power
-button, find disk and file system clean, and start the same disk in QEMU.
+"""The user's journey with the real program by command line: make a disk, install Debian from its CD,
+start it from the disk with an e1000 and forwarded ports, log in over ssh, fetch its web page, press
+the power button, find disk and file system clean, and start the same disk in QEMU. The short form
+begins with a disk that is made already (data/installer/build-disk).
 
-JOURNEY_QEMU=1 makes whole_journey install in QEMU too and print the times side by side."""
+JOURNEY_QEMU=1 makes whole_journey go the same way in QEMU too and print the times side by side;
+JOURNEY_QEMU=write writes the table to docs/speed-journey.md as well."""
 
 import contextlib
+import datetime
 import os
-import shutil
-import struct
 import subprocess
 import sys
-import tempfile
-import time
 
-from guest import Failure, Guest, free_port, run
+from guest import Guest, free_port, processor_seconds, program, run
+from journey_steps import (APIARY, FAILED, GRUB, ISO, LOGIN, OFF, PATIENCE, STEPS, check, copy_both_ways,
+                           fetch_page, look_inside, prepared_disk, scratch, ssh, tool, wait_ssh)
 
-FOLDER = os.environ.get("GUEST_FOLDER", "build/guests")
-APIARY = os.environ.get("APIARY", "build/app/apiary")
-ISO = os.path.join(FOLDER, "installer.iso")
-KEY = os.path.join(FOLDER, "installer-key")
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 QEMU = "qemu-system-x86_64"
-PATIENCE = 3600 # seconds for an installation, on a busy host and in QEMU
-STEPS = ("Debian's installation from this CD", "Partitioning", "Installing the base system",
-         "Configuring", "Installing the boot loader and", "Installing the kernel",
-         "Installing the boot loader on", "Finishing", "Installed; the CD is out", "GNU GRUB",
-         "login:")
-# What the kernel says when the hardware it found is not right.
-COMPLAINTS = ("BUG:", "Oops", "Call Trace", "soft lockup", "rcu_sched self-detected", "ACPI Error",
-              "unsynchronized", "I/O error", "EXT4-fs error", "Tx Unit Hang", "nobody cared",
-              "failed command", "invalid opcode", "general protection", "segfault")
 
 
-def tool(*command, **options):
-    """Runs COMMAND, which must succeed, and gives its output."""
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
-    text = result.stdout.decode("utf-8", "replace")
-    if result.returncode:
-        raise Failure(f"{' '.join(command)}: status {result.returncode}: {text}")
-    return text
+class Times:
+    """How long each step took, in seconds of the clock and of the host's processors."""
+
+    def __init__(self):
+        self.clock, self.processors = {}, {}
+
+    def begin(self, guest):
+        self.guest, self.seconds, self.used = guest, 0, 0
+
+    def step(self, title):
+        """TITLE says what has taken the time since the step before, or since the machine's start."""
+        seconds = self.guest.seconds()
+        used = processor_seconds(self.guest.process.pid)
+        self.clock[title] = seconds - self.seconds
+        self.processors[title] = used - self.used
+        self.seconds, self.used = seconds, used
+
+    def show(self):
+        print("#", ", ".join(f"{title} {value:.1f} s" for title, value in self.clock.items()))
 
 
-@contextlib.contextmanager
-def scratch():
-    folder = tempfile.mkdtemp(prefix="apiary-journey-")
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-# --- installing ---
-
-
-def install(disk, command, steps=STEPS, *flags):
-    """Makes DISK and installs on it; gives the seconds at which each of STEPS showed."""
-    tool(APIARY, "img", "create", "-f", "qcow2", disk, "10G")
-    times = {}
-    with Guest("-m", "2G", "-smp", "2", "-hda", disk, "-cdrom", ISO, "-boot", "d", *flags,
-               command=command) as guest:
-        for step in steps:
-            text = guest.wait_serial(step, "The installation failed", timeout=PATIENCE)
-            if step not in text:
-                raise Failure("the installation failed")
-            times[step] = guest.seconds()
-        if "-no-reboot" not in flags:
-            drives = {drive["device"]: drive for drive in guest.qmp("query-block")}
-            assert drives["ide1-cd0"]["tray_open"], f"the CD is in: {drives['ide1-cd0']}"
-            power_off(guest)
-        else:
-            guest.wait_exit(60)
-    return times
-
-
-def installed_disk():
-    """A disk installed from the present CD by the program under test, kept for the next time."""
-    disk = os.path.join(FOLDER, "journey.qcow2")
-    if not os.path.exists(disk) or os.path.getmtime(disk) < os.path.getmtime(ISO):
-        begin = time.monotonic()
-        install(disk + ".new", None, STEPS[:9], "-no-reboot", "-nic", "none")
-        os.rename(disk + ".new", disk)
-        print(f"# installed a disk in {time.monotonic() - begin:.0f} s")
-    return disk
-
-
-# --- using ---
-
-
-def ssh(port, command, timeout=120, **options):
-    return tool("ssh", "-p", str(port), "-i", KEY, "-o", "BatchMode=yes", "-o", "LogLevel=ERROR",
-                "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-                "-o", "ConnectTimeout=20", "root@127.0.0.1", command, timeout=timeout, **options)
-
-
-def wait_ssh(guest, port, timeout):
-    end = time.monotonic() + timeout
-    while True:
-        try:
-            return ssh(port, "uname -r")
-        except Failure as failure:
-            if time.monotonic() > end:
-                raise
-            if guest.process.poll() is not None:
-                raise Failure("the program ended before its guest answered ssh") from failure
-            time.sleep(1)
+# --- installing and using ---
 
 
 def power_off(guest):
@@ -112,7 +51,24 @@ def power_off(guest):
     guest.qmp("system_powerdown")
     status = guest.wait_exit(180)
     assert status == 0, f"the program ended with status {status}"
-    assert "reboot: Power down" in guest.serial(), "the guest did not power itself off"
+    assert OFF in guest.serial(), "the guest did not power itself off"
+
+
+def install(disk, command, times):
+    """Makes DISK and installs on it; the machine starts itself from it in the end."""
+    tool(APIARY, "img", "create", "-f", "qcow2", disk, "10G")
+    titles = ("firmware, CD and kernel", "finding the hardware", "partitioning", "base system",
+              "settings", "boot loader and servers, packages", "kernel, package and initial RAM disk",
+              "boot loader, to the disk", "finishing", "reset, to GRUB from the disk", "first boot")
+    with Guest("-m", "2G", "-smp", "2", "-hda", disk, "-cdrom", ISO, "-boot", "d",
+               command=command) as guest:
+        times.begin(guest)
+        for step, title in zip(STEPS, titles):
+            assert step in guest.wait_serial(step, FAILED, timeout=PATIENCE), "it failed"
+            times.step(title)
+        drives = {drive["device"]: drive for drive in guest.qmp("query-block")}
+        assert drives["ide1-cd0"]["tray_open"], f"the CD is in: {drives['ide1-cd0']}"
+        power_off(guest)
 
 
 @contextlib.contextmanager
@@ -125,106 +81,117 @@ def started(disk, command=None):
         yield guest, *ports
 
 
-def look_inside(port):
-    """What a visitor by ssh finds: the hardware as it was ordered, and nothing to complain of."""
-    facts = ssh(port, "nproc; cat /sys/devices/system/clocksource/*/current_clocksource; "
-                "awk '/MemTotal/ {print int($2 / 1024)}' /proc/meminfo; "
-                "hostname -I; lsblk -dno SIZE /dev/sda; "
-                "basename $(readlink /sys/class/net/en*/device/driver); date +%s")
-    processors, clock, memory, address, size, driver, seconds = facts.strip().split("\n")
-    assert processors == "2", facts
-    assert 1900 < int(memory) < 2048, facts
-    assert "10.0.2.15" in address.split(), facts
-    assert size.strip() == "10G" and driver == "e1000", facts
-    assert abs(int(seconds) - time.time()) < 5, f"the guest's clock is off: {seconds}"
-    if not os.environ.get("GUEST_PROGRAM"):
-        assert clock == "tsc", facts
-    failed = ssh(port, "systemctl --failed --no-legend --plain")
-    assert failed == "", f"failed services: {failed}"
-    messages = ssh(port, "dmesg")
-    wrong = [line for line in messages.split("\n") if any(word in line for word in COMPLAINTS)]
-    assert not wrong, wrong
-
-
-def copy_both_ways(port):
-    noise = os.urandom(8 << 20)
-    with tempfile.TemporaryFile() as file:
-        file.write(noise)
-        file.seek(0)
-        ssh(port, "cat > /root/noise; sync", stdin=file)
-    # Past the guest's page cache: from the disk.
-    begin = ssh(port, "echo 3 > /proc/sys/vm/drop_caches; sha256sum < /root/noise")
-    assert begin.split()[0] == tool("sha256sum", input=noise).split()[0], "the copy is different"
-
-
-def use(disk):
-    """Starts DISK in the program under test, uses it over the network, shuts it down; gives the times."""
-    times = {}
-    with started(disk) as (guest, ssh_port, web_port):
-        guest.wait_serial("GNU GRUB", timeout=60)
-        times["GRUB"] = guest.seconds()
-        wait_ssh(guest, ssh_port, 300)
-        times["ssh"] = guest.seconds()
-        page = tool("curl", "-sS", "--fail", "--max-time", "20", f"http://localhost:{web_port}/")
-        assert "It works: this is bee" in page, page
-        guest.wait_serial("login:", timeout=120)
-        look_inside(ssh_port)
+def use(disk, command, times):
+    """Starts DISK, uses it over the network and shuts it down by its power button."""
+    ours = "qemu" not in (command or program()[0])
+    with started(disk, command) as (guest, ssh_port, web_port):
+        times.begin(guest)
+        guest.wait_serial(GRUB, timeout=120)
+        times.step("disk: to GRUB")
+        wait_ssh(ssh_port, 900, lambda: guest.process.poll() is not None)
+        times.step("disk: to ssh")
+        fetch_page(web_port)
+        guest.wait_serial(LOGIN, timeout=300)
+        look_inside(ssh_port, strict=ours)
+        times.step("web page and four commands by ssh")
         copy_both_ways(ssh_port)
+        times.step("8 MiB copied by ssh and read back")
+        # The process takes its times with it.
         begin = guest.seconds()
         power_off(guest)
-        times["power button"] = guest.seconds() - begin
-    return times
-
-
-def check(disk, folder):
-    """DISK's image and the file system of its first partition are clean."""
-    tool("qemu-img", "check", disk)
-    raw = os.path.join(folder, "disk.raw")
-    tool("qemu-img", "convert", "-O", "raw", disk, raw)
-    with open(raw, "rb") as file:
-        table = file.read(512)
-    start, = struct.unpack_from("<I", table, 446 + 8)
-    tool("e2fsck", "-f", "-n", f"{raw}?offset={start * 512}")
-    os.unlink(raw)
+        times.clock["power button"] = guest.seconds() - begin
 
 
 def use_in_qemu(disk):
+    """What the program under test wrote is another's to read."""
     with started(disk, QEMU) as (guest, port, _):
-        wait_ssh(guest, port, 900)
-        seconds = guest.seconds()
+        wait_ssh(port, 900, lambda: guest.process.poll() is not None)
+        print(f"# ssh in QEMU {guest.seconds():.1f} s")
         ssh(port, "test $(stat -c %s /root/noise) = 8388608")
         power_off(guest)
-    return seconds
+
+
+# --- beside QEMU ---
+
+
+def table(qemu, apiary):
+    """Each step's seconds in both; a processor is busy also while the clock waits for another's work."""
+    lines = ["| step | QEMU, s | Apiary, s | ratio | QEMU, processor s | Apiary, processor s | ratio |",
+             "|---|---|---|---|---|---|---|"]
+
+    def row(title, *pairs):
+        cells = [title]
+        for of_qemu, of_apiary in pairs:
+            known = of_qemu is not None and of_apiary
+            cells += [f"{of_qemu:.1f}", f"{of_apiary:.1f}", f"{of_qemu / of_apiary:.2f}x"] \
+                if known else ["", "", ""]
+        lines.append("| " + " | ".join(cells) + " |")
+
+    for title in apiary.clock:
+        row(title, (qemu.clock[title], apiary.clock[title]),
+            (qemu.processors.get(title), apiary.processors.get(title)))
+    row("**all**", *((sum(getattr(qemu, what).values()), sum(getattr(apiary, what).values()))
+                     for what in ("clock", "processors")))
+    return lines
+
+
+def write(lines, load):
+    with open("/proc/cpuinfo") as file:
+        cpu = next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+    version = tool(QEMU, "--version").splitlines()[0]
+    head = ["# Speed of the journey", "", f"{datetime.date.today()}, {cpu} ({os.cpu_count()} processors, "
+            f"load {load}), {version}; one run of `JOURNEY_QEMU=write tests/guest/test-journey.py "
+            "whole_journey`: Debian installed from the same CD on a new 10 GB qcow2 disk, `-m 2G -smp 2`, "
+            "and used from it, first in Apiary and then in QEMU (TCG). Seconds of a step on the clock, "
+            "and of the host's processors, which other work on the host disturbs less. More than 1x "
+            "is better than QEMU.", ""]
+    with open(os.path.join(ROOT, "docs", "speed-journey.md"), "w") as file:
+        file.write("\n".join(head + lines) + "\n")
 
 
 # --- tests ---
 
 
-def prepared_disk():
+def short_journey():
     with scratch() as folder:
-        disk = os.path.join(folder, "disk.qcow2")
-        tool(APIARY, "img", "create", "-f", "qcow2", "-b", os.path.realpath(installed_disk()),
-             "-F", "qcow2", disk)
-        times = use(disk)
-        print("#", ", ".join(f"{name} {value:.1f} s" for name, value in times.items()))
+        disk, times = prepared_disk(folder), Times()
+        use(disk, None, times)
+        times.show()
         check(disk, folder)
-        print(f"# ssh in QEMU {use_in_qemu(disk):.1f} s")
+
+
+def prepared_disk_in_qemu():
+    with scratch() as folder:
+        disk = prepared_disk(folder)
+        use(disk, None, Times())
+        use_in_qemu(disk)
+
+
+def go(folder, name, command):
+    disk, times = os.path.join(folder, name + ".qcow2"), Times()
+    install(disk, command, times)
+    use(disk, command, times)
+    check(disk, folder)
+    times.show()
+    sys.stdout.flush()
+    return disk, times
 
 
 def whole_journey():
+    beside = os.environ.get("JOURNEY_QEMU")
     with scratch() as folder:
-        disk = os.path.join(folder, "disk.qcow2")
-        times = {"Apiary": install(disk, None)}
-        if os.environ.get("JOURNEY_QEMU"):
-            times["QEMU"] = install(os.path.join(folder, "qemu.qcow2"), QEMU)
-        print("# seconds from the start", *(f"{name:>9}" for name in times))
-        for step in STEPS:
-            print(f"# {step:45}", *(f"{of[step]:9.1f}" for of in times.values()))
-        used = use(disk)
-        print("#", ", ".join(f"{name} {value:.1f} s" for name, value in used.items()))
-        check(disk, folder)
-        print(f"# ssh in QEMU {use_in_qemu(disk):.1f} s")
+        load = os.getloadavg()[0]
+        disk, apiary = go(folder, "apiary", None)
+        use_in_qemu(disk)
+        if beside:
+            between = os.getloadavg()[0]
+            _, qemu = go(folder, "qemu", QEMU)
+            lines = table(qemu, apiary)
+            print("\n".join("# " + line for line in lines))
+            if beside == "write":
+                write(lines, f"{load:.1f}, {between:.1f} and {os.getloadavg()[0]:.1f} "
+                      "before, between and after")
 
 
 if __name__ == "__main__":
-    sys.exit(run([prepared_disk, whole_journey]))
+    sys.exit(run([short_journey, prepared_disk_in_qemu, whole_journey]))

@@ -9,7 +9,7 @@ import time
 import pyatspi
 
 from accessible import check_names, nameless
-from windows import application, find, wait_for, walk
+from windows import application, find, keys, typed, wait_for, walk
 
 LIBRARY = os.path.join(os.environ["XDG_DATA_HOME"], "apiary")
 WINDOW = "Apiary"
@@ -27,32 +27,6 @@ def make_machine(name):
             f"[Machine]\nName={name}\nMemory=64M\nNotes=for the test\n"
             "[Drive ide0-hd0]\nType=disk\nFile=disk.qcow2\n"
         )
-
-
-def number_of(window):
-    """xdotool fails when a window goes while it looks at all of them."""
-    result = subprocess.run(
-        ["xdotool", "search", "--onlyvisible", "--name", f"^{window}$"],
-        check=False,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        timeout=30,
-    )
-    return result.stdout.split()[-1] if result.returncode == 0 else None
-
-
-def keys(window, *names):
-    """By X, as a person's keyboard does; there is no window manager to give the focus."""
-    number = wait_for(f"the window “{window}”", 30, lambda: number_of(window))
-    subprocess.run(["xdotool", "windowfocus", number], check=True)
-    time.sleep(0.3)
-    subprocess.run(["xdotool", "key", "--delay", "60", *names], check=True)
-
-
-def typed(window, text):
-    keys(window, "ctrl+a")
-    subprocess.run(["xdotool", "type", "--delay", "60", text], check=True)
 
 
 def select(name):

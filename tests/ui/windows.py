@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Finds and clicks things in Apiary's windows by their accessible names."""
 
+import subprocess
 import sys
 import time
 
@@ -61,3 +62,29 @@ def find(name, role=None, window=None):
 
 def click(name, role=None):
     find(name, role).queryAction().doAction(0)
+
+
+def number_of(window):
+    """xdotool fails when a window goes while it looks at all of them."""
+    result = subprocess.run(
+        ["xdotool", "search", "--onlyvisible", "--name", f"^{window}$"],
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        timeout=30,
+    )
+    return result.stdout.split()[-1] if result.returncode == 0 else None
+
+
+def keys(window, *names):
+    """By X, as a person's keyboard does; there is no window manager to give the focus."""
+    number = wait_for(f"the window “{window}”", 30, lambda: number_of(window))
+    subprocess.run(["xdotool", "windowfocus", number], check=True)
+    time.sleep(0.3)
+    subprocess.run(["xdotool", "key", "--delay", "60", *names], check=True)
+
+
+def typed(window, text):
+    keys(window, "ctrl+a")
+    subprocess.run(["xdotool", "type", "--delay", "60", text], check=True)
