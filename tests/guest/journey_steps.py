@@ -19,7 +19,7 @@ ISO = os.path.join(FOLDER, "installer.iso")
 DISK = os.path.join(FOLDER, "installed.qcow2") # as data/installer/build-disk makes it
 KEY = os.path.join(FOLDER, "installer-key")
 PATIENCE = 3600 # seconds for an installation, on a busy host and in QEMU
-FAILED = "The installation failed"
+FAILED, PANIC = "The installation failed", "Kernel panic"
 GRUB, LOGIN, OFF = "GNU GRUB", "login:", "reboot: Power down"
 STEPS = ("Debian's installation from this CD", "Partitioning", "Installing the base system",
          "Configuring", "Installing the boot loader and", "Installing the kernel",

@@ -15,8 +15,9 @@ import subprocess
 import sys
 
 from guest import Guest, free_port, processor_seconds, program, run
-from journey_steps import (APIARY, FAILED, GRUB, ISO, LOGIN, OFF, PATIENCE, STEPS, check, copy_both_ways,
-                           fetch_page, look_inside, prepared_disk, scratch, ssh, tool, wait_ssh)
+from journey_steps import (APIARY, FAILED, GRUB, ISO, LOGIN, OFF, PANIC, PATIENCE, STEPS, check,
+                           copy_both_ways, fetch_page, look_inside, prepared_disk, scratch, ssh, tool,
+                           wait_ssh)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 QEMU = "qemu-system-x86_64"
@@ -81,6 +82,10 @@ def started(disk, command=None):
         yield guest, *ports
 
 
+def has_ended(guest):
+    return guest.process.poll() is not None or PANIC in guest.serial()
+
+
 def use(disk, command, times):
     """Starts DISK, uses it over the network and shuts it down by its power button."""
     ours = "qemu" not in (command or program()[0])
@@ -88,7 +93,7 @@ def use(disk, command, times):
         times.begin(guest)
         guest.wait_serial(GRUB, timeout=120)
         times.step("disk: to GRUB")
-        wait_ssh(ssh_port, 900, lambda: guest.process.poll() is not None)
+        wait_ssh(ssh_port, 900, lambda: has_ended(guest))
         times.step("disk: to ssh")
         fetch_page(web_port)
         guest.wait_serial(LOGIN, timeout=300)
@@ -105,7 +110,7 @@ def use(disk, command, times):
 def use_in_qemu(disk):
     """What the program under test wrote is another's to read."""
     with started(disk, QEMU) as (guest, port, _):
-        wait_ssh(port, 900, lambda: guest.process.poll() is not None)
+        wait_ssh(port, 900, lambda: has_ended(guest))
         print(f"# ssh in QEMU {guest.seconds():.1f} s")
         ssh(port, "test $(stat -c %s /root/noise) = 8388608")
         power_off(guest)
