@@ -21,9 +21,10 @@ KEY = os.path.join(FOLDER, "installer-key")
 PATIENCE = 3600 # seconds for an installation, on a busy host and in QEMU
 FAILED, PANIC = "The installation failed", "Kernel panic"
 GRUB, LOGIN, OFF = "GNU GRUB", "login:", "reboot: Power down"
-STEPS = ("Debian's installation from this CD", "Partitioning", "Installing the base system",
-         "Configuring", "Installing the boot loader and", "Installing the kernel",
-         "Installing the boot loader on", "Finishing", "Installed; the CD is out", GRUB, LOGIN)
+# As the installer says them, behind its own clock: debootstrap is "Configuring" things as well.
+STEPS = ("] Debian's installation from this CD", "] Partitioning", "] Installing the base system",
+         "] Configuring", "] Installing the boot loader and", "] Installing the kernel",
+         "] Installing the boot loader on", "] Finishing", "] Installed; the CD is out", GRUB, LOGIN)
 # What the kernel says when the hardware it found is not right.
 COMPLAINTS = ("BUG:", "Oops", "Call Trace", "soft lockup", "rcu_sched self-detected", "ACPI Error",
               "unsynchronized", "I/O error", "EXT4-fs error", "Tx Unit Hang", "nobody cared",

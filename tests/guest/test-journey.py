@@ -39,9 +39,8 @@ class Times:
         self.clock[title] = seconds - self.seconds
         self.processors[title] = used - self.used
         self.seconds, self.used = seconds, used
-
-    def show(self):
-        print("#", ", ".join(f"{title} {value:.1f} s" for title, value in self.clock.items()))
+        print(f"# {title}: {self.clock[title]:.1f} s, processors {self.processors[title]:.1f} s",
+              flush=True)
 
 
 # --- installing and using ---
@@ -161,7 +160,6 @@ def short_journey():
     with scratch() as folder:
         disk, times = prepared_disk(folder), Times()
         use(disk, None, times)
-        times.show()
         check(disk, folder)
 
 
@@ -177,8 +175,6 @@ def go(folder, name, command):
     install(disk, command, times)
     use(disk, command, times)
     check(disk, folder)
-    times.show()
-    sys.stdout.flush()
     return disk, times
 
 

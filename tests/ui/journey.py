@@ -98,9 +98,9 @@ def watch_installation():
         if steps.FAILED in text:
             sys.exit("The installation failed:\n" + text)
         for step in steps.STEPS[:-2]:
-            if "] " + step in text and step not in seen:
+            if step in text and step not in seen:
                 seen.append(step)
-                print(f"# {time.monotonic() - begin:6.1f} s: {step}", flush=True)
+                print(f"# {time.monotonic() - begin:6.1f} s: {step[2:]}", flush=True)
         return steps.GRUB in text
 
     wait_for("the installation", steps.PATIENCE, look)
