@@ -92,10 +92,11 @@ def use(disk, command, times):
         times.begin(guest)
         guest.wait_serial(GRUB, timeout=120)
         times.step("disk: to GRUB")
-        wait_ssh(ssh_port, 900, lambda: has_ended(guest))
+        guest.wait_serial(LOGIN, PANIC, timeout=900)
+        times.step("disk: to the login prompt")
+        wait_ssh(ssh_port, 300, lambda: has_ended(guest))
         times.step("disk: to ssh")
         fetch_page(web_port)
-        guest.wait_serial(LOGIN, timeout=300)
         look_inside(ssh_port, strict=ours)
         times.step("web page and four commands by ssh")
         copy_both_ways(ssh_port)
@@ -104,12 +105,14 @@ def use(disk, command, times):
         begin = guest.seconds()
         power_off(guest)
         times.clock["power button"] = guest.seconds() - begin
+        print(f"# power button: {times.clock['power button']:.1f} s")
 
 
 def use_in_qemu(disk):
     """What the program under test wrote is another's to read."""
     with started(disk, QEMU) as (guest, port, _):
-        wait_ssh(port, 900, lambda: has_ended(guest))
+        guest.wait_serial(LOGIN, PANIC, timeout=1800)
+        wait_ssh(port, 600, lambda: has_ended(guest))
         print(f"# ssh in QEMU {guest.seconds():.1f} s")
         ssh(port, "test $(stat -c %s /root/noise) = 8388608")
         power_off(guest)

@@ -124,10 +124,9 @@ def use(ports):
     """What is on the disk starts, lets its visitors in and says so on its serial line."""
     click("Serial", pyatspi.ROLE_RADIO_BUTTON)
     ssh_port, web_port = ports
-    steps.wait_ssh(ssh_port, 900,
-                   lambda: state() != f"{NAME}, Running" or steps.PANIC in serial_text())
+    wait_for("the login prompt", 600, lambda: steps.LOGIN in serial_text())
+    steps.wait_ssh(ssh_port, 300, lambda: state() != f"{NAME}, Running")
     steps.fetch_page(web_port)
-    wait_for("the login prompt", 300, lambda: steps.LOGIN in serial_text())
     steps.look_inside(ssh_port)
     steps.copy_both_ways(ssh_port)
 
@@ -140,6 +139,7 @@ def shut_down():
 
 
 def main():
+    sys.stdout.reconfigure(line_buffering=True)  # hours may be between two lines
     whole = sys.argv[1:] == ["whole"]
     ports = free_port(), free_port()
     with steps.scratch() as folder:
