@@ -7,8 +7,8 @@ import re
 import tempfile
 import time
 
-from common import (CLOCK_TOLERANCE, Failure, Guest, PROGRAMS, RAM_MIB, cpu_seconds, linux, median,
-                    rss_over_ram, say, table)
+from common import (CLOCK_TOLERANCE, Failure, Guest, PROGRAMS, RAM_MIB, linux, median,
+                    processor_seconds, rss_over_ram, say, table)
 
 GRUB = "/usr/lib/grub-rescue/grub-rescue-cdrom.iso"
 SETTLE = 5
@@ -67,9 +67,9 @@ def idle(who, cpus, seconds):
         time.sleep(SETTLE)
         look()
         time.sleep(0.5)
-        used, begin = cpu_seconds(guest.process.pid), time.monotonic()
+        used, begin = processor_seconds(guest.process.pid), time.monotonic()
         time.sleep(seconds)
-        share = (cpu_seconds(guest.process.pid) - used) / (time.monotonic() - begin)
+        share = (processor_seconds(guest.process.pid) - used) / (time.monotonic() - begin)
         look()
         (guest_a, host_a), (guest_b, host_b) = looks[-2:]
         error = (guest_b - guest_a) / (host_b - host_a) - 1

@@ -13,7 +13,7 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "tests", "guest"))
 
-from guest import Failure, Guest  # noqa: E402
+from guest import Failure, Guest, processor_seconds  # noqa: E402
 
 GUESTS = os.environ.get("GUEST_FOLDER", os.path.join(ROOT, "build", "guests"))
 APIARY = os.environ.get("APIARY", os.path.join(ROOT, "build/app/apiary"))
@@ -126,12 +126,6 @@ def run_script(who, script, initrd, timeout):
 
 
 # --- processes -------------------------------------------------------------------------------------
-
-
-def cpu_seconds(pid):
-    with open(f"/proc/{pid}/stat") as file:
-        words = file.read().rsplit(")", 1)[1].split()
-    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def rss_over_ram(pid, ram_mib):
