@@ -14,8 +14,9 @@ import pyatspi
 sys.path.insert(1, os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "guest"))
 
 import journey_steps as steps
-from accessible import check_names, named, nameless, serial_text, set_number
+from accessible import check_names, nameless, serial_text
 from guest import free_port
+from settings_window import named, set_number
 from windows import application, click, find, keys, typed, wait_for, walk
 
 NAME = "Journey"
