@@ -483,7 +483,7 @@ static void choose_targets(FuzzCase *c, Random *random)
     for (unsigned i = 0; i < c->n; i++)
         if (c->insns[i].target >= 0)
             c->insns[i].target = i + 1 + random_below(random, c->n - i);
-    if (!random_below(random, 4)) {
+    if (!c->stands_alone && !random_below(random, 4)) {
         static const uint8_t registers[] = {RAX, RBX, RDX, RSI, RSP, RSP};
         c->plant = registers[random_below(random, sizeof registers)];
         c->plant_target = 1 + random_below(random, c->n);
