@@ -4,6 +4,7 @@
 
 #include "core/config/arguments.h"
 #include "core/chardev/spec.h"
+#include "core/config/accel.h"
 #include "core/config/config.h"
 #include "core/config/gdb-spec.h"
 #include "core/config/network.h"
@@ -79,8 +80,6 @@ static OptionValues *parse(const OptionInfo *table, const char *value, const cha
     return NULL;
 }
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(OptionValues, option_values_free)
-
 static bool set_memory(MachineConfig *config, const char *value, GError **error)
 {
     g_autoptr(OptionValues) values = parse(memory_options, value, "size", error);
@@ -116,6 +115,11 @@ static bool set_accel(MachineConfig *config, const char *value, GError **error)
         return option_refuse(
             error, "there is no accelerator \"%s\"; use jit (the default) or interp.", name);
     config->accel_interp = g_str_equal(name, "interp");
+    if (config->accel_interp && comma)
+        return option_refuse(error, "-accel interp takes no options, so not \"%s\".", comma + 1);
+    JitOptions options;
+    if (!config->accel_interp && !accel_parse_jit(comma ? comma + 1 : NULL, &options, error))
+        return false;
     return take(&config->accel_options, comma ? comma + 1 : NULL);
 }
 

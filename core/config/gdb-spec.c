@@ -19,8 +19,6 @@ static const OptionInfo gdb_options[] = {
     {NULL},
 };
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(OptionValues, option_values_free)
-
 static bool check_switches(const OptionValues *values, GError **error)
 {
     if (!option_bool(values, "server"))

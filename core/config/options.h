@@ -14,6 +14,7 @@ GQuark option_error_quark(void);
 OptionValues *option_values_new(const OptionInfo *table);
 OptionValues *option_values_copy(const OptionValues *values);
 void option_values_free(OptionValues *values);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(OptionValues, option_values_free)
 /* Parses TEXT. FIRST_KEY names a leading value without a key ("e1000,..." for driver), or NULL.
  * Unknown keys and bad values are errors that name the key, the value, what is allowed. */
 bool option_values_parse(OptionValues *values, const char *text, const char *first_key,

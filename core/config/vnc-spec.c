@@ -49,8 +49,6 @@ static const struct {
     {"websocket", N_("a browser's pages could reach it; use an SSH tunnel")},
 };
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(OptionValues, option_values_free)
-
 static bool check_refused(const char *text, GError **error)
 {
     for (;;) {

@@ -340,6 +340,8 @@ struct Cpu {
     struct InterpCache *interp_cache; /* decoded instructions, by bytes */
     struct CpuThread *thread;         /* run loop bookkeeping: vcpu.c */
     struct CpuDebug *debug;           /* NULL: no debugger was here: debug.h */
+    struct Lockstep *lockstep;        /* NULL: not compared: lockstep.h */
+    bool tiny_tlb;                    /* keep few pages in it */
 
     /* Statistics, read racily by the board once a second. */
     uint64_t instructions; /* interpreted; the JIT adds its own */

@@ -242,27 +242,42 @@ static __attribute__((noinline)) void fetch_and_execute(Cpu *cpu, uint64_t linea
     execute(cpu, &entry->insn, entry->handler);
 }
 
-void interp_one(Cpu *cpu)
+/* The entry for the bytes at LINEAR, CS:RIP; NULL if they are not there or cannot be read at once.
+ */
+INTERP_INLINE const CacheEntry *cached(const Cpu *cpu, uint64_t linear)
 {
-    uint64_t linear = cpu->rip;
-    if (!(cpu->mode & MODE_CS64))
-        linear = (uint32_t)(cpu->seg[SEG_CS].base + cpu->rip);
     const FetchTlb *tlb = &cpu->fetch[cpu->cpl == 3];
     unsigned i = (linear >> GUEST_PAGE_SHIFT) & (TLB_ENTRIES - 1);
     uint64_t delta = linear - tlb->tag[i];
 
-    if (delta <= GUEST_PAGE_SIZE - FETCH_WINDOW && cpu->interp_cache) {
-        const HostU64 *code = (const HostU64 *)(uintptr_t)(tlb->host[i] + delta);
-        const CacheEntry *entry = cache_slot(cpu->interp_cache, linear);
-        if (entry->mode == (cpu->mode & DECODE_MODE) &&
-            (code[0] & entry->mask[0]) == entry->bytes[0] &&
-            (code[1] & entry->mask[1]) == entry->bytes[1]) {
-            check_code_limit(cpu, entry->length);
-            execute(cpu, &entry->insn, entry->handler);
-            return;
-        }
+    if (delta > GUEST_PAGE_SIZE - FETCH_WINDOW || !cpu->interp_cache)
+        return NULL;
+    const HostU64 *code = (const HostU64 *)(uintptr_t)(tlb->host[i] + delta);
+    const CacheEntry *entry = cache_slot(cpu->interp_cache, linear);
+    bool same = entry->mode == (cpu->mode & DECODE_MODE) &&
+                (code[0] & entry->mask[0]) == entry->bytes[0] &&
+                (code[1] & entry->mask[1]) == entry->bytes[1];
+    return same ? entry : NULL;
+}
+
+const Insn *interp_next_insn(const Cpu *cpu)
+{
+    const CacheEntry *entry = cached(cpu, cpu_linear_rip(cpu));
+
+    return entry ? &entry->insn : NULL;
+}
+
+void interp_one(Cpu *cpu)
+{
+    uint64_t linear = cpu_linear_rip(cpu);
+    const CacheEntry *entry = cached(cpu, linear);
+
+    if (!entry) {
+        fetch_and_execute(cpu, linear);
+        return;
     }
-    fetch_and_execute(cpu, linear);
+    check_code_limit(cpu, entry->length);
+    execute(cpu, &entry->insn, entry->handler);
 }
 
 void interp_execute(Cpu *cpu, const Insn *insn)

@@ -11,6 +11,9 @@
  * spilled. */
 void interp_one(Cpu *cpu);
 
+/* The instruction at CS:RIP if it is decoded already; NULL else. Until the next is executed. */
+const Insn *interp_next_insn(const Cpu *cpu);
+
 /* Executes decoded INSN, which stands at cpu->rip with cpu->next_rip set. */
 void interp_execute(Cpu *cpu, const Insn *insn);
 

@@ -12,6 +12,7 @@
 #include "core/cpu/cpuid.h"
 #include "core/cpu/debug.h"
 #include "core/cpu/fetched.h"
+#include "core/cpu/lockstep.h"
 #include "core/cpu/paging.h"
 
 void (*mmu_code_store_hook)(Cpu *cpu, RamBlock *block, uint64_t offset, unsigned length);
@@ -173,6 +174,28 @@ void mmu_flush_stores_to(Cpu *cpu, const void *host_page)
 
 /* --- filling ---------------------------------------------------------------------------------- */
 
+/* For -accel jit,stress=tiny-tlb: makes room when the set holds a few pages. */
+static void keep_tiny(Cpu *cpu, unsigned set)
+{
+    enum { FEW = 6 };
+    unsigned n = 0;
+
+    for (unsigned w = 0; w < TLB_ENTRIES / 64; w++)
+        for (uint64_t bits = cpu->tlb_map[set].used[w]; bits; bits &= bits - 1)
+            n++;
+    for (unsigned i = 0; n >= FEW && i < TLB_ENTRIES; i++)
+        drop_data(cpu, set, i);
+}
+
+/* The RAM page at HOST may be written. */
+static inline void note_write(Cpu *cpu, void *host)
+{
+    if (LIKELY(!cpu->lockstep))
+        return;
+    cpu_spill_vectors(cpu);
+    lockstep_keep_page(cpu, host);
+}
+
 /* Stores to the page must come by here. */
 static bool stores_watched(const Place *place)
 {
@@ -195,6 +218,10 @@ static void fill_data(Cpu *cpu, unsigned set, uint64_t linear, const PageWalk *w
             return;
         stores = stores && !debug_page_is_watched(cpu, page, DEBUG_WRITE);
     }
+    if (UNLIKELY(cpu->tiny_tlb))
+        keep_tiny(cpu, set);
+    if (stores)
+        note_write(cpu, place->host);
     tlb->load_tag[i] = page;
     tlb->store_tag[i] = stores ? page : TLB_EMPTY(i);
     tlb->host[i] = (uintptr_t)place->host & GUEST_PAGE_MASK;
@@ -237,6 +264,8 @@ static bool try_resolve(Cpu *cpu, unsigned set, uint64_t linear, MmuAccess acces
     }
     if (!place->host)
         return true;
+    if (store)
+        note_write(cpu, place->host);
     if (store && stores_watched(place))
         place->code = ram_block_note_store(place->block, place->block_offset);
     if (cacheable)

@@ -12,6 +12,7 @@
 #include "core/cpu/paging.h"
 
 #include "core/cpu/cpuid.h"
+#include "core/cpu/lockstep.h"
 
 #define PTE_P         (1ull << 0)
 #define PTE_W         (1ull << 1)
@@ -98,6 +99,10 @@ static bool set_bits(Cpu *cpu, Entry *entry, uint64_t bits, unsigned size)
 
     if (wanted == entry->value || !entry->host)
         return true;
+    if (cpu->lockstep) {
+        cpu_spill_vectors(cpu);
+        lockstep_keep_page(cpu, entry->host);
+    }
     if (size == 8) {
         uint64_t expected = entry->value;
         if (!__atomic_compare_exchange_n((uint64_t *)entry->host, &expected, wanted, false,

@@ -14,6 +14,7 @@
 #include "core/cpu/debug.h"
 #include "core/cpu/interp.h"
 #include "core/cpu/jit/jit.h"
+#include "core/cpu/lockstep.h"
 #include "core/cpu/mmu.h"
 #include "core/cpu/system.h"
 
@@ -155,6 +156,9 @@ Cpu *cpu_new(const CpuConfig *config, GError **error)
     cpu->board = config->board ? config->board : &no_board;
     cpu->board_opaque = config->board_opaque;
     cpu->jit_shared = config->jit;
+    if (config->jit && jit_options(config->jit)->lockstep)
+        cpu->lockstep = lockstep_new();
+    cpu->tiny_tlb = config->jit && jit_options(config->jit)->tiny_tlb;
     cpu->a20_mask_off = true;
     cpu->page_1g = cpuid_has(config->model, CPUID_PDPE1GB);
     cpu->tsc_offset = -(int64_t)cpuid_tsc_origin(config->model);
@@ -178,6 +182,7 @@ void cpu_free(Cpu *cpu)
     g_cond_clear(&thread->reported);
     interp_free(cpu);
     debug_free(cpu);
+    lockstep_free(cpu->lockstep);
     munmap(thread->mapping, thread->mapping_size);
     g_free(thread);
 }
@@ -579,7 +584,10 @@ static void run_instructions(Cpu *cpu)
     }
     cpu->rflags &= ~(uint64_t)RFLAGS_RF; /* no breakpoint to hold back */
     if (cpu->accel == CPU_ACCEL_JIT && cpu->jit_shared) {
-        jit_run(cpu);
+        if (cpu->lockstep)
+            lockstep_run(cpu);
+        else
+            jit_run(cpu);
         return;
     }
     do {

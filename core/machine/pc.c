@@ -19,6 +19,8 @@
 #include "core/chipset/pm.h"
 #include "core/chipset/ports.h"
 #include "core/chipset/smbios.h"
+#include "core/config/accel.h"
+#include "core/config/options.h"
 #include "core/cpu/cpuid.h"
 #include "core/cpu/jit/jit.h"
 #include "core/devices/debugcon.h"
@@ -604,7 +606,13 @@ static bool publish_configuration(Pc *pc, GError **error)
 static bool make_cpus(Pc *pc, GError **error)
 {
     if (!pc->config->accel_interp) {
-        pc->jit = jit_new(error);
+        JitOptions options;
+        if (!accel_parse_jit(pc->config->accel_options, &options, error))
+            return false;
+        if (options.lockstep && pc->config->cpus > 1)
+            return option_refuse(error, "-accel jit,lockstep=on takes one CPU, not %u.",
+                                 pc->config->cpus);
+        pc->jit = jit_new_with_options(&options, error);
         if (!pc->jit)
             return false;
     }

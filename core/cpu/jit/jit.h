@@ -10,14 +10,19 @@
 #include "core/cpu/cpu.h"
 
 typedef struct {
-    unsigned max_insns; /* of a block; 1: each instruction alone */
-    size_t cache_bytes; /* of a vCPU's code cache, at most; taken from the host as it fills */
-    bool exact_flags;   /* flags are exact also where the program cannot see them before it
-                           overwrites them (at faults and interrupts) */
-    bool no_links;      /* every block returns to the dispatcher */
-    bool no_groups;     /* every memory access is checked by itself */
-    bool slow_accesses; /* memory accesses never find their page in the soft TLB */
+    unsigned max_insns;  /* of a block; 1: each instruction alone */
+    size_t cache_bytes;  /* of a vCPU's code cache, at most; taken from the host as it fills */
+    bool exact_flags;    /* flags are exact also where the program cannot see them before it
+                            overwrites them (at faults and interrupts) */
+    bool no_links;       /* every block returns to the dispatcher */
+    bool no_groups;      /* every memory access is checked by itself */
+    bool slow_accesses;  /* memory accesses never find their page in the soft TLB */
+    bool tiny_tlb;       /* which holds a few pages only */
+    bool random_flushes; /* of the TLB and the code cache, now and then */
+    bool lockstep;       /* compare each block with the interpreter: core/cpu/lockstep.h */
 } JitOptions;
+
+enum { JIT_LEAST_CACHE = 1 << 20 }; /* bytes */
 
 typedef struct {
     uint64_t blocks, instructions; /* translated */
@@ -34,6 +39,7 @@ typedef struct {
 Jit *jit_new(GError **error);
 Jit *jit_new_with_options(const JitOptions *options, GError **error);
 void jit_free(Jit *jit);
+const JitOptions *jit_options(const Jit *jit);
 
 /* On the vCPU's thread at an instruction boundary, within the run loop's setjmp. Runs the guest
  * until cpu->requests is not zero, the processor is halted or an interrupt shadow begins; returns

@@ -12,6 +12,7 @@
 #include "core/cpu/hostexec.h"
 #include "core/cpu/interp.h"
 #include "core/cpu/jit/jit-internal.h"
+#include "core/cpu/lockstep.h"
 
 #define LIKELY(x)        __builtin_expect(!!(x), 1)
 #define UNLIKELY(x)      __builtin_expect(!!(x), 0)
@@ -461,6 +462,18 @@ JIT_VECTOR_SAFE static bool is_at_breakpoint(Cpu *cpu)
     return UNLIKELY(cpu->mode & MODE_DEBUGGED) && debug_at_breakpoint(cpu);
 }
 
+/* Now and then, at a time that no program can know. */
+static void flush_at_random(JitCpu *jc)
+{
+    unsigned chance = (unsigned)(__builtin_ia32_rdtsc() >> 4) % 512;
+
+    cpu_spill_vectors(jc->cpu);
+    if (chance < 32)
+        mmu_flush_all(jc->cpu);
+    if (chance == 0)
+        jc->flush_first = true;
+}
+
 JIT_VECTOR_SAFE void jit_run(Cpu *cpu)
 {
     typedef uint64_t (*Enter)(Cpu * cpu, const void *code);
@@ -476,6 +489,8 @@ JIT_VECTOR_SAFE void jit_run(Cpu *cpu)
     Connection connection = {0};
 
     jit_trap_enter(jc);
+    if (UNLIKELY(jc->jit->options.random_flushes))
+        flush_at_random(jc);
     do {
         if (UNLIKELY(atomic_load_explicit(&jc->has_stale, memory_order_acquire))) {
             cpu_spill_vectors(cpu);
@@ -505,7 +520,7 @@ JIT_VECTOR_SAFE void jit_run(Cpu *cpu)
         JitLeft reason = enter(cpu, jit_rx(jc, block->entry));
         come_back(jc, reason, &connection);
         /* A block that could not begin for its groups has not got ahead. */
-    } while (connection.ungrouped || !must_return(cpu));
+    } while (connection.ungrouped || !(must_return(cpu) || lockstep_is_over(cpu)));
     cpu_spill_vectors(cpu);
 }
 
@@ -529,6 +544,11 @@ Jit *jit_new(GError **error)
     JitOptions options = JIT_OPTIONS_DEFAULT;
 
     return jit_new_with_options(&options, error);
+}
+
+const JitOptions *jit_options(const Jit *jit)
+{
+    return &jit->options;
 }
 
 void jit_free(Jit *jit)

@@ -1,0 +1,69 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Debian's kernel to user space while the translator is made to take its rare ways, and in lockstep
+with the interpreter."""
+
+import os
+import re
+
+from guest import Failure, Guest, run
+
+FOLDER = os.environ.get("GUEST_FOLDER", "build/guests")
+BAD = re.compile(r"Oops|BUG:|WARNING:|Call Trace|Kernel panic|general protection|segfault|traps:")
+
+
+def boot(accel, cpus=1, timeout=600):
+    with Guest("-m", "256M", "-smp", str(cpus), "-machine", "pc,usb=off", "-nic", "none",
+               "-no-reboot", "-kernel", f"{FOLDER}/vmlinuz-amd64",
+               "-initrd", f"{FOLDER}/initrd-amd64.gz",
+               "-append", "console=ttyS0 apiary.run=nproc;md5sum%20/bin/busybox;echo%20end$x-of-test",
+               "-accel", accel) as guest:
+        guest.wait_serial("end-of-test\n", timeout=timeout)
+        print(f"# user space after {guest.seconds():.1f} s")
+        guest.wait_exit(60)
+        for line in guest.serial().splitlines():
+            if BAD.search(line):
+                raise Failure("the kernel said: " + line)
+        return guest.output()
+
+
+def flushes_and_tiny_cache():
+    boot("jit,stress=flushes:tiny-cache", cpus=2)
+
+
+def one_insn():
+    boot("jit,stress=one-insn")
+
+
+def no_links():
+    boot("jit,stress=no-links")
+
+
+def no_groups():
+    boot("jit,stress=no-groups")
+
+
+def slow_paths():
+    boot("jit,stress=slow-paths")
+
+
+def tiny_tlb():
+    boot("jit,stress=tiny-tlb")
+
+
+def exact_flags():
+    boot("jit,exact-flags=on", cpus=2)
+
+
+def lockstep():
+    output = boot("jit,lockstep=on", timeout=3600)
+    found = re.search(r"lockstep: (\d+) steps compared, (\d+) .*, (\d+) differences", output)
+    if not found:
+        raise Failure("lockstep did not say what it compared:\n" + output[-500:])
+    print("#", found[0])
+    if int(found[3]) or int(found[1]) < 1000000:
+        raise Failure(output[-2000:])
+
+
+run([flushes_and_tiny_cache, one_insn, no_links, no_groups, slow_paths, tiny_tlb, exact_flags,
+     lockstep])
