@@ -626,6 +626,19 @@ void *mmu_host_pointer(Cpu *cpu, uint64_t linear, unsigned size, MmuAccess acces
     return place.code ? NULL : place.host;
 }
 
+/* Two pages that are neighbours in host memory, too, as those of a large page always are, leave the
+ * locking to the host's processor (SDM 8.1.2.2). */
+static void *locked_pointer_over_pages(Cpu *cpu, unsigned set, uint64_t linear, unsigned size)
+{
+    unsigned left = GUEST_PAGE_SIZE - (linear & 0xfff);
+    Place first, second;
+
+    mmu_probe_as(cpu, set, linear, size, ACCESS_WRITE);
+    resolve(cpu, set, linear, ACCESS_WRITE, &first);
+    resolve(cpu, set, wrap(cpu, linear + left), ACCESS_WRITE, &second);
+    return first.host && second.host == first.host + left ? first.host : NULL;
+}
+
 void *mmu_locked_pointer(Cpu *cpu, uint64_t linear, unsigned size)
 {
     unsigned set = cpu_mmu_index(cpu);
@@ -634,10 +647,8 @@ void *mmu_locked_pointer(Cpu *cpu, uint64_t linear, unsigned size)
     linear = wrap(cpu, linear);
     if (UNLIKELY(cpu->mode & (MODE_AC | MODE_DEBUG)))
         check_odd(cpu, linear, size, ACCESS_WRITE);
-    if ((linear & 0xfff) + size > GUEST_PAGE_SIZE) {
-        mmu_probe_as(cpu, set, linear, size, ACCESS_WRITE);
-        return NULL;
-    }
+    if ((linear & 0xfff) + size > GUEST_PAGE_SIZE)
+        return locked_pointer_over_pages(cpu, set, linear, size);
     const TlbSet *tlb = &cpu->tlb[set];
     unsigned i = entry_of(linear);
     if (LIKELY(linear - tlb->store_tag[i] <= GUEST_PAGE_SIZE - size))
@@ -651,14 +662,19 @@ void *mmu_locked_pointer(Cpu *cpu, uint64_t linear, unsigned size)
 void mmu_locked_done(Cpu *cpu, uint64_t linear, unsigned size)
 {
     unsigned set = cpu_mmu_index(cpu);
-    Place place;
-    uint32_t error;
 
-    linear = wrap(cpu, linear);
-    if (linear - cpu->tlb[set].store_tag[entry_of(linear)] < GUEST_PAGE_SIZE)
-        return;
-    if (try_resolve(cpu, set, linear, ACCESS_WRITE, &place, &error) && place.host)
-        report_code_store(cpu, &place, size);
+    for (unsigned done = 0, piece; done < size; done += piece) {
+        uint64_t at = wrap(cpu, linear + done);
+        unsigned left = GUEST_PAGE_SIZE - (at & 0xfff);
+        Place place;
+        uint32_t error;
+
+        piece = MIN(left, size - done);
+        if (at - cpu->tlb[set].store_tag[entry_of(at)] < GUEST_PAGE_SIZE)
+            continue;
+        if (try_resolve(cpu, set, at, ACCESS_WRITE, &place, &error) && place.host)
+            report_code_store(cpu, &place, piece);
+    }
 }
 
 /* --- instruction fetch -------------------------------------------------------------------------

@@ -71,7 +71,8 @@ void mmu_probe(Cpu *cpu, uint64_t linear, unsigned length, MmuAccess access);
  * and REP strings. */
 void *mmu_host_pointer(Cpu *cpu, uint64_t linear, unsigned size, MmuAccess access);
 /* For a locked read-modify-write: as mmu_host_pointer() for ACCESS_WRITE, but also gives pages with
- * translated code; after the store call mmu_locked_done() with the same range. */
+ * translated code, and two pages that are neighbours in host memory; after the store call
+ * mmu_locked_done() with the same range. */
 void *mmu_locked_pointer(Cpu *cpu, uint64_t linear, unsigned size);
 void mmu_locked_done(Cpu *cpu, uint64_t linear, unsigned size);
 /* Fills the TLB entry for an access of set SET without raising: MMU_FILLED (look again: the entry
