@@ -5,6 +5,7 @@
 #include "core/cpu/cpuid.h"
 #include "core/cpu/mmu.h"
 
+#include <sched.h>
 #include <string.h>
 
 #define RAM_SIZE    (64u << 20)
@@ -47,6 +48,24 @@ static void code_written(void *opaque, RamBlock *block, uint64_t offset, uint64_
 
 /* --- making ----------------------------------------------------------------------------------- */
 
+/* On a host processor of its own if there are as many: on one they never meet. */
+static void spread(Cpu *cpu)
+{
+    cpu_set_t allowed, own;
+    int wanted, at = -1;
+
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        return;
+    wanted = (int)cpu->index % CPU_COUNT(&allowed);
+    do
+        at++;
+    while (!CPU_ISSET(at, &allowed) || wanted-- > 0);
+    CPU_ZERO(&own);
+    CPU_SET(at, &own);
+    cpu_wait_paused(cpu);
+    sched_setaffinity(cpu_thread_id(cpu), sizeof own, &own);
+}
+
 void litmus_init(Litmus *litmus, const JitOptions *options)
 {
     g_autoptr(GError) error = NULL;
@@ -78,6 +97,7 @@ void litmus_init(Litmus *litmus, const JitOptions *options)
         litmus->cpus[i] = cpu_new(&config, &error);
         g_assert_no_error(error);
         cpu_start(litmus->cpus[i]);
+        spread(litmus->cpus[i]);
     }
 }
 
