@@ -28,7 +28,7 @@ typedef struct {
  * moments in which the vCPUs are at it together. */
 static gint64 until(void)
 {
-    return g_get_monotonic_time() + G_USEC_PER_SEC / 3;
+    return g_get_monotonic_time() + G_USEC_PER_SEC / 6;
 }
 
 static void run(Test *test, const LitmusTask *tasks, unsigned n_tasks, uint64_t rounds)
