@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Guests with spoilt page tables, descriptor tables, tasks and control registers, and any code, to
+ * be run under the address sanitizer: `./dev fuzz tables --seconds N [--seed S] [--case C]`.
+ *
+ * A case is made by tables.c from the seed and its number alone. The same memory is executed from
+ * the reset vector on by a vCPU that interprets and by one that translates, each on its thread.
+ *
+ * What is judged: nothing crashes or leaks, a vCPU that is asked to stop does so within STOP_LIMIT
+ * of processor time, the ROM and the memory around RAM and ROM stay as they were, and, where the
+ * guest comes to its end and nothing undefined was executed on the way, both end alike.
+ */
+
+#include "core/cpu/cpuid.h"
+#include "core/cpu/decode.h"
+#include "core/cpu/jit/jit.h"
+#include "core/cpu/mmu.h"
+#include "tests/fuzz/tables.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* Seconds of processor time. */
+#define RUN_LIMIT  0.003 /* for a guest that comes to no end */
+#define END_LIMIT  5.0   /* for the second vCPU where the first came to its end */
+#define STOP_LIMIT 1.0   /* from the wish to stop to the stop */
+
+#define CASE_LIMIT 300 /* seconds on the wall before a case counts as hung */
+#define MARGIN     0x10000
+#define ROM_SIZE   0x10000
+#define MARK       0xa5
+
+typedef struct {
+    MemoryMap *map;
+    RamBlock *before, *ram, *between, *rom, *after;
+    Cpu *cpu;
+    Jit *jit; /* NULL: interprets */
+    GMutex lock;
+    bool ended; /* by itself */
+} Guest;
+
+static CpuidModel *model;
+static guint64 seed, current_case, compared, excused;
+
+static void fail(const char *what)
+{
+    fprintf(stderr,
+            "fuzz-tables: case %" G_GUINT64_FORMAT ": %s\nagain with: ./dev fuzz tables --seed "
+            "%" G_GUINT64_FORMAT " --case %" G_GUINT64_FORMAT "\n",
+            current_case, what, seed, current_case);
+    abort();
+}
+
+static void hung(int number)
+{
+    fail("the case takes too long");
+}
+
+/* --- a guest ---------------------------------------------------------------------------------- */
+
+static void board_lock(void *opaque)
+{
+    g_mutex_lock(opaque);
+}
+
+static void board_unlock(void *opaque)
+{
+    g_mutex_unlock(opaque);
+}
+
+static int board_acknowledge(void *opaque)
+{
+    return -1;
+}
+
+static uint8_t board_get_cr8(void *opaque)
+{
+    return 0;
+}
+
+static void board_set_cr8(void *opaque, uint8_t value)
+{
+}
+
+static bool board_read_msr(void *opaque, uint32_t msr, uint64_t *value)
+{
+    *value = msr;
+    return true;
+}
+
+static bool board_write_msr(void *opaque, uint32_t msr, uint64_t value)
+{
+    return true;
+}
+
+static void board_ferr(void *opaque, bool level)
+{
+}
+
+static void board_ignore(void *opaque)
+{
+}
+
+static const CpuBoardOps board = {
+    .lock = board_lock,
+    .unlock = board_unlock,
+    .acknowledge = board_acknowledge,
+    .get_cr8 = board_get_cr8,
+    .set_cr8 = board_set_cr8,
+    .read_msr = board_read_msr,
+    .write_msr = board_write_msr,
+    .triple_fault = board_ignore,
+    .ferr = board_ferr,
+    .init_received = board_ignore,
+};
+
+static uint64_t device_read(void *opaque, uint64_t offset, unsigned size)
+{
+    return offset * 0x9e3779b97f4a7c15;
+}
+
+static void device_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+}
+
+static const MmioOps device_ops = {device_read, device_write};
+
+static void code_written(void *opaque, RamBlock *block, uint64_t offset, uint64_t length)
+{
+    jit_code_written(opaque, block, offset, length);
+}
+
+static RamBlock *new_block(Guest *guest, const char *name, uint64_t size, uint8_t byte)
+{
+    g_autoptr(GError) error = NULL;
+    RamBlock *block = ram_block_new(guest->map, name, size, &error);
+
+    if (!block)
+        g_error("%s", error->message);
+    if (byte)
+        memset(block->host, byte, size);
+    return block;
+}
+
+static bool is_marked(const RamBlock *block)
+{
+    return block->host[0] == MARK && !memcmp(block->host, block->host + 1, block->size - 1);
+}
+
+static void guest_init(Guest *guest, const JitOptions *options)
+{
+    g_autoptr(GError) error = NULL;
+    MemoryMap *map = guest->map = memory_map_new();
+
+    g_mutex_init(&guest->lock);
+    guest->jit = options ? jit_new_with_options(options, &error) : NULL;
+    /* Mappings mostly lie beside each other. */
+    guest->before = new_block(guest, "before", MARGIN, MARK);
+    guest->ram = new_block(guest, "ram", TABLES_RAM, 0);
+    guest->between = new_block(guest, "between", MARGIN, MARK);
+    guest->rom = new_block(guest, "rom", ROM_SIZE, MARK);
+    guest->after = new_block(guest, "after", MARGIN, MARK);
+    memory_region_place(memory_region_new_ram(map, "ram", guest->ram, 0, TABLES_RAM), 0, 0);
+    memory_region_place(
+        memory_region_new_ram(map, "top", guest->ram, TABLES_RAM - 0x10000, 0x10000), 0xffff0000,
+        0);
+    memory_region_place(memory_region_new_rom(map, "rom", guest->rom, 0, ROM_SIZE), TABLES_ROM, 0);
+    memory_region_place(memory_region_new_mmio(map, "device", &device_ops, NULL, 0x10000),
+                        TABLES_DEVICE, 0);
+    CpuConfig config = {
+        .accel = options ? CPU_ACCEL_JIT : CPU_ACCEL_INTERP,
+        .memory = map,
+        .model = model,
+        .board = &board,
+        .board_opaque = &guest->lock,
+        .jit = guest->jit,
+    };
+    guest->cpu = cpu_new(&config, &error);
+    if (!guest->cpu)
+        g_error("%s", error->message);
+    if (options)
+        memory_map_set_listeners(map, NULL, code_written, guest->jit);
+}
+
+static void guest_clear(Guest *guest)
+{
+    cpu_free(guest->cpu);
+    jit_free(guest->jit);
+    memory_map_free(guest->map);
+    g_mutex_clear(&guest->lock);
+}
+
+static double cpu_time(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+/* Until the guest halts, LIMIT seconds of processor time at most. */
+static void guest_run(Guest *guest, double limit)
+{
+    double begin = cpu_time();
+
+    cpu_start(guest->cpu);
+    cpu_wait_paused(guest->cpu);
+    cpu_resume(guest->cpu);
+    while (!cpu_is_halted(guest->cpu) && cpu_time() - begin < limit)
+        g_usleep(50);
+    double asked = cpu_time();
+    cpu_pause(guest->cpu);
+    cpu_wait_paused(guest->cpu);
+    if (cpu_time() - asked > STOP_LIMIT)
+        fail("an instruction takes too long");
+    guest->ended = cpu_is_halted(guest->cpu);
+    if (!is_marked(guest->rom))
+        fail("the ROM was written");
+    if (!is_marked(guest->before) || !is_marked(guest->between) || !is_marked(guest->after))
+        fail("memory beside the guest's was written");
+}
+
+/* --- comparing -------------------------------------------------------------------------------- */
+
+static bool has_no_definite_result(const Insn *insn)
+{
+    switch (insn->mnemonic) {
+    case ZYDIS_MNEMONIC_BSF:
+    case ZYDIS_MNEMONIC_BSR:
+    case ZYDIS_MNEMONIC_RDPMC:
+    case ZYDIS_MNEMONIC_RDRAND:
+    case ZYDIS_MNEMONIC_RDSEED:
+    case ZYDIS_MNEMONIC_RDTSC:
+    case ZYDIS_MNEMONIC_RDTSCP: return true;
+    default:
+        return insn->flags_undefined || (insn->category_flags & (INSN_IS_X87 | INSN_IS_VECTOR));
+    }
+}
+
+/* The bytes at the next instruction; how many could be had. */
+static unsigned peek_code(Guest *guest, uint8_t *bytes)
+{
+    Cpu *cpu = guest->cpu;
+    uint64_t linear =
+        cpu->mode & MODE_CS64 ? cpu->rip : (uint32_t)(cpu->seg[SEG_CS].base + cpu->rip);
+    unsigned n = 0;
+
+    for (uint64_t physical; n < 15; n++)
+        if (!mmu_translate_debug(cpu, linear + n, &physical) ||
+            !memory_read(guest->map, physical, bytes + n, 1))
+            break;
+    return n;
+}
+
+/* Whether the guest, interpreted step by step from its reset, does what has no defined result, or
+ * changes what its tables say without telling the processor (SDM 4.10.4.3: it may see either). */
+static bool is_open(guint64 number, void (*fill)(guint64 number, uint8_t *ram))
+{
+    Guest guest = {0};
+    bool open = false;
+
+    guest_init(&guest, NULL);
+    fill(number, guest.ram->host);
+    for (unsigned steps = 0; steps < 1000000 && !cpu_is_halted(guest.cpu) && !open; steps++) {
+        uint8_t bytes[15];
+        Insn insn;
+        unsigned n = peek_code(&guest, bytes);
+        if (n && insn_decode(bytes, n, guest.cpu->mode, &insn) == DECODE_OK)
+            open = has_no_definite_result(&insn);
+        cpu_step(guest.cpu, 1);
+    }
+    guest_clear(&guest);
+    return open;
+}
+
+static void describe(GString *text, const char *name, uint64_t interp, uint64_t jit)
+{
+    if (interp != jit)
+        g_string_append_printf(
+            text, "\n  %s: interpreted %" G_GINT64_MODIFIER "x, translated %" G_GINT64_MODIFIER "x",
+            name, interp, jit);
+}
+
+/* A and D of what may be an entry, which a processor may set early (SDM 4.8). */
+static uint8_t forgive(unsigned at, uint8_t byte)
+{
+    bool entry = at >= TABLES_PAGING && at < TABLES_PAGING_END;
+
+    return entry && at % 4 == 0 ? byte | 0x60 : byte;
+}
+
+static char *difference(const Guest *a, const Guest *b)
+{
+    static const char *const names[] = {"es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr"};
+    GString *text = g_string_new(NULL);
+    const Cpu *x = a->cpu, *y = b->cpu;
+
+    describe(text, "halted", x->halt_state, y->halt_state);
+    describe(text, "rip", x->rip, y->rip);
+    describe(text, "rflags", x->rflags, y->rflags);
+    describe(text, "cpl", x->cpl, y->cpl);
+    describe(text, "cr0", x->cr0, y->cr0);
+    describe(text, "cr2", x->cr2, y->cr2);
+    describe(text, "cr3", x->cr3, y->cr3);
+    describe(text, "cr4", x->cr4, y->cr4);
+    describe(text, "efer", x->efer, y->efer);
+    describe(text, "dr6", x->dr[6], y->dr[6]);
+    describe(text, "dr7", x->dr[7], y->dr[7]);
+    describe(text, "gdt base", x->gdtr.base, y->gdtr.base);
+    describe(text, "idt base", x->idtr.base, y->idtr.base);
+    for (unsigned i = 0; i < N_GPR; i++) {
+        g_autofree char *name = g_strdup_printf("register %u", i);
+        describe(text, name, x->gpr[i], y->gpr[i]);
+    }
+    for (unsigned i = 0; i < N_SEG; i++)
+        if (memcmp(&x->seg[i], &y->seg[i], sizeof x->seg[i]))
+            g_string_append_printf(text, "\n  %s differs: selectors %x and %x", names[i],
+                                   x->seg[i].selector, y->seg[i].selector);
+    for (unsigned i = 0, shown = 0; i < TABLES_RAM && shown < 16; i++) {
+        if (i % 4096 == 0 && !memcmp(a->ram->host + i, b->ram->host + i, 4096)) {
+            i += 4095;
+            continue;
+        }
+        if (forgive(i, a->ram->host[i]) != forgive(i, b->ram->host[i])) {
+            g_string_append_printf(text, "\n  at %x: %02x, %02x", i, a->ram->host[i],
+                                   b->ram->host[i]);
+            shown++;
+        }
+    }
+    return g_string_free(text, text->len == 0);
+}
+
+/* --- cases ------------------------------------------------------------------------------------ */
+
+static bool is_wild(guint64 number)
+{
+    return number % 2;
+}
+
+static void fill(guint64 number, uint8_t *ram)
+{
+    const guint32 seeds[] = {(guint32)seed, (guint32)(seed >> 32), (guint32)number,
+                             (guint32)(number >> 32)};
+    GRand *random = g_rand_new_with_seed_array(seeds, G_N_ELEMENTS(seeds));
+
+    tables_generate(random, is_wild(number), ram);
+    g_rand_free(random);
+}
+
+/* The translator as it is by default, and in its ways to be slow. */
+static JitOptions translator_options(guint64 number)
+{
+    JitOptions options = JIT_OPTIONS_DEFAULT;
+
+    options.cache_bytes = 1u << 20;
+    options.exact_flags = number % 8 >= 2;
+    options.no_links = number % 8 == 4;
+    options.no_groups = number % 8 == 5;
+    options.slow_accesses = number % 8 == 6;
+    options.max_insns = number % 8 == 7 ? 1 : options.max_insns;
+    return options;
+}
+
+static void run_case(guint64 number)
+{
+    JitOptions options = translator_options(number);
+    Guest interp = {0}, jit = {0};
+
+    current_case = number;
+    alarm(CASE_LIMIT);
+    guest_init(&interp, NULL);
+    guest_init(&jit, &options);
+    fill(number, interp.ram->host);
+    fill(number, jit.ram->host);
+    guest_run(&interp, RUN_LIMIT);
+    guest_run(&jit, interp.ended ? END_LIMIT : RUN_LIMIT);
+    if (interp.ended && options.exact_flags) {
+        g_autofree char *text = difference(&interp, &jit);
+        compared++;
+        if (text && is_open(number, fill))
+            excused++;
+        else if (text)
+            fail(text);
+    }
+    guest_clear(&interp);
+    guest_clear(&jit);
+    alarm(0);
+}
+
+int main(int argc, char **argv)
+{
+    double seconds = 60;
+    gint64 only = -1;
+    g_autofree char *seed_text = NULL;
+    GOptionEntry entries[] = {
+        {"seconds", 0, 0, G_OPTION_ARG_DOUBLE, &seconds, "how long", "N"},
+        {"seed", 0, 0, G_OPTION_ARG_STRING, &seed_text, "random numbers to use", "S"},
+        {"case", 0, 0, G_OPTION_ARG_INT64, &only, "only this case", "C"},
+        {NULL},
+    };
+    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+    g_autoptr(GError) error = NULL;
+
+    g_option_context_add_main_entries(context, entries, NULL);
+    if (!g_option_context_parse(context, &argc, &argv, &error))
+        g_error("%s", error->message);
+    model = cpuid_model_new("max", 1, &error);
+    if (!model)
+        g_error("%s", error->message);
+    seed = seed_text ? g_ascii_strtoull(seed_text, NULL, 0) : (guint64)g_get_real_time();
+    printf("fuzz-tables: seed %" G_GUINT64_FORMAT "\n", seed);
+    fflush(stdout);
+    signal(SIGALRM, hung);
+    guint64 cases = 0;
+    gint64 begin = g_get_monotonic_time(), end = begin + (gint64)(seconds * G_USEC_PER_SEC);
+    do
+        run_case(only >= 0 ? (guint64)only : cases);
+    while (cases++, only < 0 && g_get_monotonic_time() < end);
+    printf("fuzz-tables: %" G_GUINT64_FORMAT " cases in %.0f s, %" G_GUINT64_FORMAT
+           " compared to their ends, %" G_GUINT64_FORMAT " of them open, no failure\n",
+           cases, (double)(g_get_monotonic_time() - begin) / G_USEC_PER_SEC, compared, excused);
+    cpuid_model_free(model);
+    return 0;
+}
