@@ -255,8 +255,7 @@ static unsigned peek_code(Guest *guest, uint8_t *bytes)
     return n;
 }
 
-/* Whether the guest, interpreted step by step from its reset, does what has no defined result, or
- * changes what its tables say without telling the processor (SDM 4.10.4.3: it may see either). */
+/* Whether the guest, interpreted step by step from its reset, does what has no defined result. */
 static bool is_open(guint64 number, void (*fill)(guint64 number, uint8_t *ram))
 {
     Guest guest = {0};

@@ -468,7 +468,7 @@ static void test_atomic_accesses(Test *test)
         const LitmusTask tasks[] = {
             LITMUS_TASK(flip_8, places[i].where), LITMUS_TASK(check_8, other),
             LITMUS_TASK(check_8, places[i].where), LITMUS_TASK(flip_8, other)};
-        *litmus_ram(&test->litmus, places[i].where) = 0;
+        memset(test->litmus.ram->host + places[i].where, 0, 8);
         expect_whole(test, places[i].name, tasks);
     }
     /* SDM 8.1.1: processors with AVX, as ours says it is. */
