@@ -24,7 +24,7 @@
 #include <time.h>
 
 /* Seconds of processor time. */
-#define RUN_LIMIT  0.003 /* for a guest that comes to no end */
+#define RUN_LIMIT  0.008 /* for a guest that comes to no end */
 #define END_LIMIT  5.0   /* for the second vCPU where the first came to its end */
 #define STOP_LIMIT 1.0   /* from the wish to stop to the stop */
 
