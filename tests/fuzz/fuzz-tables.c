@@ -6,6 +6,7 @@
  *
  * A case is made by tables.c from the seed and its number alone. The same memory is executed from
  * the reset vector on by a vCPU that interprets and by one that translates, each on its thread.
+ * They are made anew every CASES_A_GUEST cases, so that a case depends on a few before it only.
  *
  * What is judged: nothing crashes or leaks, a vCPU that is asked to stop does so within STOP_LIMIT
  * of processor time, the ROM and the memory around RAM and ROM stay as they were, and, where the
@@ -24,14 +25,15 @@
 #include <time.h>
 
 /* Seconds of processor time. */
-#define RUN_LIMIT  0.008 /* for a guest that comes to no end */
-#define END_LIMIT  5.0   /* for the second vCPU where the first came to its end */
-#define STOP_LIMIT 1.0   /* from the wish to stop to the stop */
+#define RUN_LIMIT     0.008 /* for a guest that comes to no end */
+#define END_LIMIT     5.0   /* for the second vCPU where the first came to its end */
+#define STOP_LIMIT    1.0   /* from the wish to stop to the stop */
 
-#define CASE_LIMIT 300 /* seconds on the wall before a case counts as hung */
-#define MARGIN     0x10000
-#define ROM_SIZE   0x10000
-#define MARK       0xa5
+#define CASE_LIMIT    300 /* seconds on the wall before a case counts as hung */
+#define CASES_A_GUEST 16
+#define MARGIN        0x10000
+#define ROM_SIZE      0x10000
+#define MARK          0xa5
 
 typedef struct {
     MemoryMap *map;
@@ -185,8 +187,25 @@ static void guest_init(Guest *guest, const JitOptions *options)
         memory_map_set_listeners(map, NULL, code_written, guest->jit);
 }
 
+static void guest_start(Guest *guest)
+{
+    cpu_start(guest->cpu);
+    cpu_wait_paused(guest->cpu);
+}
+
+/* As after a reset, with IMAGE in RAM. */
+static void guest_reset(Guest *guest, const uint8_t *image)
+{
+    for (uint64_t page = 0; page < TABLES_RAM; page += GUEST_PAGE_SIZE)
+        if (memcmp(guest->ram->host + page, image + page, GUEST_PAGE_SIZE))
+            memory_write(guest->map, page, image + page, GUEST_PAGE_SIZE);
+    cpu_reset(guest->cpu);
+}
+
 static void guest_clear(Guest *guest)
 {
+    if (!guest->cpu)
+        return;
     cpu_free(guest->cpu);
     jit_free(guest->jit);
     memory_map_free(guest->map);
@@ -206,8 +225,6 @@ static void guest_run(Guest *guest, double limit)
 {
     double begin = cpu_time();
 
-    cpu_start(guest->cpu);
-    cpu_wait_paused(guest->cpu);
     cpu_resume(guest->cpu);
     while (!cpu_is_halted(guest->cpu) && cpu_time() - begin < limit)
         g_usleep(50);
@@ -256,13 +273,13 @@ static unsigned peek_code(Guest *guest, uint8_t *bytes)
 }
 
 /* Whether the guest, interpreted step by step from its reset, does what has no defined result. */
-static bool is_open(guint64 number, void (*fill)(guint64 number, uint8_t *ram))
+static bool is_open(const uint8_t *image)
 {
     Guest guest = {0};
     bool open = false;
 
     guest_init(&guest, NULL);
-    fill(number, guest.ram->host);
+    guest_reset(&guest, image);
     for (unsigned steps = 0; steps < 1000000 && !cpu_is_halted(guest.cpu) && !open; steps++) {
         uint8_t bytes[15];
         Insn insn;
@@ -339,53 +356,69 @@ static bool is_wild(guint64 number)
     return number % 2;
 }
 
-static void fill(guint64 number, uint8_t *ram)
+static uint8_t *make_image(guint64 number)
 {
     const guint32 seeds[] = {(guint32)seed, (guint32)(seed >> 32), (guint32)number,
                              (guint32)(number >> 32)};
     GRand *random = g_rand_new_with_seed_array(seeds, G_N_ELEMENTS(seeds));
+    uint8_t *image = g_malloc0(TABLES_RAM);
 
-    tables_generate(random, is_wild(number), ram);
+    tables_generate(random, is_wild(number), image);
     g_rand_free(random);
+    return image;
 }
 
 /* The translator as it is by default, and in its ways to be slow. */
 static JitOptions translator_options(guint64 number)
 {
     JitOptions options = JIT_OPTIONS_DEFAULT;
+    unsigned kind = number / CASES_A_GUEST % 8;
 
     options.cache_bytes = 1u << 20;
-    options.exact_flags = number % 8 >= 2;
-    options.no_links = number % 8 == 4;
-    options.no_groups = number % 8 == 5;
-    options.slow_accesses = number % 8 == 6;
-    options.max_insns = number % 8 == 7 ? 1 : options.max_insns;
+    options.exact_flags = kind >= 2;
+    options.no_links = kind == 4;
+    options.no_groups = kind == 5;
+    options.slow_accesses = kind == 6;
+    options.max_insns = kind == 7 ? 1 : options.max_insns;
     return options;
+}
+
+static Guest interp, jit;
+
+static void clear_guests(void)
+{
+    guest_clear(&interp);
+    guest_clear(&jit);
+    memset(&interp, 0, sizeof interp);
+    memset(&jit, 0, sizeof jit);
 }
 
 static void run_case(guint64 number)
 {
     JitOptions options = translator_options(number);
-    Guest interp = {0}, jit = {0};
+    g_autofree uint8_t *image = make_image(number);
 
     current_case = number;
     alarm(CASE_LIMIT);
-    guest_init(&interp, NULL);
-    guest_init(&jit, &options);
-    fill(number, interp.ram->host);
-    fill(number, jit.ram->host);
+    if (number % CASES_A_GUEST == 0) {
+        clear_guests();
+        guest_init(&interp, NULL);
+        guest_init(&jit, &options);
+        guest_start(&interp);
+        guest_start(&jit);
+    }
+    guest_reset(&interp, image);
+    guest_reset(&jit, image);
     guest_run(&interp, RUN_LIMIT);
     guest_run(&jit, interp.ended ? END_LIMIT : RUN_LIMIT);
     if (interp.ended && options.exact_flags) {
         g_autofree char *text = difference(&interp, &jit);
         compared++;
-        if (text && is_open(number, fill))
+        if (text && is_open(image))
             excused++;
         else if (text)
             fail(text);
     }
-    guest_clear(&interp);
-    guest_clear(&jit);
     alarm(0);
 }
 
@@ -397,7 +430,8 @@ int main(int argc, char **argv)
     GOptionEntry entries[] = {
         {"seconds", 0, 0, G_OPTION_ARG_DOUBLE, &seconds, "how long", "N"},
         {"seed", 0, 0, G_OPTION_ARG_STRING, &seed_text, "random numbers to use", "S"},
-        {"case", 0, 0, G_OPTION_ARG_INT64, &only, "only this case", "C"},
+        {"case", 0, 0, G_OPTION_ARG_INT64, &only,
+         "only this case, and those that its guests had before", "C"},
         {NULL},
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
@@ -413,11 +447,12 @@ int main(int argc, char **argv)
     printf("fuzz-tables: seed %" G_GUINT64_FORMAT "\n", seed);
     fflush(stdout);
     signal(SIGALRM, hung);
-    guint64 cases = 0;
+    guint64 cases = 0, first = only >= 0 ? (guint64)only / CASES_A_GUEST * CASES_A_GUEST : 0;
     gint64 begin = g_get_monotonic_time(), end = begin + (gint64)(seconds * G_USEC_PER_SEC);
     do
-        run_case(only >= 0 ? (guint64)only : cases);
-    while (cases++, only < 0 && g_get_monotonic_time() < end);
+        run_case(first + cases++);
+    while (only >= 0 ? first + cases <= (guint64)only : g_get_monotonic_time() < end);
+    clear_guests();
     printf("fuzz-tables: %" G_GUINT64_FORMAT " cases in %.0f s, %" G_GUINT64_FORMAT
            " compared to their ends, %" G_GUINT64_FORMAT " of them open, no failure\n",
            cases, (double)(g_get_monotonic_time() - begin) / G_USEC_PER_SEC, compared, excused);

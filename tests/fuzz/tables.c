@@ -46,6 +46,8 @@ enum {
     TASK_GATE = 0x88,
     CONFORMING = 0x90,
     EXPAND_DOWN = 0x98,
+    READ_ONLY = 0xa0,
+    EXECUTE_ONLY = 0xa8,
     GDT_END = 0x100,
 };
 
@@ -189,7 +191,9 @@ static void make_descriptors(Image *image)
     put(image, GDT + TASK_GATE, gate(image, OTHER_TASK, 0, 5, 3), 8);
     put_descriptor(image, CONFORMING, 0, 0xfffff, wide ? 0xa09f : 0xc09f);
     put_descriptor(image, EXPAND_DOWN, 0, below(image, 0x20), 0xc097);
-    for (unsigned i = EXPAND_DOWN + 8; i < GDT_END; i += 4)
+    put_descriptor(image, READ_ONLY, 0, 0xfffff, 0xc0f1);
+    put_descriptor(image, EXECUTE_ONLY, 0, 0xfffff, 0xc0f9);
+    for (unsigned i = EXECUTE_ONLY + 8; i < GDT_END; i += 4)
         put(image, GDT + i, any(image), 4);
     memcpy(image->ram + LDT, image->ram + GDT, GDT_END);
     for (unsigned i = 0; i < 256; i++) {
