@@ -81,10 +81,13 @@ static bool one_in(Image *image, uint32_t n)
 
 #define ONE_OF(IMAGE, ARRAY) ((ARRAY)[below(IMAGE, G_N_ELEMENTS(ARRAY))])
 
+/* Mostly one of those that are described. */
 static uint16_t some_selector(Image *image)
 {
-    return one_in(image, 6) ? (uint16_t)any(image)
-                            : (uint16_t)((below(image, GDT_END / 8) << 3) | below(image, 8));
+    if (one_in(image, 8))
+        return (uint16_t)any(image);
+    uint32_t end = one_in(image, 4) ? GDT_END : EXECUTE_ONLY + 8;
+    return (uint16_t)(below(image, end / 8) << 3 | (one_in(image, 2) ? below(image, 8) : 0));
 }
 
 static uint32_t some_address(Image *image)
@@ -353,11 +356,15 @@ static void emit_segment_load(Image *image)
     static const uint8_t pops[] = {0x07, 0x17, 0x1f};
 
     emit_mov(image, RAX, some_selector(image));
-    switch (below(image, 4)) {
+    switch (below(image, 6)) {
     case 0: emit(image, 3, 0x0f, 0x00, 0xc0 | below(image, 6) << 3); break;
     case 1: emit(image, 2, 0x50, ONE_OF(image, pops)); break;
     case 2: emit(image, 3, 0x50, 0x0f, one_in(image, 2) ? 0xa1 : 0xa9); break;
-    default: emit(image, 2, 0x8e, 0xc0 | below(image, 6) << 3); break;
+    case 3: emit(image, 2, 0x8e, 0xc0 | below(image, 6) << 3); break;
+    default: /* DS, and a load or store through it */
+        emit(image, 2, 0x8e, 0xc0 | SEG_DS << 3);
+        emit(image, 3, one_in(image, 2) ? 0x89 : 0x8b, image->bits == 16 ? 0x47 : 0x43, 0x10);
+        break;
     }
 }
 
@@ -570,7 +577,7 @@ static void emit_code(Image *image)
     }
     for (unsigned i = 0; i < 8; i++)
         if (i != RSP)
-            emit_mov(image, i, some_number(image));
+            emit_mov(image, i, one_in(image, 2) ? some_number(image) : DATA + below(image, 0x1000));
     while (image->at < CODE + CODE_BYTES)
         emit_anything(image);
     emit(image, 2, 0xfa, 0xf4);
