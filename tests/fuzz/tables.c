@@ -124,7 +124,7 @@ static uint64_t entry_flags(Image *image)
     return 7 | (one_in(image, 2) ? 0x60 : 0);
 }
 
-/* The first 4 MiB where they are, in small pages, the rest in large ones. */
+/* Every address is its own translation: the lowest in small pages, the rest in large ones. */
 static void make_page_tables(Image *image)
 {
     put(image, PML4, PDPT | 7, 8);
