@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Remembers the focusable widgets that have no accessible name."""
 
+import sys
+
 import pyatspi
 
 from windows import application, find, walk
@@ -32,3 +34,12 @@ def serial_text():
     terminal = find("Serial console")
     text = terminal.queryText()
     return text.getText(0, text.characterCount)
+
+
+def finish(program):
+    """After PROGRAM was told to end: fails if it ended badly, or if a widget met had no name."""
+    status = program.wait(20)
+    for name in sorted(nameless):
+        print("no accessible name:", name)
+    if nameless or status:
+        sys.exit(f"{len(nameless)} widgets without a name, exit status {status}")

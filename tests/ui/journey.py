@@ -14,7 +14,7 @@ import pyatspi
 sys.path.insert(1, os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "guest"))
 
 import journey_steps as steps
-from accessible import check_names, nameless, serial_text
+from accessible import check_names, finish, serial_text
 from guest import free_port
 from settings_window import named, set_number
 from windows import application, click, find, keys, typed, wait_for, walk
@@ -168,11 +168,7 @@ def main():
             print("ok: the disk is clean")
         finally:
             program.terminate()
-        status = program.wait(20)
-    for name in sorted(nameless):
-        print("no accessible name:", name)
-    if nameless or status:
-        sys.exit(f"{len(nameless)} widgets without a name, exit status {status}")
+        finish(program)
 
 
 main()

@@ -8,7 +8,7 @@ import time
 
 import pyatspi
 
-from accessible import check_names, nameless
+from accessible import check_names, finish
 from windows import application, find, keys, typed, wait_for, walk
 
 LIBRARY = os.path.join(os.environ["XDG_DATA_HOME"], "apiary")
@@ -169,11 +169,7 @@ def main():
         test_shortcuts()
     finally:
         program.terminate()
-    status = program.wait(20)
-    for name in sorted(nameless):
-        print("no accessible name:", name)
-    if nameless or status:
-        sys.exit(f"{len(nameless)} widgets without a name, exit status {status}")
+    finish(program)
 
 
 main()

@@ -9,7 +9,7 @@ import time
 
 import pyatspi
 
-from accessible import check_names, label_of, nameless
+from accessible import check_names, finish, label_of
 from windows import application, find, wait_for, walk
 
 NAME = "Storage test"
@@ -124,11 +124,7 @@ def main():
         print("ok: and taken out; its file stays")
     finally:
         program.terminate()
-    status = program.wait(20)
-    for name in sorted(nameless):
-        print("no accessible name:", name)
-    if nameless or status:
-        sys.exit(f"{len(nameless)} widgets without a name, exit status {status}")
+    finish(program)
 
 
 main()
