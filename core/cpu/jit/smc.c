@@ -285,7 +285,7 @@ bool jit_smc_wants_sites(const JitPage *page, uint64_t ram)
     return (page->busy & ~page->no_sites) >> ((ram & 0xfff) >> GRANULE_SHIFT) & 1;
 }
 
-/* --- more writes ------------------------------------------------------------------------------ */
+/* --- writes from elsewhere -------------------------------------------------------------------- */
 
 /* Pieces of [OFFSET, OFFSET + LENGTH) page by page. */
 static void drop_range(JitCpu *jc, const RamBlock *block, uint64_t offset, uint64_t length)

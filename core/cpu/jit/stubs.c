@@ -85,7 +85,7 @@ static void emit_call_c(Emit *e, const void *function)
 
 /* CALLed with a JitSite behind the call and an argument in r10. HELPER(cpu, r10, site) returns 0 to
  * leave, else what r10 shall be when the block goes on behind the JitSite. */
-static uint8_t *emit_site_stub(JitCpu *jc, Emit *e, const void *helper)
+static uint8_t *emit_helper_stub(JitCpu *jc, Emit *e, const void *helper)
 {
     uint8_t *stub = e->p;
 
@@ -124,7 +124,7 @@ static uint8_t *emit_exit_stub(JitCpu *jc, Emit *e, JitLeft reason, bool flags_i
 
 /* CALLed with an address in r10 and a SitePage in r11: that becomes the address's page if it is in
  * the TLB for the access. Changes r10 and EFLAGS. */
-static uint8_t *emit_site_stub_of(Emit *e, unsigned set, bool store)
+static uint8_t *emit_site_page_stub(Emit *e, unsigned set, bool store)
 {
     enum { DEPTH = 16 };
     int32_t tlb = DEPTH + (int32_t)(offsetof(Cpu, tlb) + set * sizeof(TlbSet));
@@ -194,9 +194,9 @@ void jit_emit_stubs(JitCpu *jc, Emit *e)
     emit_enter(jc, e);
     emit_leave_stub(jc, e);
 
-    jc->stub_slow = emit_site_stub(jc, e, jit_helper_slow);
-    jc->stub_interp = emit_site_stub(jc, e, jit_helper_interp);
-    jc->stub_crossing = emit_site_stub(jc, e, jit_helper_crossing);
+    jc->stub_slow = emit_helper_stub(jc, e, jit_helper_slow);
+    jc->stub_interp = emit_helper_stub(jc, e, jit_helper_interp);
+    jc->stub_crossing = emit_helper_stub(jc, e, jit_helper_crossing);
     jc->stub_link = emit_exit_stub(jc, e, LEFT_LINK, true);
     jc->stub_request = emit_exit_stub(jc, e, LEFT_REQUEST, false);
     jc->stub_dead = emit_exit_stub(jc, e, LEFT_DEAD, true);
@@ -214,7 +214,7 @@ void jit_emit_stubs(JitCpu *jc, Emit *e)
 
     for (unsigned set = 0; set < N_MMU; set++)
         for (unsigned store = 0; store < 2; store++)
-            jc->stub_site[set][store] = emit_site_stub_of(e, set, store);
+            jc->stub_site[set][store] = emit_site_page_stub(e, set, store);
 
     /* CALLed: loads the guest's vectors. Flags are dead or saved. */
     jc->stub_vectors = e->p;
