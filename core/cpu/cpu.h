@@ -312,9 +312,9 @@ struct Cpu {
 
     uint64_t next_rip; /* the interpreter's: address after the current instruction */
     uint8_t cpl;
-    bool a20_mask_off;  /* true: A20 line enabled (no masking) */
-    bool nmi_blocked;   /* until IRET */
-    uint8_t halt_state; /* CPU_RUNNING ... */
+    bool a20_mask_off;          /* true: A20 line enabled (no masking) */
+    bool nmi_blocked;           /* until IRET */
+    _Atomic uint8_t halt_state; /* CPU_RUNNING ...: others may look */
     _Atomic uint8_t sipi_vector;
     bool delivering; /* an exception is being delivered (for #DF, SDM 6.15) */
     int delivering_vector;

@@ -137,7 +137,7 @@ static void test_given(void)
         "apiary run -chardev null,id=c0 -serial chardev:c0 -serial none -debugcon file:/tmp/d "
         "-monitor null -qmp unix:/tmp/q,server=on,wait=off -pidfile /tmp/p",
         "apiary run -accel interp -vga none -display none -no-reboot -no-shutdown -S",
-        "apiary run -accel jit,cache=64 -machine pc,usb=off -global VGA.vgamem_mb=32 -bios b.bin "
+        "apiary run -accel jit,tb-size=64 -machine pc,usb=off -global VGA.vgamem_mb=32 -bios b.bin "
         "-rtc base=2026-01-31T12:00:00",
         "apiary run -nic user,hostfwd=tcp::2222-:22,hostfwd=udp:0.0.0.0:53-10.0.2.16:53,"
         "hostname=a,,b,mac=52:54:00:00:00:01 -nic user,restrict=on -device isa-debug-exit",

@@ -534,6 +534,8 @@ static void segment(Nic *nic, size_t payload, unsigned mss, unsigned *frames, bo
     tx_descriptor(nic, 2, TX_BUFFER + 100,
                   (uint32_t)(length - 100) | C_DATA | C_TSE | C_EOP | C_IFCS | C_RS, 0);
     set(nic, 0x3818, 3);
+    while (reg(nic, 0x3810) != 3) /* what takes long goes on later */
+        clock_advance(nic->storage.board.clock, 1000000);
     for (unsigned i = 0; i < nic->wire->sent->len; i++) {
         const uint8_t *out = sent(nic, i, &n);
         bool last = i + 1 == nic->wire->sent->len;
