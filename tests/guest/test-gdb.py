@@ -141,6 +141,7 @@ def hardware_breakpoint_and_steps():
     with Linux() as guest, Gdb(guest.socket) as gdb:
         uname = stop_at_breakpoint(guest, gdb, "hbreak")
         gdb("delete")
+        time.sleep(1)  # what was on its way when the guest stopped
         seen, before = [uname], guest.serial()
         for _ in range(50):
             gdb("stepi")
