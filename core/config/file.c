@@ -82,6 +82,21 @@ static const Key drive_keys[] = {
 
 static const char *const drive_kinds[] = {"disk", "cdrom", "floppy"};
 
+/* The text of KEY, owned by the caller, or NULL with ERROR set. GKeyFile itself sets an error and returns
+ * a text all the same where an escape sequence is wrong.
+ */
+static char *get_text(GKeyFile *file, const char *group, const char *key, GError **error)
+{
+    GError *local = NULL;
+    char *text = g_key_file_get_string(file, group, key, &local);
+
+    if (local) {
+        g_clear_pointer(&text, g_free);
+        g_propagate_error(error, local);
+    }
+    return text;
+}
+
 static bool load_key(GKeyFile *file, const char *group, const Key *key, void *base, GError **error)
 {
     void *field = (char *)base + key->offset;
@@ -89,7 +104,7 @@ static bool load_key(GKeyFile *file, const char *group, const Key *key, void *ba
 
     switch (key->type) {
     case KEY_TEXT: {
-        char *text = g_key_file_get_string(file, group, key->name, &local);
+        char *text = get_text(file, group, key->name, &local);
         if (text) {
             g_free(*(char **)field);
             *(char **)field = text;
@@ -97,7 +112,7 @@ static bool load_key(GKeyFile *file, const char *group, const Key *key, void *ba
         break;
     }
     case KEY_SIZE_BYTES: {
-        g_autofree char *text = g_key_file_get_string(file, group, key->name, &local);
+        g_autofree char *text = get_text(file, group, key->name, &local);
         if (text && !option_parse_size(text, 20, field, error))
             return false;
         break;
@@ -156,7 +171,7 @@ static bool load_group(GKeyFile *file, const char *group, const Key *keys, size_
 
 static bool load_drive(GKeyFile *file, MachineConfig *config, const char *group, GError **error)
 {
-    g_autofree char *type = g_key_file_get_string(file, group, "Type", error);
+    g_autofree char *type = get_text(file, group, "Type", error);
     size_t kind = 0;
 
     if (!type)
@@ -187,12 +202,14 @@ static bool load_values(GKeyFile *file, const char *group, const char *skip,
         while (option && option->name && !g_str_equal(option->name, *key))
             option++;
         if (option && option->name && option->type == OPTION_LIST) {
-            g_auto(GStrv) list = g_key_file_get_string_list(file, group, *key, NULL, NULL);
+            g_auto(GStrv) list = g_key_file_get_string_list(file, group, *key, NULL, error);
+            if (!list)
+                return false;
             for (char **item = list; item && *item; item++)
                 option_values_set(values, *key, *item, NULL);
             continue;
         }
-        g_autofree char *value = g_key_file_get_string(file, group, *key, error);
+        g_autofree char *value = get_text(file, group, *key, error);
         if (!value || !option_values_set(values, *key, value, error)) {
             g_prefix_error(error, "[%s] ", group);
             return false;
@@ -219,7 +236,7 @@ static void save_values(GKeyFile *file, const char *group, const char *skip,
 
 static bool load_network(GKeyFile *file, MachineConfig *config, const char *group, GError **error)
 {
-    g_autofree char *type = g_key_file_get_string(file, group, "Type", error);
+    g_autofree char *type = get_text(file, group, "Type", error);
     NetdevConfig *netdev =
         type ? config_add_netdev(config, type, group + strlen(GROUP_NETWORK), error) : NULL;
 
@@ -233,7 +250,7 @@ static bool load_network(GKeyFile *file, MachineConfig *config, const char *grou
 
 static bool load_object(GKeyFile *file, MachineConfig *config, const char *group, GError **error)
 {
-    g_autofree char *type = g_key_file_get_string(file, group, "Type", error);
+    g_autofree char *type = get_text(file, group, "Type", error);
     const OptionInfo *options = type ? object_options(type, error) : NULL;
 
     if (!options) {
@@ -251,7 +268,7 @@ static bool load_object(GKeyFile *file, MachineConfig *config, const char *group
 
 static bool load_device(GKeyFile *file, MachineConfig *config, const char *group, GError **error)
 {
-    g_autofree char *driver = g_key_file_get_string(file, group, "Driver", error);
+    g_autofree char *driver = get_text(file, group, "Driver", error);
 
     if (!driver)
         return false;

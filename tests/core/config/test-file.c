@@ -134,6 +134,13 @@ static void test_wrong(Fixture *f, gconstpointer data)
         {"[Device a]\nDriver=isa-debug-exit\nnope=1\n", "nope"},
         {"[Device a]\nDriver=isa-debug-exit\niobase=70000\n", "iobase=70000"},
         {"[Network a]\nType=tap\n", "tap"},
+        {"[Machine]\nName=\\x\n", "Name"},
+        {"[Machine]\nMemory=1\\x\n", "Memory"},
+        {"[Drive a]\nType=\\isk\n", "Type"},
+        {"[Device a]\nDriver=e1\\00\n", "Driver"},
+        {"[Device a]\nDriver=isa-debug-exit\niobase=\\1\n", "iobase"},
+        {"[Network a]\nType=\\user\n", "Type"},
+        {"[Network a]\nType=user\nhostfwd=\\1\n", "hostfwd"},
         {"[Machine]\nName=x\n[Machine\n", "machine.conf"},
         {"[Machine]\nName=\xff\xfe\n", "machine.conf"},
     };
