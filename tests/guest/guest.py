@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 
 KEYS = {" ": "spc", "\n": "ret", "-": "minus", "=": "equal", "/": "slash", ".": "dot",
         ",": "comma", ";": "semicolon", "'": "apostrophe", "\\": "backslash", "\t": "tab",
@@ -263,6 +264,8 @@ def run(tests):
             test()
             result = "ok"
         except (Failure, AssertionError, OSError, subprocess.SubprocessError) as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            print(f"# {os.path.basename(where.filename)}:{where.lineno}: {where.line}")
             print("#", str(error).replace("\n", "\n# "))
             result = "not ok"
             failed += 1

@@ -142,6 +142,7 @@ def hardware_breakpoint_and_steps():
         uname = stop_at_breakpoint(guest, gdb, "hbreak")
         gdb("delete")
         time.sleep(1)  # what was on its way when the guest stopped
+        gdb("set scheduler-locking on")  # or the other CPU goes on while this one steps
         seen, before = [uname], guest.serial()
         for _ in range(50):
             gdb("stepi")
@@ -157,6 +158,7 @@ def hardware_breakpoint_and_steps():
         gdb("flushregs")
         assert gdb.number("$r12") == 0x123456789abcdef0
         gdb(f"set var $r12 = {old}")
+        gdb("set scheduler-locking off")
         gdb("detach")
         guest.check_alive()
 
