@@ -185,8 +185,11 @@ enum {
  * TLB. */
 typedef struct {
     uint64_t tag, delta;
-    uint64_t misses; /* counted up */
 } SitePage;
+/* How often a SitePage missed, counted up; as large as that, so that both lie at one distance. */
+typedef struct {
+    uint64_t misses, unused;
+} SiteCount;
 enum { N_SITES = 32 };
 #define SITE_PAGE_NONE (1ull << 63)
 enum {
@@ -284,8 +287,11 @@ struct Cpu {
     uint32_t mode;             /* MODE_* */
     uint32_t vectors_live; /* 1: x87/SSE/AVX state is in the host's registers, not in `vectors` */
     uint32_t interrupt_shadow;         /* SHADOW_*: STI or MOV SS just executed */
-    uint64_t jit[32];                  /* the JIT's own hot slots */
-    SitePage sites[N_MMU][2][N_SITES]; /* 0 loads, 1 stores */
+    uint64_t jit[32]; /* the JIT's own hot slots */
+    /* 0 loads, 1 stores. All lie less than 4 KiB from the Cpu's begin: a load waits for an older
+     * store whose address has the same low 12 bits, and the fields above are stored all the time. */
+    SitePage sites[N_MMU][2][N_SITES];
+    SiteCount site_counts[N_MMU][2][N_SITES];
     bool sites_used;
 
     CpuSegment seg[N_SEG];

@@ -45,6 +45,7 @@ enum {
 #define OFFSET_RFLAGS              ((int32_t)offsetof(Cpu, rflags))
 #define OFFSET_REQUESTS            ((int32_t)offsetof(Cpu, requests))
 #define OFFSET_SITE(set, store, n) ((int32_t)offsetof(Cpu, sites[set][store][n]))
+_Static_assert(offsetof(Cpu, site_counts) <= 4096, "a SitePage lies 4 KiB behind a hot field");
 #define OFFSET_VECTORS_LIVE        ((int32_t)offsetof(Cpu, vectors_live))
 
 /* Why generated code came back. */
