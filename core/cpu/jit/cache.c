@@ -18,6 +18,8 @@
 /* Hot and cold code get so much of the cache at a time. */
 #define PIECE_BYTES ((size_t)1 << 20)
 
+#define LARGE_PAGE ((size_t)2 << 20)
+
 /* RIP that no branch has: not canonical. */
 #define NO_RIP      UINT64_C(0x8000000000000001)
 
@@ -45,21 +47,30 @@ JIT_VECTOR_SAFE static void clear_targets(JitContext *context)
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
+/* Maps FD whole at an address that large pages can lie at. */
+static void *map_aligned(int fd, size_t size, int protection)
+{
+    uint8_t *space =
+        mmap(NULL, size + LARGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (space == MAP_FAILED)
+        return NULL;
+    uint8_t *place = (uint8_t *)(((uintptr_t)space + LARGE_PAGE - 1) & ~(uintptr_t)(LARGE_PAGE - 1));
+    if (mmap(place, size, protection, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
+        return NULL;
+    (void)madvise(place, size, MADV_HUGEPAGE);
+    return place;
+}
+
 static bool map_cache(JitCpu *jc, size_t size)
 {
     jc->fd = memfd_create("apiary-code", MFD_CLOEXEC);
     if (jc->fd < 0 || ftruncate(jc->fd, (off_t)size) < 0)
         return false;
     jc->size = size;
-    void *rw = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, jc->fd, 0);
-    if (rw == MAP_FAILED)
-        return false;
-    jc->rw = rw;
-    void *rx = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, jc->fd, 0);
-    if (rx == MAP_FAILED)
-        return false;
-    jc->rx = rx;
-    return true;
+    jc->rw = map_aligned(jc->fd, size, PROT_READ | PROT_WRITE);
+    jc->rx = map_aligned(jc->fd, size, PROT_READ | PROT_EXEC);
+    return jc->rw && jc->rx;
 }
 
 static void unmap_cache(JitCpu *jc)
