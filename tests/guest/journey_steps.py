@@ -80,7 +80,9 @@ def wait_ssh(port, timeout, ended):
 
 
 def fetch_page(port):
-    page = tool("curl", "-sS", "--fail", "--max-time", "60", f"http://localhost:{port}/")
+    """The web server may come up after ssh: until then the forward is reset."""
+    page = tool("curl", "-sS", "--fail", "--max-time", "60", "--retry", "30", "--retry-delay", "1",
+                "--retry-all-errors", f"http://localhost:{port}/")
     assert "It works: this is bee" in page, page
 
 
