@@ -192,6 +192,15 @@ typedef struct {
 } SiteCount;
 enum { N_SITES = 32 };
 #define SITE_PAGE_NONE (1ull << 63)
+/* Where calls of the current mode come back to, for translated code: a ring whose place `top`, in
+ * bytes, wraps by itself. RIP 0 with code that looks it up where there is nothing. */
+enum { N_RETURNS = 32 };
+typedef struct {
+    uint64_t rip[N_RETURNS];
+    const void *code[N_RETURNS];
+    uint8_t top;
+} ReturnRing;
+_Static_assert(N_RETURNS * sizeof(uint64_t) == 256, "the place in a ReturnRing does not wrap");
 enum {
     MMU_SUPERVISOR,      /* CPL 0-2; with SMAP on and AC clear: no user pages */
     MMU_SUPERVISOR_USER, /* CPL 0-2 with CR4.SMAP and RFLAGS.AC set */
@@ -286,11 +295,13 @@ struct Cpu {
     _Atomic uint32_t requests; /* REQUEST_*; tested by translated code on back edges */
     uint32_t mode;             /* MODE_* */
     uint32_t vectors_live; /* 1: x87/SSE/AVX state is in the host's registers, not in `vectors` */
-    uint32_t interrupt_shadow;         /* SHADOW_*: STI or MOV SS just executed */
-    uint64_t jit[32]; /* the JIT's own hot slots */
-    /* 0 loads, 1 stores. All lie less than 4 KiB from the Cpu's begin: a load waits for an older
-     * store whose address has the same low 12 bits, and the fields above are stored all the time. */
+    uint32_t interrupt_shadow; /* SHADOW_*: STI or MOV SS just executed */
+    uint64_t jit[32];          /* the JIT's own hot slots */
+    /* Below, 0 is for loads, 1 for stores. All lie less than 4 KiB from the Cpu's begin: a load
+     * waits for an older store whose address has the same low 12 bits, and the fields above are
+     * stored all the time. */
     SitePage sites[N_MMU][2][N_SITES];
+    ReturnRing returns;
     SiteCount site_counts[N_MMU][2][N_SITES];
     bool sites_used;
 

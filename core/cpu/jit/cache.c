@@ -18,12 +18,12 @@
 /* Hot and cold code get so much of the cache at a time. */
 #define PIECE_BYTES ((size_t)1 << 20)
 
-#define LARGE_PAGE ((size_t)2 << 20)
+#define LARGE_PAGE  ((size_t)2 << 20)
 
-/* RIP that no branch has: not canonical. */
-#define NO_RIP      UINT64_C(0x8000000000000001)
+/* A RIP that is looked for elsewhere than in the first line. */
+#define NO_RIP      UINT64_C(0x8000000000010000)
 
-/* An empty target's RIP: where nobody looks for 0, that does. */
+/* An empty target's RIP: not one that is looked for there. */
 JIT_VECTOR_SAFE static uint64_t empty_rip(unsigned i)
 {
     return i < TARGETS_IN_LINE ? NO_RIP : 0;
@@ -50,12 +50,13 @@ JIT_VECTOR_SAFE static void clear_targets(JitContext *context)
 /* Maps FD whole at an address that large pages can lie at. */
 static void *map_aligned(int fd, size_t size, int protection)
 {
-    uint8_t *space =
-        mmap(NULL, size + LARGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint8_t *space = mmap(NULL, size + LARGE_PAGE, PROT_NONE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (space == MAP_FAILED)
         return NULL;
-    uint8_t *place = (uint8_t *)(((uintptr_t)space + LARGE_PAGE - 1) & ~(uintptr_t)(LARGE_PAGE - 1));
+    uint8_t *place =
+        (uint8_t *)(((uintptr_t)space + LARGE_PAGE - 1) & ~(uintptr_t)(LARGE_PAGE - 1));
     if (mmap(place, size, protection, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
         return NULL;
     (void)madvise(place, size, MADV_HUGEPAGE);
@@ -142,7 +143,7 @@ void jit_cpu_free(JitCpu *jc)
 {
     if (!jc)
         return;
-    jit_cache_flush(jc);
+    jit_smc_forget_all(jc);
     for (unsigned i = 0; i < N_CONTEXTS; i++)
         munmap(jc->contexts[i].targets, TARGETS_BYTES);
     for (unsigned i = 0; i < MAX_CHUNKS; i++)
@@ -269,6 +270,7 @@ JIT_VECTOR_SAFE JitContext *jit_cache_context(JitCpu *jc, uint32_t mode, uint32_
     context = &jc->contexts[jc->next_context++ % N_CONTEXTS];
     if (context->used)
         clear_targets(context);
+    jit_cache_forget_returns(jc); /* it may have been the current one's */
     context->in_use = true;
     context->mode = mode;
     context->base = base;
@@ -295,8 +297,20 @@ JIT_VECTOR_SAFE void jit_cache_put_target(JitCpu *jc, uint64_t rip, const JitBlo
     context->targets[i] = new;
 }
 
+JIT_VECTOR_SAFE void jit_cache_forget_returns(JitCpu *jc)
+{
+    ReturnRing *returns = &jc->cpu->returns;
+    const void *look_up = jit_rx(jc, jc->stub_indirect);
+
+    for (unsigned i = 0; i < N_RETURNS; i++) {
+        returns->rip[i] = 0;
+        returns->code[i] = look_up;
+    }
+}
+
 JIT_VECTOR_SAFE void jit_cache_forget_targets(JitCpu *jc, unsigned sets)
 {
+    jit_cache_forget_returns(jc);
     for (unsigned i = 0; i < N_CONTEXTS; i++) {
         JitContext *context = &jc->contexts[i];
         unsigned set = (context->mode & MODE_CPL) == MODE_CPL ? 2 : 1;

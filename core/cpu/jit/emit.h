@@ -187,6 +187,17 @@ static inline void emit_jmp(Emit *e, const uint8_t *target)
     e->p += 4;
 }
 
+/* lea REG, [TARGET]; returns its rel32 field, for emit_patch(). */
+static inline uint8_t *emit_lea_rip(Emit *e, unsigned reg, const uint8_t *target)
+{
+    emit_rex(e, true, reg, 0, 0);
+    emit8(e, 0x8d);
+    emit8(e, (uint8_t)((reg & 7) << 3 | 5));
+    e->p += 4;
+    emit_patch(e->p - 4, target);
+    return e->p - 4;
+}
+
 static inline void emit_call(Emit *e, const uint8_t *target)
 {
     emit8(e, 0xe8);

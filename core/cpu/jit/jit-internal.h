@@ -45,8 +45,9 @@ enum {
 #define OFFSET_RFLAGS              ((int32_t)offsetof(Cpu, rflags))
 #define OFFSET_REQUESTS            ((int32_t)offsetof(Cpu, requests))
 #define OFFSET_SITE(set, store, n) ((int32_t)offsetof(Cpu, sites[set][store][n]))
-_Static_assert(offsetof(Cpu, site_counts) <= 4096, "a SitePage lies 4 KiB behind a hot field");
+#define OFFSET_RETURNS(field)      ((int32_t)offsetof(Cpu, returns.field))
 #define OFFSET_VECTORS_LIVE        ((int32_t)offsetof(Cpu, vectors_live))
+_Static_assert(offsetof(Cpu, site_counts) <= 4096, "a SitePage lies 4 KiB behind a hot field");
 
 /* Why generated code came back. */
 typedef enum {
@@ -101,7 +102,7 @@ struct JitBlock {
     uint8_t live_in; /* whether it needs the arithmetic flags it is entered with */
     uint16_t n_traps;
     uint32_t first_trap; /* in JitCpu.traps */
-    uint32_t far_links;  /* number + 1 in JitCpu.far_links: who leads here from other pages */
+    uint32_t far_links;  /* number + 1 in JitCpu.far_links: who leads here by one */
     JitPage *page;
     JitBlock *next_in_page;
 };
@@ -154,14 +155,15 @@ typedef struct {
     int32_t target;   /* offset in the page */
     bool ungrouped;   /* leads to a block with KEY_UNGROUPED */
     bool far;         /* leads to another page */
+    bool returns;     /* behind a call: SITE is of a LEA that a return jumps through */
     bool flags_saved; /* in SLOT_FLAGS, of a far one; else in EFLAGS */
     uint8_t relinks;
-    const uint8_t *unlinked; /* of a far one: code that comes back for a link */
+    const uint8_t *unlinked; /* of a far one, a return: code that comes back for a link */
     uint8_t *epoch;          /* imm32 of the present link */
     JitBlock *linked;        /* where that leads */
 } JitExit;
 
-/* An exit of a block that once was linked to a block of another page. */
+/* An exit, far or of a return, that once led to a block, and must not when that is gone. */
 typedef struct {
     uint32_t exit;
     uint32_t next; /* number + 1 */
@@ -209,8 +211,8 @@ typedef struct {
     uint64_t generation; /* counts whole flushes */
     /* shared pieces of generated code */
     const uint8_t *stub_enter, *stub_leave, *stub_trap; /* enter, trap: executable addresses */
-    uint8_t *stub_slow, *stub_interp, *stub_crossing, *stub_link, *stub_request, *stub_indirect,
-        *stub_target, *stub_dead, *stub_vectors, *stub_site[N_MMU][2];
+    uint8_t *stub_slow, *stub_interp, *stub_crossing, *stub_link, *stub_link_saved, *stub_request,
+        *stub_indirect, *stub_target, *stub_dead, *stub_vectors, *stub_site[N_MMU][2];
 
     JitBlock *chunks[MAX_CHUNKS]; /* blocks since the last flush, ascending entry */
     unsigned n_blocks;
@@ -308,6 +310,8 @@ JitBlock *jit_cache_block_at(JitCpu *jc, const uint8_t *rw);
 JitContext *jit_cache_context(JitCpu *jc, uint32_t mode, uint32_t base, uint32_t limit);
 /* Lets indirect branches to RIP in the current context find BLOCK. */
 void jit_cache_put_target(JitCpu *jc, uint64_t rip, const JitBlock *block);
+/* Forgets where calls come back to. */
+void jit_cache_forget_returns(JitCpu *jc);
 /* SETS: 1 for levels 0 to 2, 2 for level 3. */
 void jit_cache_forget_targets(JitCpu *jc, unsigned sets);
 JIT_VECTOR_SAFE static inline unsigned jit_target_index(uint64_t rip)
@@ -332,6 +336,8 @@ void jit_emit_stubs(JitCpu *jc, Emit *e);
 /* translate-control.c */
 /* Connects exit NUMBER, to another page, with BLOCK. */
 void jit_link_far(JitCpu *jc, uint32_t number, JitBlock *block);
+/* Makes exit NUMBER, behind a call, return to BLOCK. */
+void jit_link_return(JitCpu *jc, uint32_t number, JitBlock *block);
 /* BLOCK goes: who leads to it comes back for a link. */
 void jit_unlink_far(JitCpu *jc, JitBlock *block);
 /* No block of PAGE leads to another page any more, until it is linked again. */

@@ -403,9 +403,12 @@ JIT_VECTOR_SAFE static void connect(JitCpu *jc, const Connection *connection, Ji
         return;
     if (connection->exit) {
         const JitExit *exit = (const JitExit *)jc->exits->data + (connection->exit - 1);
-        if (exit->block->valid && exit->far) {
+        if (exit->block->valid && (exit->far || exit->returns)) {
             cpu_spill_vectors(cpu);
-            jit_link_far(jc, connection->exit - 1, block);
+            if (exit->far)
+                jit_link_far(jc, connection->exit - 1, block);
+            else
+                jit_link_return(jc, connection->exit - 1, block);
         } else if (exit->block->valid) {
             emit_patch(exit->site, block->entry);
             jc->statistics.links++;
@@ -419,6 +422,19 @@ JIT_VECTOR_SAFE static void connect(JitCpu *jc, const Connection *connection, Ji
         Emit e = {connection->dead->entry};
         emit_jmp(&e, block->entry);
     }
+}
+
+/* Where the block with KEY finds its indirect targets and returns. */
+JIT_VECTOR_SAFE static void enter_context(JitCpu *jc, const JitKey *key)
+{
+    Cpu *cpu = jc->cpu;
+    const JitContext *before = jc->context;
+
+    jc->context = jit_cache_context(
+        jc, cpu->mode, key->limit == UINT32_MAX ? 0 : cpu->seg[SEG_CS].base, key->limit);
+    cpu->jit[SLOT_TARGETS] = (uintptr_t)jc->context->targets;
+    if (jc->context != before)
+        jit_cache_forget_returns(jc);
 }
 
 /* --- the loop --------------------------------------------------------------------------------- */
@@ -509,9 +525,7 @@ JIT_VECTOR_SAFE void jit_run(Cpu *cpu)
             interpret(cpu);
             continue;
         }
-        jc->context = jit_cache_context(
-            jc, cpu->mode, key.limit == UINT32_MAX ? 0 : cpu->seg[SEG_CS].base, key.limit);
-        cpu->jit[SLOT_TARGETS] = (uintptr_t)jc->context->targets;
+        enter_context(jc, &key);
         connect(jc, &connection, block);
         if (!(cpu->mode & MODE_CS64))
             put_segment_limits(cpu);

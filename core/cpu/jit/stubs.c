@@ -198,6 +198,7 @@ void jit_emit_stubs(JitCpu *jc, Emit *e)
     jc->stub_interp = emit_helper_stub(jc, e, jit_helper_interp);
     jc->stub_crossing = emit_helper_stub(jc, e, jit_helper_crossing);
     jc->stub_link = emit_exit_stub(jc, e, LEFT_LINK, true);
+    jc->stub_link_saved = emit_exit_stub(jc, e, LEFT_LINK, false);
     jc->stub_request = emit_exit_stub(jc, e, LEFT_REQUEST, false);
     jc->stub_dead = emit_exit_stub(jc, e, LEFT_DEAD, true);
 

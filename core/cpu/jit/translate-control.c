@@ -48,6 +48,8 @@ JitSite t_site(const Translator *t, unsigned size, unsigned flags)
     return site;
 }
 
+enum { MAX_RELINKS = 16 };
+
 /* --- exits ------------------------------------------------------------------------------------ */
 
 void t_load_rip(Translator *t, unsigned to, int32_t offset)
@@ -173,6 +175,71 @@ static void emit_look_up(Emit *e, const uint8_t *miss, int32_t pop)
     emit_rm(e, false, 0xff, 4, H_R11, offsetof(JitTarget, code));
 }
 
+/* --- returns ---------------------------------------------------------------------------------- */
+
+/*
+ * A call notes in the ReturnRing where it comes back to, by RIP and by code: a LEA of its own that
+ * is linked like a direct exit. A return that finds its RIP on top goes there; the ring is emptied
+ * when RIP may mean other code. It looks at the requests, since a program may return to one place
+ * over and over.
+ */
+
+/* r11 is the RIP to which the current instruction, a call, comes back. Leaves EFLAGS alone. */
+static void note_return(Translator *t)
+{
+    int32_t back = t->item->offset + t->item->insn.length;
+    JitExit exit = {.block = t->block, .target = back, .returns = true, .unlinked = t->cold.p};
+    uint32_t number = t->jc->exits->len;
+    Emit *e = &t->hot;
+
+    if (!t_64bit(t) || !is_in_page(t, back) || t->jc->jit->options.no_links)
+        return;
+    emit_rm(&t->cold, true, 0x8d, H_R10, H_R10, -back);
+    emit_rm(&t->cold, true, 0x89, H_R10, H_RSP, OFFSET_SLOT(SLOT_PAGE));
+    emit_call(&t->cold, t->jc->stub_link_saved);
+    emit32(&t->cold, number);
+
+    emit_rm(e, false, 0x0fb6, H_R10, H_RSP, OFFSET_RETURNS(top));
+    emit_rm(e, false, 0x8d, H_R10, H_R10, sizeof(uint64_t));
+    emit_rm(e, false, 0x88, H_R10, H_RSP, OFFSET_RETURNS(top));
+    emit_rr(e, false, 0x0fb6, H_R10, H_R10);
+    emit_rmx(e, true, 0x89, H_R11, H_RSP, H_R10, 1, OFFSET_RETURNS(rip));
+    exit.site = emit_lea_rip(e, H_R11, exit.unlinked);
+    emit_rmx(e, true, 0x89, H_R11, H_RSP, H_R10, 1, OFFSET_RETURNS(code));
+    g_array_append_val(t->jc->exits, exit);
+}
+
+static void take_off_return(Emit *e)
+{
+    emit_rm(e, false, 0x80, 5, H_RSP, OFFSET_RETURNS(top)); /* sub byte */
+    emit8(e, sizeof(uint64_t));
+}
+
+static void note_link(JitCpu *jc, uint32_t number, JitBlock *block)
+{
+    JitFarLink link = {number, block->far_links};
+
+    g_array_index(jc->exits, JitExit, number).linked = block;
+    g_array_append_val(jc->far_links, link);
+    block->far_links = jc->far_links->len;
+}
+
+void jit_link_return(JitCpu *jc, uint32_t number, JitBlock *block)
+{
+    JitExit *exit = &g_array_index(jc->exits, JitExit, number);
+
+    if (exit->linked == block)
+        return; /* the ring is older than the link */
+    if (++exit->relinks > MAX_RELINKS) {
+        emit_patch(exit->site, jc->stub_indirect);
+        exit->linked = NULL;
+        return;
+    }
+    jc->statistics.links++;
+    emit_patch(exit->site, block->indirect_entry);
+    note_link(jc, number, block);
+}
+
 /* The current instruction, which has changed nothing yet, is interpreted when r10 is no canonical
  * address: #GP(0). Changes r11 and EFLAGS. */
 static void check_canonical(Translator *t, Emit *e)
@@ -190,18 +257,42 @@ static void check_canonical(Translator *t, Emit *e)
     emit_patch(good, e->p);
 }
 
-/* Leaves for r10 with POP added to rSP (64-bit code only), which is looked at on the way out of the
- * table of targets: what is in there is canonical. */
-static void exit_checked(Translator *t, int32_t pop)
+/* In cold code: leaves for r10 with POP added to rSP (64-bit code only), which is looked at. */
+static const uint8_t *emit_checked_exit(Translator *t, int32_t pop)
 {
-    const uint8_t *miss = t->cold.p;
+    const uint8_t *start = t->cold.p;
 
-    free_flags_for(t, ALL_FLAGS);
     check_canonical(t, &t->cold);
     if (pop)
         emit_rm(&t->cold, true, 0x8d, H_R15, H_R15, pop);
     emit_jmp(&t->cold, t->jc->stub_indirect);
-    emit_look_up(&t->hot, miss, pop);
+    return start;
+}
+
+/* A jump to r10; what is in the table of targets, and in the ring of returns, is canonical. */
+static void exit_by_jump(Translator *t)
+{
+    free_flags_for(t, ALL_FLAGS);
+    emit_look_up(&t->hot, emit_checked_exit(t, 0), 0);
+}
+
+static void exit_by_return(Translator *t, int32_t pop)
+{
+    Emit *e = &t->hot;
+
+    free_flags_for(t, ALL_FLAGS);
+    const uint8_t *nowhere = emit_checked_exit(t, pop), *miss = t->cold.p;
+    take_off_return(&t->cold);
+    emit_look_up(&t->cold, nowhere, pop);
+
+    emit_rm(e, false, 0x0fb6, H_R11, H_RSP, OFFSET_RETURNS(top));
+    emit_rmx(e, true, 0x39, H_R10, H_RSP, H_R11, 1, OFFSET_RETURNS(rip)); /* cmp */
+    emit_jcc(e, CC_NE, miss);
+    emit_alu_mem_imm(e, false, 7, H_RSP, OFFSET_REQUESTS, 0);
+    emit_jcc(e, CC_NE, miss);
+    emit_rm(e, true, 0x8d, H_R15, H_R15, pop);
+    take_off_return(e);
+    emit_rmx(e, false, 0xff, 4, H_RSP, H_R11, 1, OFFSET_RETURNS(code)); /* jmp */
 }
 
 void t_exit_indirect(Translator *t)
@@ -219,8 +310,6 @@ void t_exit_indirect(Translator *t)
  * alone, since what is there when the link no longer holds may need them. A link that is made again
  * and again gives way to a look-up, as do all those of a page that is mapped at two addresses.
  */
-
-enum { MAX_RELINKS = 16 };
 
 static void look_up_instead(JitCpu *jc, const JitExit *exit)
 {
@@ -295,10 +384,7 @@ void jit_link_far(JitCpu *jc, uint32_t number, JitBlock *block)
         return;
     }
     emit_far_link(jc, exit, block);
-    exit->linked = block;
-    JitFarLink link = {number, block->far_links};
-    g_array_append_val(jc->far_links, link);
-    block->far_links = jc->far_links->len;
+    note_link(jc, number, block);
 }
 
 void jit_unlink_far(JitCpu *jc, JitBlock *block)
@@ -495,6 +581,7 @@ static void push_return_address(Translator *t)
     t_load_rip(t, H_R11, t->item->offset + t->item->insn.length);
     t_move(t, true, size, H_R11);
     t_move_stack_pointer(t, -(int32_t)size);
+    note_return(t);
 }
 
 static void emit_ret(Translator *t)
@@ -505,7 +592,7 @@ static void emit_ret(Translator *t)
     t_stack_access(t, 0, insn->opsize, false);
     load_target(t, insn->opsize);
     if (t_64bit(t)) {
-        exit_checked(t, pop);
+        exit_by_return(t, pop);
         return;
     }
     check_target(t);
@@ -527,7 +614,7 @@ void t_emit_branch(Translator *t)
     case KIND_JMP_INDIRECT:
         indirect_target(t);
         if (t_64bit(t))
-            exit_checked(t, 0);
+            exit_by_jump(t);
         else
             t_exit_indirect(t);
         break;
