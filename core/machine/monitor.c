@@ -178,6 +178,21 @@ static void info_usernet(Line *line)
     monitor_info_usernet(line->pc, line->out);
 }
 
+/* The instructions that cost most by being interpreted. */
+static void info_interpreted(Line *line)
+{
+    enum { SHOWN = 20, A_LINE = 4 };
+    JitInterpreted most[SHOWN];
+    unsigned n = jit_most_interpreted(line->pc->jit, most, SHOWN);
+
+    for (unsigned i = 0; i < n; i++)
+        g_string_append_printf(line->out, "%s%s %" PRIu64, i % A_LINE ? ", " : i ? ",\n    " : "    ",
+                               most[i].mnemonic ? most[i].mnemonic : "without a block",
+                               most[i].count);
+    if (n)
+        g_string_append_c(line->out, '\n');
+}
+
 static void info_jit(Line *line)
 {
     if (!line->pc->jit) {
@@ -190,9 +205,11 @@ static void info_jit(Line *line)
         "blocks %" PRIu64 ", instructions translated %" PRIu64 "\ncode %" PRIu64 " of %" PRIu64
         " bytes\nflushes %" PRIu64 ", invalidated blocks %" PRIu64 "\nexits %" PRIu64
         " (direct branches %" PRIu64 ", indirect %" PRIu64 ", requests %" PRIu64 ")\nlinks %" PRIu64
-        ", interpreted %" PRIu64 ", traps %" PRIu64 "\n",
+        ", slow memory accesses %" PRIu64 ", traps %" PRIu64 "\ninterpreted %" PRIu64 "\n",
         s.blocks, s.instructions, s.code_bytes, s.cache_bytes, s.flushes, s.invalidated, s.exits,
-        s.exits_direct, s.exits_indirect, s.exits_requested, s.links, s.interpreted, s.traps);
+        s.exits_direct, s.exits_indirect, s.exits_requested, s.links, s.slow_accesses, s.traps,
+        s.interpreted);
+    info_interpreted(line);
 }
 
 /* Ranges of linear addresses mapped alike, as QEMU prints them (present pages only). */

@@ -172,7 +172,7 @@ void jit_cache_flush(JitCpu *jc)
     hand_out_pieces(jc);
     jc->flush_first = false;
     jc->generation++;
-    jc->statistics.flushes++;
+    jit_count(&jc->statistics.flushes);
 }
 
 /* --- blocks ----------------------------------------------------------------------------------- */
@@ -232,7 +232,7 @@ void jit_cache_remove(JitCpu *jc, JitBlock *block)
     emit_jmp(&e, jc->stub_target);
     block->valid = false;
     jc->leave = true;
-    jc->statistics.invalidated++;
+    jit_count(&jc->statistics.invalidated);
 }
 
 /* The block whose hot code holds RW. */

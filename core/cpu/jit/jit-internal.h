@@ -13,6 +13,7 @@
  * code page, and blocks know only offsets in their page.
  */
 
+#include "core/cpu/decode.h"
 #include "core/cpu/jit/emit.h"
 #include "core/cpu/jit/jit.h"
 #include "core/cpu/mmu.h"
@@ -67,6 +68,7 @@ typedef struct {
     uint8_t flags;       /* SITE_* */
     uint16_t x87_offset; /* of the x87 instruction still to be noted, or NO_X87 */
     uint16_t x87_opcode; /* its FOP, segment << 11, X87_HAS_MEMORY */
+    uint16_t mnemonic;   /* ZydisMnemonic, to be counted */
 } __attribute__((packed)) JitSite;
 enum {
     SITE_STORE = 1,
@@ -236,6 +238,8 @@ typedef struct {
     _Atomic bool has_stale;
 
     JitStatistics statistics;
+    /* By mnemonic; those for which there is no block as ZYDIS_MNEMONIC_INVALID. */
+    uint64_t interpreted[ZYDIS_MNEMONIC_MAX_VALUE + 1];
 } JitCpu;
 
 struct Jit {
@@ -265,6 +269,12 @@ JIT_VECTOR_SAFE static inline const uint8_t *jit_rx(const JitCpu *jc, const void
 JIT_VECTOR_SAFE static inline JitCpu *jit_state(const Cpu *cpu)
 {
     return (JitCpu *)cpu->jit[SLOT_STATE];
+}
+
+/* One more in a counter of the vCPU's own, which other threads read. */
+JIT_VECTOR_SAFE static inline void jit_count(uint64_t *counter)
+{
+    __atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
 }
 
 JIT_VECTOR_SAFE static inline JitBlock *jit_block_number(JitCpu *jc, unsigned number)

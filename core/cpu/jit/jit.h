@@ -31,7 +31,14 @@ typedef struct {
     /* Returns to the dispatcher: in all, from direct and indirect branches that knew no block yet,
      * for requests. The others are instructions that are interpreted and end their block. */
     uint64_t exits, exits_direct, exits_indirect, exits_requested;
+    uint64_t slow_accesses; /* that did not find their page in the soft TLB */
 } JitStatistics;
+
+/* How often an instruction was interpreted. */
+typedef struct {
+    const char *mnemonic; /* in lower case; NULL: no block was made for it */
+    uint64_t count;
+} JitInterpreted;
 
 #define JIT_OPTIONS_DEFAULT ((JitOptions){.max_insns = 32, .cache_bytes = 128u << 20})
 
@@ -54,5 +61,7 @@ void jit_code_written(Jit *jit, RamBlock *block, uint64_t offset, uint64_t lengt
  * offsets whose bits are set go, in whatever page. */
 void jit_forget_offsets(Cpu *cpu, const uint64_t offsets[64]);
 
-/* Sums over the vCPUs, read racily. */
+/* Sums over the vCPUs, read racily. Any thread. */
 JitStatistics jit_statistics(Jit *jit);
+/* The MAX instructions that were interpreted most, the most frequent first; returns how many. */
+unsigned jit_most_interpreted(Jit *jit, JitInterpreted *out, unsigned max);

@@ -65,10 +65,15 @@ JIT_VECTOR_SAFE static void take_site(Cpu *cpu, const JitSite *site)
 
 /* --- helpers ---------------------------------------------------------------------------------- */
 
-JIT_VECTOR_SAFE static void interpret(Cpu *cpu)
+/* MNEMONIC is ZYDIS_MNEMONIC_INVALID where no block knows it. */
+JIT_VECTOR_SAFE static void interpret(Cpu *cpu, unsigned mnemonic)
 {
+    JitCpu *jc = jit_state(cpu);
+
+    jit_count(&jc->statistics.interpreted);
+    jit_count(&jc->interpreted[mnemonic]);
     cpu_spill_vectors(cpu);
-    jit_state(cpu)->statistics.interpreted++;
+
     interp_one(cpu);
 }
 
@@ -89,6 +94,7 @@ JIT_VECTOR_SAFE void *jit_helper_slow(Cpu *cpu, uint64_t linear, const JitSite *
     bool live = cpu->vectors_live, store = site->flags & SITE_STORE;
     void *host = NULL;
 
+    jit_count(&jit_state(cpu)->statistics.slow_accesses);
     take_site(cpu, site);
     /* Alignment faults and waiting x87 exceptions come before page faults: the interpreter knows.
      */
@@ -108,7 +114,7 @@ JIT_VECTOR_SAFE void *jit_helper_slow(Cpu *cpu, uint64_t linear, const JitSite *
         }
     }
     if (!host) {
-        interpret(cpu);
+        interpret(cpu, site->mnemonic);
         return NULL;
     }
     if (live && !cpu->vectors_live)
@@ -119,7 +125,7 @@ JIT_VECTOR_SAFE void *jit_helper_slow(Cpu *cpu, uint64_t linear, const JitSite *
 JIT_VECTOR_SAFE void jit_interpret_site(Cpu *cpu, const JitSite *site)
 {
     take_site(cpu, site);
-    interpret(cpu);
+    interpret(cpu, site->mnemonic);
 }
 
 JIT_VECTOR_SAFE uint64_t jit_helper_interp(Cpu *cpu, uint64_t unused, const JitSite *site)
@@ -128,7 +134,7 @@ JIT_VECTOR_SAFE uint64_t jit_helper_interp(Cpu *cpu, uint64_t unused, const JitS
 
     take_site(cpu, site);
     uint64_t next = cpu->rip + site->size;
-    interpret(cpu);
+    interpret(cpu, site->mnemonic);
     if (site->flags & SITE_CUT)
         jit_crossing_interpreted(cpu, site);
     if (!(site->flags & SITE_STAYS) || cpu->rip != next || cpu->mode != mode ||
@@ -272,7 +278,7 @@ JIT_VECTOR_SAFE static void handle_trap(JitCpu *jc)
     const uint8_t *rw = jit_rw(jc, (const void *)cpu->jit[SLOT_TRAP]);
     JitBlock *block = jit_cache_block_at(jc, rw);
 
-    jc->statistics.traps++;
+    jit_count(&jc->statistics.traps);
     if (!block || !block->n_traps)
         __builtin_trap(); /* a fault of ours: no guest instruction stands there */
     const JitTrap *traps = (const JitTrap *)jc->traps->data + block->first_trap;
@@ -289,7 +295,7 @@ JIT_VECTOR_SAFE static void handle_trap(JitCpu *jc)
     if (!(traps[low].site.flags & SITE_FLAGS_SAVED))
         take_flags(cpu, cpu->jit[SLOT_SCRATCH]);
     take_site(cpu, &traps[low].site);
-    interpret(cpu);
+    interpret(cpu, traps[low].site.mnemonic);
 }
 
 /* --- where time is spent ---------------------------------------------------------------------- */
@@ -361,7 +367,7 @@ JIT_VECTOR_SAFE static void come_back(JitCpu *jc, JitLeft reason, Connection *co
     case LEFT_LINK: {
         uint32_t number = (uint32_t)read_site(site, 0);
         const JitExit *exit = (const JitExit *)jc->exits->data + number;
-        jc->statistics.exits_direct++;
+        jit_count(&jc->statistics.exits_direct);
         take_flags(cpu, cpu->jit[SLOT_FLAGS]);
         set_rip(cpu, exit->target);
         connection->ungrouped = exit->ungrouped;
@@ -370,14 +376,14 @@ JIT_VECTOR_SAFE static void come_back(JitCpu *jc, JitLeft reason, Connection *co
         break;
     }
     case LEFT_INDIRECT:
-        jc->statistics.exits_indirect++;
+        jit_count(&jc->statistics.exits_indirect);
         take_flags(cpu, cpu->jit[SLOT_FLAGS]);
         connection->target = !jc->jit->options.no_links;
         if (atomic_load_explicit(&cpu->requests, memory_order_relaxed))
             sample(jc, cpu->rip & 0xfff);
         break;
     case LEFT_REQUEST:
-        jc->statistics.exits_requested++;
+        jit_count(&jc->statistics.exits_requested);
         take_flags(cpu, cpu->jit[SLOT_FLAGS]);
         set_rip(cpu, read_site(site, 0));
         sample(jc, (unsigned)read_site(site, 1));
@@ -411,7 +417,7 @@ JIT_VECTOR_SAFE static void connect(JitCpu *jc, const Connection *connection, Ji
                 jit_link_return(jc, connection->exit - 1, block);
         } else if (exit->block->valid) {
             emit_patch(exit->site, block->entry);
-            jc->statistics.links++;
+            jit_count(&jc->statistics.links);
         }
     } else if (connection->target) {
         /* The branch was left in the mode that it is found in: only helpers change the mode, and
@@ -522,7 +528,7 @@ JIT_VECTOR_SAFE void jit_run(Cpu *cpu)
             if (is_at_breakpoint(cpu))
                 break;
             connection = (Connection){0};
-            interpret(cpu);
+            interpret(cpu, ZYDIS_MNEMONIC_INVALID);
             continue;
         }
         enter_context(jc, &key);
@@ -530,7 +536,7 @@ JIT_VECTOR_SAFE void jit_run(Cpu *cpu)
         if (!(cpu->mode & MODE_CS64))
             put_segment_limits(cpu);
         jc->leave = false;
-        jc->statistics.exits++;
+        jit_count(&jc->statistics.exits);
         JitLeft reason = enter(cpu, jit_rx(jc, block->entry));
         come_back(jc, reason, &connection);
         /* A block that could not begin for its groups has not got ahead. */
@@ -575,20 +581,4 @@ void jit_free(Jit *jit)
     g_hash_table_unref(jit->code_pages);
     g_mutex_clear(&jit->lock);
     g_free(jit);
-}
-
-JitStatistics jit_statistics(Jit *jit)
-{
-    JitStatistics sum = {0};
-
-    g_mutex_lock(&jit->lock);
-    for (guint i = 0; i < jit->cpus->len; i++) {
-        const JitCpu *jc = g_ptr_array_index(jit->cpus, i);
-        const uint64_t *from = (const uint64_t *)&jc->statistics;
-        uint64_t *to = (uint64_t *)&sum;
-        for (unsigned k = 0; k < sizeof sum / sizeof *to; k++)
-            to[k] += from[k];
-    }
-    g_mutex_unlock(&jit->lock);
-    return sum;
 }

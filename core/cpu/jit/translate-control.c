@@ -35,6 +35,7 @@ JitSite t_site(const Translator *t, unsigned size, unsigned flags)
         .size = (uint8_t)size,
         .flags = (uint8_t)(flags | (t->flags_saved ? SITE_FLAGS_SAVED : 0)),
         .x87_offset = NO_X87,
+        .mnemonic = t->item->insn.mnemonic,
     };
 
     if (waits_for_x87(&t->item->insn))
@@ -377,7 +378,7 @@ void jit_link_far(JitCpu *jc, uint32_t number, JitBlock *block)
         exit->linked = NULL;
         return;
     }
-    jc->statistics.links++;
+    jit_count(&jc->statistics.links);
     if (exit->linked == block) {
         Emit e = {exit->epoch};
         emit32(&e, 0u - (uint32_t)jc->cpu->jit[SLOT_EPOCH + set]);

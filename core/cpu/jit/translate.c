@@ -660,7 +660,7 @@ JitBlock *jit_translate(JitCpu *jc, const JitKey *key, const uint8_t *host_page)
     jit_cache_insert(jc, page, block);
     if (t.crossing.ram)
         t_keep_crossing(&t);
-    jc->statistics.blocks++;
+    jit_count(&jc->statistics.blocks);
     jc->statistics.instructions += t.n_items;
     jc->statistics.code_bytes =
         (uint64_t)((jc->unused - jc->rw) - (jc->hot_end - jc->hot) - (jc->cold_end - jc->cold));
