@@ -167,6 +167,7 @@ enum {
     MODE_AC = 1 << 21,       /* alignment checks on (CR0.AM, RFLAGS.AC, CPL 3): same */
     MODE_DEBUGGED = 1 << 22, /* a debugger outside the guest is attached: debug.h */
     MODE_WATCHED = 1 << 23,  /* and has watchpoints */
+    MODE_SMAP = 1 << 24,     /* CR4.SMAP: RFLAGS.AC is in the index of the TLB set */
 };
 
 /* --- the soft TLB --------------------------------------------------------------------------- */
@@ -192,7 +193,7 @@ typedef struct {
 } SiteCount;
 enum { N_SITES = 32 };
 #define SITE_PAGE_NONE (1ull << 63)
-/* Where calls of the current mode come back to, for translated code: a ring whose place `top`, in
+/* Where calls of one mode come back to, for translated code: a ring whose place `top`, in
  * bytes, wraps by itself. RIP 0 with code that looks it up where there is nothing. */
 enum { N_RETURNS = 32 };
 typedef struct {
@@ -301,9 +302,9 @@ struct Cpu {
      * waits for an older store whose address has the same low 12 bits, and the fields above are
      * stored all the time. */
     SitePage sites[N_MMU][2][N_SITES];
-    ReturnRing returns;
     SiteCount site_counts[N_MMU][2][N_SITES];
     bool sites_used;
+    ReturnRing returns[N_MMU];
 
     CpuSegment seg[N_SEG];
     struct {
@@ -434,7 +435,7 @@ _Noreturn void cpu_raise(Cpu *cpu, int vector);
 _Noreturn void cpu_raise_error(Cpu *cpu, int vector, uint32_t error_code);
 _Noreturn void cpu_raise_pf(Cpu *cpu, uint64_t address, uint32_t error_code); /* sets CR2 */
 
-/* --- mode (cpu.c)
+/* --- mode (mode.c)
  * ------------------------------------------------------------------------------------ */
 void cpu_update_mode(Cpu *cpu);
 /* Replaces the bits of MASK and updates mode if needed. Everything that may set IF comes here. */

@@ -200,6 +200,7 @@ static void load_segments(Cpu *cpu, const TaskState *state)
 
 void task_switch(Cpu *cpu, uint16_t selector, TaskSwitchCause cause, bool has_error, uint32_t error)
 {
+    cpu_spill_vectors(cpu);
     CpuSegment *tr = &cpu->seg[SEG_TR];
     Descriptor next = read_tss_descriptor(cpu, selector, cause), previous;
     bool wide = descriptor_type(&next) & 8, old_wide = (tr->attributes & ATTR_TYPE) & 8;

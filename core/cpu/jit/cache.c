@@ -20,8 +20,10 @@
 
 #define LARGE_PAGE  ((size_t)2 << 20)
 
+enum { ALL_SETS = (1 << N_MMU) - 1 };
+
 /* A RIP that is looked for elsewhere than in the first line. */
-#define NO_RIP      UINT64_C(0x8000000000010000)
+#define NO_RIP UINT64_C(0x8000000000010000)
 
 /* An empty target's RIP: not one that is looked for there. */
 JIT_VECTOR_SAFE static uint64_t empty_rip(unsigned i)
@@ -158,6 +160,13 @@ void jit_cpu_free(JitCpu *jc)
     g_free(jc);
 }
 
+static void unpin_contexts(JitCpu *jc)
+{
+    for (unsigned i = 0; i < N_CONTEXTS; i++)
+        jc->contexts[i].pinned = false;
+    jc->n_pinned = 0;
+}
+
 /* Nothing of the cache is running: the thread is in C and will not return to a block. */
 void jit_cache_flush(JitCpu *jc)
 {
@@ -169,6 +178,7 @@ void jit_cache_flush(JitCpu *jc)
     g_array_set_size(jc->traps, 0);
     g_array_set_size(jc->crossings, 0);
     jit_cache_forget_targets(jc, 3);
+    unpin_contexts(jc);
     hand_out_pieces(jc);
     jc->flush_first = false;
     jc->generation++;
@@ -267,15 +277,26 @@ JIT_VECTOR_SAFE JitContext *jit_cache_context(JitCpu *jc, uint32_t mode, uint32_
             context->limit == limit)
             return context;
     }
-    context = &jc->contexts[jc->next_context++ % N_CONTEXTS];
+    do
+        context = &jc->contexts[jc->next_context++ % N_CONTEXTS];
+    while (context->pinned);
     if (context->used)
         clear_targets(context);
-    jit_cache_forget_returns(jc); /* it may have been the current one's */
+    jit_cache_forget_returns(jc, ALL_SETS); /* it may have been the current one's */
     context->in_use = true;
     context->mode = mode;
     context->base = base;
     context->limit = limit;
     return context;
+}
+
+JIT_VECTOR_SAFE bool jit_cache_pin_context(JitCpu *jc, JitContext *context)
+{
+    if (!context->pinned && jc->n_pinned < MAX_PINNED) {
+        context->pinned = true;
+        jc->n_pinned++;
+    }
+    return context->pinned;
 }
 
 JIT_VECTOR_SAFE void jit_cache_put_target(JitCpu *jc, uint64_t rip, const JitBlock *block)
@@ -297,20 +318,22 @@ JIT_VECTOR_SAFE void jit_cache_put_target(JitCpu *jc, uint64_t rip, const JitBlo
     context->targets[i] = new;
 }
 
-JIT_VECTOR_SAFE void jit_cache_forget_returns(JitCpu *jc)
+JIT_VECTOR_SAFE void jit_cache_forget_returns(JitCpu *jc, unsigned sets)
 {
-    ReturnRing *returns = &jc->cpu->returns;
     const void *look_up = jit_rx(jc, jc->stub_indirect);
 
-    for (unsigned i = 0; i < N_RETURNS; i++) {
-        returns->rip[i] = 0;
-        returns->code[i] = look_up;
+    for (; sets; sets &= sets - 1) {
+        ReturnRing *returns = &jc->cpu->returns[__builtin_ctz(sets)];
+        for (unsigned i = 0; i < N_RETURNS; i++) {
+            returns->rip[i] = 0;
+            returns->code[i] = look_up;
+        }
     }
 }
 
 JIT_VECTOR_SAFE void jit_cache_forget_targets(JitCpu *jc, unsigned sets)
 {
-    jit_cache_forget_returns(jc);
+    jit_cache_forget_returns(jc, ALL_SETS);
     for (unsigned i = 0; i < N_CONTEXTS; i++) {
         JitContext *context = &jc->contexts[i];
         unsigned set = (context->mode & MODE_CPL) == MODE_CPL ? 2 : 1;

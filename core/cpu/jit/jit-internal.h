@@ -40,13 +40,17 @@ enum {
     N_SLOTS = SLOT_GROUPS + N_GROUP_SLOTS,
 };
 
+/* What jit_run() must leave to its caller or to the interpreter, one instruction after the other.
+ */
+#define MODE_INTERPRETED           (MODE_TF | MODE_DEBUG | MODE_AC)
+
 #define OFFSET_GPR(n)              ((int32_t)(offsetof(Cpu, gpr) + 8 * (n)))
 #define OFFSET_SLOT(n)             ((int32_t)(offsetof(Cpu, jit) + 8 * (n)))
 #define OFFSET_RIP                 ((int32_t)offsetof(Cpu, rip))
 #define OFFSET_RFLAGS              ((int32_t)offsetof(Cpu, rflags))
 #define OFFSET_REQUESTS            ((int32_t)offsetof(Cpu, requests))
 #define OFFSET_SITE(set, store, n) ((int32_t)offsetof(Cpu, sites[set][store][n]))
-#define OFFSET_RETURNS(field)      ((int32_t)offsetof(Cpu, returns.field))
+#define OFFSET_RETURNS(set, field) ((int32_t)offsetof(Cpu, returns[set].field))
 #define OFFSET_VECTORS_LIVE        ((int32_t)offsetof(Cpu, vectors_live))
 _Static_assert(offsetof(Cpu, site_counts) <= 4096, "a SitePage lies 4 KiB behind a hot field");
 
@@ -86,6 +90,23 @@ typedef struct {
     uint32_t eip_base; /* 0 where EIP is the linear address; else SLOT_PAGE */
     uint32_t limit;    /* of CS; ~0 where not checked */
 } JitKey;
+
+/* What system.c is called for: MOVS and STOS, */
+typedef union {
+    struct {
+        uint8_t size; /* of an element */
+        uint8_t seg;  /* of the source */
+        bool repeated, moves;
+    };
+    uint32_t packed;
+} JitString;
+/* and instructions that go to another privilege level. */
+typedef enum {
+    TRANSFER_SYSCALL,
+    TRANSFER_SYSRET_32,
+    TRANSFER_SYSRET_64,
+    TRANSFER_IRETQ,
+} JitTransfer;
 
 typedef struct {
     uint16_t host_offset; /* from the block's entry */
@@ -163,6 +184,7 @@ typedef struct {
     const uint8_t *unlinked; /* of a far one, a return: code that comes back for a link */
     uint8_t *epoch;          /* imm32 of the present link */
     JitBlock *linked;        /* where that leads */
+    uint8_t *targets; /* to another mode: imm64 of the targets of its context, for SLOT_TARGETS */
 } JitExit;
 
 /* An exit, far or of a return, that once led to a block, and must not when that is gone. */
@@ -179,6 +201,7 @@ enum {
     N_TARGETS = 1 << 16,
     TARGETS_IN_LINE = 4, /* any of which may have a target, tried from the one it hashes to */
     N_CONTEXTS = 8,
+    MAX_PINNED = N_CONTEXTS / 2,
     N_PAGE_BUCKETS = 1 << 13,
     CHUNK = 4096, /* blocks that are allocated together */
     MAX_CHUNKS = 512,
@@ -188,6 +211,7 @@ enum {
 typedef struct {
     uint32_t mode, base, limit;
     bool in_use;
+    bool pinned; /* code knows it as that mode's until the cache is flushed */
     JitTarget *targets;
     /* Of the targets' cache lines, since they were cleared. */
     bool used;
@@ -213,8 +237,9 @@ typedef struct {
     uint64_t generation; /* counts whole flushes */
     /* shared pieces of generated code */
     const uint8_t *stub_enter, *stub_leave, *stub_trap; /* enter, trap: executable addresses */
-    uint8_t *stub_slow, *stub_interp, *stub_crossing, *stub_link, *stub_link_saved, *stub_request,
-        *stub_indirect, *stub_target, *stub_dead, *stub_vectors, *stub_site[N_MMU][2];
+    uint8_t *stub_slow, *stub_interp, *stub_string, *stub_transfer, *stub_crossing, *stub_link,
+        *stub_link_saved, *stub_request, *stub_indirect, *stub_target, *stub_dead, *stub_vectors,
+        *stub_site[N_MMU][2];
 
     JitBlock *chunks[MAX_CHUNKS]; /* blocks since the last flush, ascending entry */
     unsigned n_blocks;
@@ -225,10 +250,11 @@ typedef struct {
     JitPage *page_buckets[N_PAGE_BUCKETS];
     JitPage *fetched[2][TLB_ENTRIES]; /* where the fetch TLBs' entries lead, if RAM is the same */
     JitContext contexts[N_CONTEXTS];
-    unsigned next_context, next_target;
-    JitContext *context;   /* of the running block */
-    bool flush_first;      /* epochs start anew: no link may be used */
-    unsigned next_site[2]; /* to be given to a place that loads, stores */
+    unsigned next_context, n_pinned, next_target;
+    JitContext *context;      /* of the running block, unless a link has led into another mode */
+    uint32_t returns_mode[2]; /* but for MODE_MMU, of the code in the rings of kernel and user */
+    bool flush_first;         /* epochs start anew: no link may be used */
+    unsigned next_site[2];    /* to be given to a place that loads, stores */
     JitBlock *site_owners[2][N_SITES];
     uint64_t last_sample; /* host TSC */
     bool leave;           /* something changed under the running block */
@@ -318,10 +344,12 @@ void jit_cache_insert(JitCpu *jc, JitPage *page, JitBlock *block);
 void jit_cache_remove(JitCpu *jc, JitBlock *block);
 JitBlock *jit_cache_block_at(JitCpu *jc, const uint8_t *rw);
 JitContext *jit_cache_context(JitCpu *jc, uint32_t mode, uint32_t base, uint32_t limit);
+/* CONTEXT stays what it is, for code to name it. False when too many others do. */
+bool jit_cache_pin_context(JitCpu *jc, JitContext *context);
 /* Lets indirect branches to RIP in the current context find BLOCK. */
 void jit_cache_put_target(JitCpu *jc, uint64_t rip, const JitBlock *block);
-/* Forgets where calls come back to. */
-void jit_cache_forget_returns(JitCpu *jc);
+/* Forgets where calls of code with a TLB set in SETS, a bit each, come back to. */
+void jit_cache_forget_returns(JitCpu *jc, unsigned sets);
 /* SETS: 1 for levels 0 to 2, 2 for level 3. */
 void jit_cache_forget_targets(JitCpu *jc, unsigned sets);
 JIT_VECTOR_SAFE static inline unsigned jit_target_index(uint64_t rip)
@@ -363,8 +391,21 @@ const void *jit_helper_target(Cpu *cpu, uint64_t rip);
 void *jit_helper_slow(Cpu *cpu, uint64_t linear, const JitSite *site);
 uint64_t jit_helper_interp(Cpu *cpu, uint64_t unused, const JitSite *site);
 void jit_helper_vectors(Cpu *cpu);
+/* What helpers begin with: everything of the Cpu is as at SITE but the registers, which the stub
+ * has stored. */
+void jit_take_site(Cpu *cpu, const JitSite *site);
+/* RFLAGS to SLOT_FLAGS. */
+void jit_put_flags(Cpu *cpu);
+/* Indirect branches now look for their targets in CONTEXT, and returns for code of its mode. */
+void jit_enter_context(JitCpu *jc, JitContext *context);
 /* Executes the instruction at SITE. */
 void jit_interpret_site(Cpu *cpu, const JitSite *site);
+
+/* system.c: called by generated code */
+/* Returns 0 to leave. */
+uint64_t jit_helper_string(Cpu *cpu, uint64_t string, const JitSite *site);
+/* Returns the way on, or NULL to leave. */
+const void *jit_helper_transfer(Cpu *cpu, uint64_t transfer, const JitSite *site);
 
 /* translate-crossing.c: called by generated code */
 uint64_t jit_helper_crossing(Cpu *cpu, uint64_t number, const JitSite *site);

@@ -14,12 +14,8 @@
 #include "core/cpu/jit/jit-internal.h"
 #include "core/cpu/lockstep.h"
 
-#define LIKELY(x)        __builtin_expect(!!(x), 1)
-#define UNLIKELY(x)      __builtin_expect(!!(x), 0)
-
-/* What jit_run() must leave to its caller or to the interpreter, one instruction after the other.
- */
-#define MODE_INTERPRETED (MODE_TF | MODE_DEBUG | MODE_AC)
+#define LIKELY(x)   __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 /* --- flags and positions ---------------------------------------------------------------------- */
 
@@ -30,7 +26,7 @@ JIT_VECTOR_SAFE static void take_flags(Cpu *cpu, uint64_t ax)
                   (ax & 1) << 11;
 }
 
-JIT_VECTOR_SAFE static void put_flags(Cpu *cpu)
+JIT_VECTOR_SAFE void jit_put_flags(Cpu *cpu)
 {
     cpu->jit[SLOT_FLAGS] = (cpu->rflags & 0xff) << 8 | (cpu->rflags >> 11 & 1);
 }
@@ -53,8 +49,7 @@ JIT_VECTOR_SAFE static void note_x87(Cpu *cpu, const JitSite *site)
         cpu->x87_fds = cpu->seg[site->x87_opcode >> 11 & 7].selector;
 }
 
-/* Everything but the registers, which the stub has stored. */
-JIT_VECTOR_SAFE static void take_site(Cpu *cpu, const JitSite *site)
+JIT_VECTOR_SAFE void jit_take_site(Cpu *cpu, const JitSite *site)
 {
     set_rip(cpu, site->offset);
     if (site->flags & SITE_FLAGS_SAVED)
@@ -95,7 +90,7 @@ JIT_VECTOR_SAFE void *jit_helper_slow(Cpu *cpu, uint64_t linear, const JitSite *
     void *host = NULL;
 
     jit_count(&jit_state(cpu)->statistics.slow_accesses);
-    take_site(cpu, site);
+    jit_take_site(cpu, site);
     /* Alignment faults and waiting x87 exceptions come before page faults: the interpreter knows.
      */
     bool odd = (site->size >= 16 && (linear & (site->size - 1u))) ||
@@ -124,7 +119,7 @@ JIT_VECTOR_SAFE void *jit_helper_slow(Cpu *cpu, uint64_t linear, const JitSite *
 
 JIT_VECTOR_SAFE void jit_interpret_site(Cpu *cpu, const JitSite *site)
 {
-    take_site(cpu, site);
+    jit_take_site(cpu, site);
     interpret(cpu, site->mnemonic);
 }
 
@@ -132,7 +127,7 @@ JIT_VECTOR_SAFE uint64_t jit_helper_interp(Cpu *cpu, uint64_t unused, const JitS
 {
     uint32_t mode = cpu->mode;
 
-    take_site(cpu, site);
+    jit_take_site(cpu, site);
     uint64_t next = cpu->rip + site->size;
     interpret(cpu, site->mnemonic);
     if (site->flags & SITE_CUT)
@@ -141,7 +136,7 @@ JIT_VECTOR_SAFE uint64_t jit_helper_interp(Cpu *cpu, uint64_t unused, const JitS
         atomic_load_explicit(&cpu->requests, memory_order_relaxed) || cpu->interrupt_shadow ||
         jit_state(cpu)->leave || cpu->halt_state != CPU_RUNNING)
         return 0;
-    put_flags(cpu);
+    jit_put_flags(cpu);
     return 1;
 }
 
@@ -151,6 +146,22 @@ JIT_VECTOR_SAFE void jit_helper_vectors(Cpu *cpu)
 }
 
 /* --- blocks ----------------------------------------------------------------------------------- */
+
+/* Links lead from one of the kernel's TLB sets to the other, and nothing else of the mode changes
+ * there: each set has a ring of its own, and the two of the kernel are forgotten together. */
+JIT_VECTOR_SAFE void jit_enter_context(JitCpu *jc, JitContext *context)
+{
+    bool user = (context->mode & MODE_CPL) == MODE_CPL;
+    uint32_t mode = context->mode & ~(uint32_t)MODE_MMU;
+
+    jc->context = context;
+    jc->cpu->jit[SLOT_TARGETS] = (uintptr_t)context->targets;
+    if (jc->returns_mode[user] != mode) {
+        jc->returns_mode[user] = mode;
+        jit_cache_forget_returns(jc, user ? 1u << MMU_USER
+                                          : 1u << MMU_SUPERVISOR | 1u << MMU_SUPERVISOR_USER);
+    }
+}
 
 static JitBlock *translate(JitCpu *jc, const JitKey *key, const uint8_t *host_page)
 {
@@ -233,6 +244,9 @@ JIT_VECTOR_SAFE const void *jit_helper_target(Cpu *cpu, uint64_t rip)
     if (!block)
         return NULL;
     note_entry(jc, block, rip);
+    /* A link may have led into another mode. */
+    if (cpu->jit[SLOT_TARGETS] != (uintptr_t)jc->context->targets)
+        jit_enter_context(jc, jit_cache_context(jc, cpu->mode, 0, UINT32_MAX));
     jit_cache_put_target(jc, rip, block);
     return jit_rx(jc, block->indirect_entry);
 }
@@ -294,7 +308,7 @@ JIT_VECTOR_SAFE static void handle_trap(JitCpu *jc)
         __builtin_trap();
     if (!(traps[low].site.flags & SITE_FLAGS_SAVED))
         take_flags(cpu, cpu->jit[SLOT_SCRATCH]);
-    take_site(cpu, &traps[low].site);
+    jit_take_site(cpu, &traps[low].site);
     interpret(cpu, traps[low].site.mnemonic);
 }
 
@@ -409,6 +423,11 @@ JIT_VECTOR_SAFE static void connect(JitCpu *jc, const Connection *connection, Ji
         return;
     if (connection->exit) {
         const JitExit *exit = (const JitExit *)jc->exits->data + (connection->exit - 1);
+        if (exit->targets && exit->block->valid) {
+            if (!jit_cache_pin_context(jc, jc->context))
+                return;
+            *(HostU64 *)exit->targets = (uintptr_t)jc->context->targets;
+        }
         if (exit->block->valid && (exit->far || exit->returns)) {
             cpu_spill_vectors(cpu);
             if (exit->far)
@@ -428,19 +447,6 @@ JIT_VECTOR_SAFE static void connect(JitCpu *jc, const Connection *connection, Ji
         Emit e = {connection->dead->entry};
         emit_jmp(&e, block->entry);
     }
-}
-
-/* Where the block with KEY finds its indirect targets and returns. */
-JIT_VECTOR_SAFE static void enter_context(JitCpu *jc, const JitKey *key)
-{
-    Cpu *cpu = jc->cpu;
-    const JitContext *before = jc->context;
-
-    jc->context = jit_cache_context(
-        jc, cpu->mode, key->limit == UINT32_MAX ? 0 : cpu->seg[SEG_CS].base, key->limit);
-    cpu->jit[SLOT_TARGETS] = (uintptr_t)jc->context->targets;
-    if (jc->context != before)
-        jit_cache_forget_returns(jc);
 }
 
 /* --- the loop --------------------------------------------------------------------------------- */
@@ -531,7 +537,9 @@ JIT_VECTOR_SAFE void jit_run(Cpu *cpu)
             interpret(cpu, ZYDIS_MNEMONIC_INVALID);
             continue;
         }
-        enter_context(jc, &key);
+        jit_enter_context(jc, jit_cache_context(jc, cpu->mode,
+                                                key.limit == UINT32_MAX ? 0 : cpu->seg[SEG_CS].base,
+                                                key.limit));
         connect(jc, &connection, block);
         if (!(cpu->mode & MODE_CS64))
             put_segment_limits(cpu);

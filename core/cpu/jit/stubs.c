@@ -153,6 +153,31 @@ static uint8_t *emit_site_page_stub(Emit *e, unsigned set, bool store)
     return stub;
 }
 
+/* A helper has returned in rax the way into the block at Cpu.rip, or NULL: leaves for REASON. */
+static void emit_enter_target(JitCpu *jc, Emit *e, JitLeft reason)
+{
+    emit_rr(e, true, 0x85, H_RAX, H_RAX);
+    uint8_t *found = emit_jcc(e, CC_NE, e->p);
+    emit_leave(e, jc, reason);
+    emit_patch(found, e->p);
+    emit_mov_rr(e, H_R11, H_RAX);
+    emit_load_registers(e, 0);
+    emit_rm(e, true, 0x8b, H_R10, H_RSP, OFFSET_RIP);
+    emit_rr(e, false, 0xff, 4, H_R11);
+}
+
+/* Jumped to with an argument in r10 and the address of a JitSite in r11. */
+static void emit_transfer(JitCpu *jc, Emit *e)
+{
+    jc->stub_transfer = e->p;
+    emit_store_registers(e, 0);
+    emit_mov_rr(e, H_RDI, H_RSP);
+    emit_mov_rr(e, H_RSI, H_R10);
+    emit_mov_rr(e, H_RDX, H_R11);
+    emit_call_c(e, jit_helper_transfer);
+    emit_enter_target(jc, e, LEFT_DONE);
+}
+
 /* Jumped to with the target in r10 and flags in SLOT_FLAGS: looks at what generated code has not
  * looked at of the target's cache line, then asks the helper. */
 static void emit_indirect(JitCpu *jc, Emit *e)
@@ -179,14 +204,7 @@ static void emit_indirect(JitCpu *jc, Emit *e)
     emit_mov_rr(e, H_RDI, H_RSP);
     emit_mov_rr(e, H_RSI, H_R10);
     emit_call_c(e, jit_helper_target);
-    emit_rr(e, true, 0x85, H_RAX, H_RAX);
-    uint8_t *found = emit_jcc(e, CC_NE, e->p);
-    emit_leave(e, jc, LEFT_INDIRECT);
-    emit_patch(found, e->p);
-    emit_mov_rr(e, H_R11, H_RAX);
-    emit_load_registers(e, 0);
-    emit_rm(e, true, 0x8b, H_R10, H_RSP, OFFSET_RIP);
-    emit_rr(e, false, 0xff, 4, H_R11);
+    emit_enter_target(jc, e, LEFT_INDIRECT);
 }
 
 void jit_emit_stubs(JitCpu *jc, Emit *e)
@@ -196,6 +214,7 @@ void jit_emit_stubs(JitCpu *jc, Emit *e)
 
     jc->stub_slow = emit_helper_stub(jc, e, jit_helper_slow);
     jc->stub_interp = emit_helper_stub(jc, e, jit_helper_interp);
+    jc->stub_string = emit_helper_stub(jc, e, jit_helper_string);
     jc->stub_crossing = emit_helper_stub(jc, e, jit_helper_crossing);
     jc->stub_link = emit_exit_stub(jc, e, LEFT_LINK, true);
     jc->stub_link_saved = emit_exit_stub(jc, e, LEFT_LINK, false);
@@ -203,6 +222,7 @@ void jit_emit_stubs(JitCpu *jc, Emit *e)
     jc->stub_dead = emit_exit_stub(jc, e, LEFT_DEAD, true);
 
     emit_indirect(jc, e);
+    emit_transfer(jc, e);
 
     /* The signal handler puts the thread here; the trapped instruction has changed nothing. EFLAGS
      * go to SLOT_SCRATCH: whether they or SLOT_FLAGS count, the block's table says. */

@@ -191,6 +191,7 @@ static void note_return(Translator *t)
     int32_t back = t->item->offset + t->item->insn.length;
     JitExit exit = {.block = t->block, .target = back, .returns = true, .unlinked = t->cold.p};
     uint32_t number = t->jc->exits->len;
+    unsigned set = t_tlb_set(t);
     Emit *e = &t->hot;
 
     if (!t_64bit(t) || !is_in_page(t, back) || t->jc->jit->options.no_links)
@@ -200,19 +201,19 @@ static void note_return(Translator *t)
     emit_call(&t->cold, t->jc->stub_link_saved);
     emit32(&t->cold, number);
 
-    emit_rm(e, false, 0x0fb6, H_R10, H_RSP, OFFSET_RETURNS(top));
+    emit_rm(e, false, 0x0fb6, H_R10, H_RSP, OFFSET_RETURNS(set, top));
     emit_rm(e, false, 0x8d, H_R10, H_R10, sizeof(uint64_t));
-    emit_rm(e, false, 0x88, H_R10, H_RSP, OFFSET_RETURNS(top));
+    emit_rm(e, false, 0x88, H_R10, H_RSP, OFFSET_RETURNS(set, top));
     emit_rr(e, false, 0x0fb6, H_R10, H_R10);
-    emit_rmx(e, true, 0x89, H_R11, H_RSP, H_R10, 1, OFFSET_RETURNS(rip));
+    emit_rmx(e, true, 0x89, H_R11, H_RSP, H_R10, 1, OFFSET_RETURNS(set, rip));
     exit.site = emit_lea_rip(e, H_R11, exit.unlinked);
-    emit_rmx(e, true, 0x89, H_R11, H_RSP, H_R10, 1, OFFSET_RETURNS(code));
+    emit_rmx(e, true, 0x89, H_R11, H_RSP, H_R10, 1, OFFSET_RETURNS(set, code));
     g_array_append_val(t->jc->exits, exit);
 }
 
-static void take_off_return(Emit *e)
+static void take_off_return(Emit *e, unsigned set)
 {
-    emit_rm(e, false, 0x80, 5, H_RSP, OFFSET_RETURNS(top)); /* sub byte */
+    emit_rm(e, false, 0x80, 5, H_RSP, OFFSET_RETURNS(set, top)); /* sub byte */
     emit8(e, sizeof(uint64_t));
 }
 
@@ -279,21 +280,22 @@ static void exit_by_jump(Translator *t)
 
 static void exit_by_return(Translator *t, int32_t pop)
 {
+    unsigned set = t_tlb_set(t);
     Emit *e = &t->hot;
 
     free_flags_for(t, ALL_FLAGS);
     const uint8_t *nowhere = emit_checked_exit(t, pop), *miss = t->cold.p;
-    take_off_return(&t->cold);
+    take_off_return(&t->cold, set);
     emit_look_up(&t->cold, nowhere, pop);
 
-    emit_rm(e, false, 0x0fb6, H_R11, H_RSP, OFFSET_RETURNS(top));
-    emit_rmx(e, true, 0x39, H_R10, H_RSP, H_R11, 1, OFFSET_RETURNS(rip)); /* cmp */
+    emit_rm(e, false, 0x0fb6, H_R11, H_RSP, OFFSET_RETURNS(set, top));
+    emit_rmx(e, true, 0x39, H_R10, H_RSP, H_R11, 1, OFFSET_RETURNS(set, rip)); /* cmp */
     emit_jcc(e, CC_NE, miss);
     emit_alu_mem_imm(e, false, 7, H_RSP, OFFSET_REQUESTS, 0);
     emit_jcc(e, CC_NE, miss);
     emit_rm(e, true, 0x8d, H_R15, H_R15, pop);
-    take_off_return(e);
-    emit_rmx(e, false, 0xff, 4, H_RSP, H_R11, 1, OFFSET_RETURNS(code)); /* jmp */
+    take_off_return(e, set);
+    emit_rmx(e, false, 0xff, 4, H_RSP, H_R11, 1, OFFSET_RETURNS(set, code)); /* jmp */
 }
 
 void t_exit_indirect(Translator *t)

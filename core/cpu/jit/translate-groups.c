@@ -195,9 +195,12 @@ static void plan_item(Plan *plan, Item *item)
     bool store = false;
 
     switch (item->kind) {
-    case KIND_INTERPRET: close_groups(plan); return;
+    case KIND_INTERPRET:
+    case KIND_STRING: close_groups(plan); return;
+    case KIND_AC:
     case KIND_LEAVE_TO:
-    case KIND_NOTHING: return; /* a prefetch is no access */
+    case KIND_NOTHING: /* a prefetch is no access */
+    case KIND_TRANSFER: return;
     case KIND_MOFFS:
     case KIND_BIT_TEST: note_writes(plan, item); return;
     default: break;

@@ -329,7 +329,10 @@ InsnKind t_classify(const Translator *t, const Insn *insn)
 {
     bool privileged = !(t->mode & MODE_PE) || !(t->mode & (MODE_VM86 | MODE_CPL));
     bool one_byte = insn->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT;
+    InsnKind system = t_classify_system(t, insn);
 
+    if (system != KIND_INTERPRET)
+        return system;
     if (insn->category_flags & INSN_IS_BRANCH)
         return classify_branch(t, insn);
     switch (insn->mnemonic) {
@@ -372,6 +375,7 @@ static bool ends_block(InsnKind kind)
 {
     switch (kind) {
     case KIND_LEAVE_TO:
+    case KIND_TRANSFER:
     case KIND_JMP:
     case KIND_CALL:
     case KIND_JMP_INDIRECT:
@@ -413,6 +417,7 @@ static void set_flag_use(Item *item)
     case KIND_INTERPRET:
     case KIND_LEAVE_TO:
     case KIND_PUSHF:
+    case KIND_TRANSFER:
         item->tested = ALL_FLAGS;
         item->killed = 0;
         break;
@@ -542,11 +547,13 @@ static void decode_block(Translator *t)
              item->kind == KIND_LOOP) &&
             is_beyond_limit(t, item->target, 1))
             item->kind = KIND_LEAVE_TO;
+        if (item->kind == KIND_AC && follows_sti(t, t->n_items))
+            item->kind = KIND_LEAVE_TO; /* an exit that looks at the requests cannot lead on */
         set_flag_use(item);
         depend_on(t, offset, MIN(offset + item->insn.length, GUEST_PAGE_SIZE) - 1);
         offset += item->insn.length;
         t->n_items++;
-        if (ends_block(item->kind))
+        if (ends_block(item->kind) || item->kind == KIND_AC)
             return;
         /* Interrupts may come after the instruction in STI's shadow, though a CLI follow. */
         if (follows_sti(t, t->n_items - 1))
@@ -600,6 +607,10 @@ static void emit_item(Translator *t)
     case KIND_CLI:
     case KIND_STI:
     case KIND_PUSHF: t_emit_flag_control(t); break;
+    case KIND_SYSTEM: t_emit_system(t); break;
+    case KIND_AC: t_emit_ac(t); break;
+    case KIND_STRING: t_emit_string(t); break;
+    case KIND_TRANSFER: t_emit_transfer(t); break;
     default: t_emit_branch(t); break;
     }
 }
@@ -624,7 +635,7 @@ static void emit_block(Translator *t)
         t->check_requests = follows_sti(t, i);
         emit_item(t);
     }
-    if (!ends_block(t->item->kind))
+    if (!ends_block(t->item->kind) && t->item->kind != KIND_AC)
         t_exit_direct(t, t->item->offset + t->item->insn.length, t->item->live_after);
     block->code_size = (uint32_t)(t->hot.p - block->entry);
 }

@@ -22,6 +22,10 @@ typedef enum {
     KIND_CLI,
     KIND_STI,
     KIND_PUSHF,
+    KIND_SYSTEM,   /* system state, moved in place */
+    KIND_AC,       /* STAC, CLAC that change the mode: end the block, which leads on */
+    KIND_STRING,   /* MOVS, STOS */
+    KIND_TRANSFER, /* to another privilege level, ends the block */
     KIND_JCC,
     KIND_JMP,
     KIND_CALL,
@@ -91,6 +95,12 @@ typedef struct {
 static inline bool t_64bit(const Translator *t)
 {
     return t->mode & MODE_CS64;
+}
+
+/* Of data accesses, MMU_*. */
+static inline unsigned t_tlb_set(const Translator *t)
+{
+    return (t->mode & MODE_MMU) >> MODE_MMU_SHIFT;
 }
 
 /* RIP is an offset from a CS base, and CS has a limit. */
@@ -186,6 +196,14 @@ void t_store_guest(Translator *t, unsigned guest, unsigned from, unsigned size);
 void t_mark_trap(Translator *t);
 /* MOV r/m,r (0x89) or r,r/m (0x8b) at t->at with SIZE 1, 2, 4 or 8. */
 void t_move(Translator *t, bool store, unsigned size, unsigned reg);
+
+/* translate-system.c */
+/* KIND_INTERPRET for what is not done there. */
+InsnKind t_classify_system(const Translator *t, const Insn *insn);
+void t_emit_system(Translator *t);   /* KIND_SYSTEM */
+void t_emit_ac(Translator *t);       /* KIND_AC */
+void t_emit_string(Translator *t);   /* KIND_STRING */
+void t_emit_transfer(Translator *t); /* KIND_TRANSFER */
 
 /* translate-control.c */
 /* The current instruction's place. SIZE and FLAGS as in JitSite; SITE_FLAGS_SAVED is added. */
