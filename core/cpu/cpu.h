@@ -187,19 +187,21 @@ enum {
 typedef struct {
     uint64_t tag, delta;
 } SitePage;
-/* How often a SitePage missed, counted up; as large as that, so that both lie at one distance. */
-typedef struct {
-    uint64_t misses, unused;
-} SiteCount;
 enum { N_SITES = 32 };
 #define SITE_PAGE_NONE (1ull << 63)
-/* Where calls of one mode come back to, for translated code: a ring whose place `top`, in
+typedef struct {
+    SitePage pages[N_SITES];
+    struct {
+        uint64_t count; /* of this place's misses */
+        uint64_t unused;
+    } misses[N_SITES]; /* each as far behind its page */
+} SiteSet;
+/* Where calls of one mode come back to, for translated code: a ring whose place Cpu.return_top, in
  * bytes, wraps by itself. RIP 0 with code that looks it up where there is nothing. */
 enum { N_RETURNS = 32 };
 typedef struct {
     uint64_t rip[N_RETURNS];
     const void *code[N_RETURNS];
-    uint8_t top;
 } ReturnRing;
 _Static_assert(N_RETURNS * sizeof(uint64_t) == 256, "the place in a ReturnRing does not wrap");
 enum {
@@ -288,6 +290,16 @@ typedef struct {
     uint8_t ymm_high[256];
 } __attribute__((aligned(64))) CpuVectors;
 
+/*
+ * Where translated code's fields are. It reaches all of them as [rsp + displacement], and
+ * processors that rename memory of the stack may take a displacement's low bits for the whole: on
+ * Zen 5 a load behind a store whose displacement differs by a multiple of 1 KiB costs some 20 to 60
+ * cycles, since all that was computed from the store's value is thrown away. So what translated
+ * code stores over and over is in the first half of a KiB, what it only loads in second halves
+ * (jit/jit-internal.h asserts it). With an index register nothing is renamed.
+ */
+#define CPU_RENAMED_BYTES 1024
+
 struct Cpu {
     /* Hot fields first: [rsp+disp8] for translated code. */
     uint64_t gpr[N_GPR];
@@ -298,13 +310,10 @@ struct Cpu {
     uint32_t vectors_live; /* 1: x87/SSE/AVX state is in the host's registers, not in `vectors` */
     uint32_t interrupt_shadow; /* SHADOW_*: STI or MOV SS just executed */
     uint64_t jit[32];          /* the JIT's own hot slots */
-    /* Below, 0 is for loads, 1 for stores. All lie less than 4 KiB from the Cpu's begin: a load
-     * waits for an older store whose address has the same low 12 bits, and the fields above are
-     * stored all the time. */
-    SitePage sites[N_MMU][2][N_SITES];
-    SiteCount site_counts[N_MMU][2][N_SITES];
+    _Atomic uint32_t lines;    /* level of REQUEST_INTERRUPT, also while IF masks it */
     bool sites_used;
-    ReturnRing returns[N_MMU];
+    uint8_t return_top[N_MMU];                               /* of `returns` */
+    _Alignas(CPU_RENAMED_BYTES / 2) SiteSet sites[N_MMU][2]; /* 0 loads, 1 stores */
 
     CpuSegment seg[N_SEG];
     struct {
@@ -317,12 +326,12 @@ struct Cpu {
 
     /* MSRs that are plain state. */
     uint64_t efer, star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
+    int64_t tsc_offset; /* guest TSC = host TSC + tsc_offset; the same on all vCPUs */
+    int64_t tsc_adjust; /* IA32_TSC_ADJUST, added on top */
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t pat, misc_enable, mtrr_def_type, mtrr_fixed[11], mtrr_phys[16], mcg_status, mcg_ctl;
     uint64_t mc_banks[4 * 10];
     uint32_t spec_ctrl;
-    int64_t tsc_offset; /* guest TSC = host TSC + tsc_offset; the same on all vCPUs */
-    int64_t tsc_adjust; /* IA32_TSC_ADJUST, added on top */
 
     CpuVectors vectors;
     uint64_t x87_fip, x87_fdp; /* last non-control x87 instruction: guest addresses */
@@ -340,12 +349,11 @@ struct Cpu {
     int raised_vector;
     uint32_t raised_error;
     bool raised_has_error;
-    uint8_t event_ext;      /* EXT bit of error codes: 1 while a non-software event is delivered */
-    bool step_suppressed;   /* this instruction takes no single-step trap (INT n, SYSCALL) */
-    bool page_1g;           /* the model has 1 GiB pages */
-    uint32_t debug_hits;    /* DR6 bits 0-3, BT: traps collected by the current instruction */
-    _Atomic uint32_t lines; /* level of REQUEST_INTERRUPT, also while IF masks it */
-    sigjmp_buf escape;      /* cpu_raise() unwinds to the run loop */
+    uint8_t event_ext;    /* EXT bit of error codes: 1 while a non-software event is delivered */
+    bool step_suppressed; /* this instruction takes no single-step trap (INT n, SYSCALL) */
+    bool page_1g;         /* the model has 1 GiB pages */
+    uint32_t debug_hits;  /* DR6 bits 0-3, BT: traps collected by the current instruction */
+    sigjmp_buf escape;    /* cpu_raise() unwinds to the run loop */
 
     unsigned index; /* 0 is the boot processor */
     unsigned apic_id;
@@ -372,6 +380,7 @@ struct Cpu {
         RamBlock *block;
         bool writable;
     } page_cache[256];
+    ReturnRing returns[N_MMU]; /* by TLB set */
     TlbMap tlb_map[N_MMU], fetch_map[2];
     TlbSet tlb[N_MMU];
     FetchTlb fetch[2];       /* 0 supervisor, 1 user */

@@ -27,7 +27,7 @@ typedef struct {
 /* What instructions change: three runs of members of Cpu. */
 #define FIRST_PART  offsetof(Cpu, gpr), offsetof(Cpu, requests)
 #define SECOND_PART offsetof(Cpu, mode), offsetof(Cpu, jit)
-#define THIRD_PART  offsetof(Cpu, seg), offsetof(Cpu, lines)
+#define THIRD_PART  offsetof(Cpu, seg), offsetof(Cpu, escape)
 
 typedef struct {
     bool raised;

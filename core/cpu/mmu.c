@@ -63,11 +63,10 @@ static void forget_sites(Cpu *cpu)
 {
     if (!cpu->sites_used)
         return;
-    SitePage *page = &cpu->sites[0][0][0];
-    for (unsigned i = 0; i < N_MMU * 2 * N_SITES; i++) {
-        page[i].tag = SITE_PAGE_NONE;
-        page[i].delta = 0;
-    }
+    SiteSet *set = &cpu->sites[0][0];
+    for (unsigned s = 0; s < N_MMU * 2; s++)
+        for (unsigned i = 0; i < N_SITES; i++)
+            set[s].pages[i] = (SitePage){SITE_PAGE_NONE, 0};
     cpu->sites_used = false;
 }
 

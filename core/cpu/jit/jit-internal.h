@@ -49,10 +49,30 @@ enum {
 #define OFFSET_RIP                 ((int32_t)offsetof(Cpu, rip))
 #define OFFSET_RFLAGS              ((int32_t)offsetof(Cpu, rflags))
 #define OFFSET_REQUESTS            ((int32_t)offsetof(Cpu, requests))
-#define OFFSET_SITE(set, store, n) ((int32_t)offsetof(Cpu, sites[set][store][n]))
+#define OFFSET_SITE(set, store, n) ((int32_t)offsetof(Cpu, sites[set][store].pages[n]))
 #define OFFSET_RETURNS(set, field) ((int32_t)offsetof(Cpu, returns[set].field))
+#define OFFSET_RETURN_TOP(set)     ((int32_t)offsetof(Cpu, return_top[set]))
 #define OFFSET_VECTORS_LIVE        ((int32_t)offsetof(Cpu, vectors_live))
-_Static_assert(offsetof(Cpu, site_counts) <= 4096, "a SitePage lies 4 KiB behind a hot field");
+
+/* Cpu's comment says why: what is stored often, */
+#define STORED_OFTEN(member)                                                                       \
+    _Static_assert(offsetof(Cpu, member) + sizeof((Cpu){0}.member) <= CPU_RENAMED_BYTES / 2,       \
+                   #member)
+/* and what is loaded. */
+#define LOADED_OFTEN(member)                                                                       \
+    _Static_assert(offsetof(Cpu, member) % CPU_RENAMED_BYTES >= CPU_RENAMED_BYTES / 2 &&           \
+                       offsetof(Cpu, member) % CPU_RENAMED_BYTES + sizeof((Cpu){0}.member) <=      \
+                           CPU_RENAMED_BYTES,                                                      \
+                   #member)
+STORED_OFTEN(gpr);
+STORED_OFTEN(jit);
+STORED_OFTEN(return_top);
+LOADED_OFTEN(sites[MMU_SUPERVISOR][0].pages);
+LOADED_OFTEN(sites[MMU_USER][1].pages);
+LOADED_OFTEN(seg);
+LOADED_OFTEN(cr4);
+LOADED_OFTEN(tsc_offset);
+_Static_assert(sizeof(SiteSet) == CPU_RENAMED_BYTES, "the next set's pages are loaded often, too");
 
 /* Why generated code came back. */
 typedef enum {

@@ -326,8 +326,8 @@ static void look_at_sites(JitCpu *jc, uint64_t ticks)
         for (unsigned i = 0; i < N_SITES; i++) {
             uint64_t misses = 0;
             for (unsigned set = 0; set < N_MMU; set++) {
-                misses += jc->cpu->site_counts[set][store][i].misses;
-                jc->cpu->site_counts[set][store][i].misses = 0;
+                misses += jc->cpu->sites[set][store].misses[i].count;
+                jc->cpu->sites[set][store].misses[i].count = 0;
             }
             if (misses > ticks / TICKS_A_MISS && jc->site_owners[store][i])
                 jit_smc_give_up_sites(jc, jc->site_owners[store][i]);

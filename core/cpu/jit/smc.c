@@ -336,8 +336,9 @@ static bool had_store_entry(Cpu *cpu, const void *host_page)
 {
     for (unsigned set = 0; set < N_MMU; set++) {
         const TlbSet *tlb = &cpu->tlb[set];
+        const SitePage *pages = cpu->sites[set][1].pages;
         for (unsigned i = 0; i < N_SITES; i++)
-            if (cpu->sites[set][1][i].tag + cpu->sites[set][1][i].delta == (uintptr_t)host_page)
+            if (pages[i].tag + pages[i].delta == (uintptr_t)host_page)
                 return true;
         for (unsigned i = 0; i < TLB_ENTRIES; i++)
             if (tlb->host[i] == (uintptr_t)host_page && tlb->store_tag[i] == tlb->load_tag[i])

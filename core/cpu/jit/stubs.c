@@ -132,7 +132,7 @@ static uint8_t *emit_site_page_stub(Emit *e, unsigned set, bool store)
     uint8_t *stub = e->p;
 
     emit8(e, 0x50); /* push rax */
-    emit_alu_mem_imm(e, true, 0, H_R11, offsetof(Cpu, site_counts) - offsetof(Cpu, sites), 1);
+    emit_alu_mem_imm(e, true, 0, H_R11, offsetof(SiteSet, misses), 1);
     emit_rr(e, false, 0x89, H_R10, H_RAX);
     emit_rr(e, false, 0xc1, 5, H_RAX); /* shr */
     emit8(e, GUEST_PAGE_SHIFT);

@@ -201,9 +201,9 @@ static void note_return(Translator *t)
     emit_call(&t->cold, t->jc->stub_link_saved);
     emit32(&t->cold, number);
 
-    emit_rm(e, false, 0x0fb6, H_R10, H_RSP, OFFSET_RETURNS(set, top));
+    emit_rm(e, false, 0x0fb6, H_R10, H_RSP, OFFSET_RETURN_TOP(set));
     emit_rm(e, false, 0x8d, H_R10, H_R10, sizeof(uint64_t));
-    emit_rm(e, false, 0x88, H_R10, H_RSP, OFFSET_RETURNS(set, top));
+    emit_rm(e, false, 0x88, H_R10, H_RSP, OFFSET_RETURN_TOP(set));
     emit_rr(e, false, 0x0fb6, H_R10, H_R10);
     emit_rmx(e, true, 0x89, H_R11, H_RSP, H_R10, 1, OFFSET_RETURNS(set, rip));
     exit.site = emit_lea_rip(e, H_R11, exit.unlinked);
@@ -213,7 +213,7 @@ static void note_return(Translator *t)
 
 static void take_off_return(Emit *e, unsigned set)
 {
-    emit_rm(e, false, 0x80, 5, H_RSP, OFFSET_RETURNS(set, top)); /* sub byte */
+    emit_rm(e, false, 0x80, 5, H_RSP, OFFSET_RETURN_TOP(set)); /* sub byte */
     emit8(e, sizeof(uint64_t));
 }
 
@@ -288,7 +288,7 @@ static void exit_by_return(Translator *t, int32_t pop)
     take_off_return(&t->cold, set);
     emit_look_up(&t->cold, nowhere, pop);
 
-    emit_rm(e, false, 0x0fb6, H_R11, H_RSP, OFFSET_RETURNS(set, top));
+    emit_rm(e, false, 0x0fb6, H_R11, H_RSP, OFFSET_RETURN_TOP(set));
     emit_rmx(e, true, 0x39, H_R10, H_RSP, H_R11, 1, OFFSET_RETURNS(set, rip)); /* cmp */
     emit_jcc(e, CC_NE, miss);
     emit_alu_mem_imm(e, false, 7, H_RSP, OFFSET_REQUESTS, 0);
