@@ -174,10 +174,10 @@ enum {
 /* One set a kind of data access. A SET hit means the access may touch host memory directly: the
  * page is present with sufficient rights, A (and for store_tag D) already set in the tables, it is
  * plain RAM (or ROM for loads), and for stores neither PAGE_HAS_CODE nor PAGE_CLEAN is set.
- *   hit when: address - tag[i] <= 4096 - size (unsigned), i = (address >> 12) & 1023
+ *   hit when: address - tag[i] <= 4096 - size (unsigned), i = (address >> 12) & (TLB_ENTRIES - 1)
  *   host pointer: host[i] + (address - tag[i])
  * An empty entry i holds TLB_EMPTY(i), which no address with index i can match. */
-#define TLB_BITS     10
+#define TLB_BITS     12
 #define TLB_ENTRIES  (1u << TLB_BITS)
 #define TLB_EMPTY(i) ((uint64_t)((i) ^ 1u) << GUEST_PAGE_SHIFT)
 /* A page that a place in translated code used last, which it finds with one comparison: a tag of
