@@ -209,6 +209,13 @@ char *difference(Pair *pair, const Outcome *interp, const Outcome *jit, uint64_t
     for (unsigned i = 0; i < N_GPR; i++)
         describe(text, names[i], a->gpr[i], b->gpr[i]);
     describe(text, "rflags", a->rflags & flags, b->rflags & flags);
+    describe(text, "mode", a->mode, b->mode);
+    describe(text, "cpl", a->cpl, b->cpl);
+    describe(text, "kernel GS base", a->kernel_gs_base, b->kernel_gs_base);
+    for (unsigned i = 0; i <= SEG_GS; i++) {
+        describe(text, "selector", a->seg[i].selector, b->seg[i].selector);
+        describe(text, "segment's base", a->seg[i].base, b->seg[i].base);
+    }
     const uint8_t *ma = pair->interp.ram->host + pair->data;
     const uint8_t *mb = pair->jit.ram->host + pair->data;
     if (memcmp(ma, mb, DATA_SIZE))
