@@ -178,7 +178,7 @@ static void info_usernet(Line *line)
     monitor_info_usernet(line->pc, line->out);
 }
 
-/* The instructions that cost most by being interpreted. */
+/* Which instructions, the most frequent first. */
 static void info_interpreted(Line *line)
 {
     enum { SHOWN = 20, A_LINE = 4 };
@@ -186,11 +186,10 @@ static void info_interpreted(Line *line)
     unsigned n = jit_most_interpreted(line->pc->jit, most, SHOWN);
 
     for (unsigned i = 0; i < n; i++)
-        g_string_append_printf(line->out, "%s%s %" PRIu64, i % A_LINE ? ", " : i ? ",\n    " : "    ",
+        g_string_append_printf(line->out, "%s%s %" PRIu64, i % A_LINE ? ", " : "\n    ",
                                most[i].mnemonic ? most[i].mnemonic : "without a block",
                                most[i].count);
-    if (n)
-        g_string_append_c(line->out, '\n');
+    g_string_append_c(line->out, '\n');
 }
 
 static void info_jit(Line *line)
@@ -204,11 +203,13 @@ static void info_jit(Line *line)
         line->out,
         "blocks %" PRIu64 ", instructions translated %" PRIu64 "\ncode %" PRIu64 " of %" PRIu64
         " bytes\nflushes %" PRIu64 ", invalidated blocks %" PRIu64 "\nexits %" PRIu64
-        " (direct branches %" PRIu64 ", indirect %" PRIu64 ", requests %" PRIu64 ")\nlinks %" PRIu64
-        ", slow memory accesses %" PRIu64 ", traps %" PRIu64 "\ninterpreted %" PRIu64 "\n",
+        " (direct branches %" PRIu64 ", indirect %" PRIu64 ", requests %" PRIu64 ", others %" PRIu64
+        ")\nlinks %" PRIu64 ", slow memory accesses %" PRIu64 ", traps %" PRIu64
+        "\ninterpreted %" PRIu64,
         s.blocks, s.instructions, s.code_bytes, s.cache_bytes, s.flushes, s.invalidated, s.exits,
-        s.exits_direct, s.exits_indirect, s.exits_requested, s.links, s.slow_accesses, s.traps,
-        s.interpreted);
+        s.exits_direct, s.exits_indirect, s.exits_requested,
+        s.exits - s.exits_direct - s.exits_indirect - s.exits_requested, s.links, s.slow_accesses,
+        s.traps, s.interpreted);
     info_interpreted(line);
 }
 
