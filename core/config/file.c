@@ -82,8 +82,8 @@ static const Key drive_keys[] = {
 
 static const char *const drive_kinds[] = {"disk", "cdrom", "floppy"};
 
-/* The text of KEY, owned by the caller, or NULL with ERROR set. GKeyFile itself sets an error and returns
- * a text all the same where an escape sequence is wrong.
+/* The text of KEY, owned by the caller, or NULL with ERROR set. GKeyFile itself sets an error and
+ * returns a text all the same where an escape sequence is wrong.
  */
 static char *get_text(GKeyFile *file, const char *group, const char *key, GError **error)
 {
