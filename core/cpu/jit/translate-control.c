@@ -437,12 +437,13 @@ static uint8_t *jump_if_rcx_zero(Emit *e, unsigned address_size)
 {
     if (address_size == 4)
         emit8(e, 0x67);
-    emit8(e, 0xe3);
-    emit8(e, 2);
-    emit8(e, 0xeb);
-    emit8(e, 5);
-    emit8(e, 0xe9);
+    uint8_t *zero = emit_jrcxz(e);
+    emit8(e, 0xeb); /* jmp rel8 */
+    uint8_t *other = e->p++;
+    emit_patch8(zero, e->p);
+    emit8(e, 0xe9); /* jmp rel32 */
     e->p += 4;
+    emit_patch8(other, e->p);
     return e->p - 4;
 }
 
