@@ -16,8 +16,8 @@
 #include "core/net/slirp.h"
 #include "core/net/socket.h"
 #include "tests/core/devices/e1000-fixture.h"
+#include "tests/fuzz/hostile.h"
 
-#include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -38,7 +38,6 @@ typedef struct {
     uint8_t frame[LARGEST_FRAME];
 } Fuzz;
 
-static guint64 seed, current_case;
 static unsigned current_operation;
 
 /* --- random things ---------------------------------------------------------------------------- */
@@ -374,16 +373,7 @@ static const struct {
 
 static void fail(const char *what)
 {
-    fprintf(stderr,
-            "fuzz-net: case %" G_GUINT64_FORMAT ", operation %u: %s\nagain with: ./dev fuzz net "
-            "--seed %" G_GUINT64_FORMAT " --case %" G_GUINT64_FORMAT "\n",
-            current_case, current_operation, what, seed, current_case);
-    abort();
-}
-
-static void hung(int number)
-{
-    fail("the case takes too long");
+    hostile_fail("operation %u: %s", current_operation, what);
 }
 
 static void wire_checked(NetBackend *backend, const uint8_t *frame, size_t length)
@@ -443,13 +433,9 @@ static void run_case(guint64 number)
                                           .send = wire_checked,
                                           .destroy = wire_destroy,
                                           .takes_large_segments = true};
-    const guint32 seeds[] = {(guint32)seed, (guint32)(seed >> 32), (guint32)number,
-                             (guint32)(number >> 32)};
     g_autofree Fuzz *fuzz = g_new0(Fuzz, 1);
 
-    current_case = number;
-    alarm(CASE_LIMIT);
-    fuzz->random = g_rand_new_with_seed_array(seeds, G_N_ELEMENTS(seeds));
+    fuzz->random = hostile_random(number);
     fuzz->user = number % 4 == 2;
     fuzz->peer = -1;
     if (fuzz->user) { /* restricted: nothing of this may leave the program */
@@ -471,36 +457,17 @@ static void run_case(guint64 number)
         close(fuzz->peer);
     g_free(fuzz->peer_path);
     g_rand_free(fuzz->random);
-    alarm(0);
+}
+
+static char *summary(void)
+{
+    return g_strdup_printf(" of %d operations", OPERATIONS);
 }
 
 int main(int argc, char **argv)
 {
-    double seconds = 60;
-    gint64 only = -1;
-    g_autofree char *seed_text = NULL;
-    GOptionEntry entries[] = {
-        {"seconds", 0, 0, G_OPTION_ARG_DOUBLE, &seconds, "how long", "N"},
-        {"seed", 0, 0, G_OPTION_ARG_STRING, &seed_text, "random numbers to use", "S"},
-        {"case", 0, 0, G_OPTION_ARG_INT64, &only, "only this case", "C"},
-        {NULL},
-    };
-    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
-    GError *error = NULL;
+    static const HostileFuzzer fuzzer = {
+        .name = "net", .limit = CASE_LIMIT, .run_case = run_case, .summary = summary};
 
-    g_option_context_add_main_entries(context, entries, NULL);
-    if (!g_option_context_parse(context, &argc, &argv, &error))
-        g_error("%s", error->message);
-    seed = seed_text ? g_ascii_strtoull(seed_text, NULL, 0) : (guint64)g_get_real_time();
-    printf("fuzz-net: seed %" G_GUINT64_FORMAT "\n", seed);
-    fflush(stdout);
-    signal(SIGALRM, hung);
-    guint64 cases = 0;
-    gint64 begin = g_get_monotonic_time(), end = begin + (gint64)(seconds * G_USEC_PER_SEC);
-    do
-        run_case(only >= 0 ? (guint64)only : cases);
-    while (cases++, only < 0 && g_get_monotonic_time() < end);
-    printf("fuzz-net: %" G_GUINT64_FORMAT " cases of %d operations in %.0f s, no failure\n", cases,
-           OPERATIONS, (double)(g_get_monotonic_time() - begin) / G_USEC_PER_SEC);
-    return 0;
+    return hostile_main(&fuzzer, argc, argv);
 }

@@ -17,10 +17,9 @@
 #include "core/cpu/decode.h"
 #include "core/cpu/jit/jit.h"
 #include "core/cpu/mmu.h"
+#include "tests/fuzz/hostile.h"
 #include "tests/fuzz/tables.h"
 
-#include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -45,21 +44,7 @@ typedef struct {
 } Guest;
 
 static CpuidModel *model;
-static guint64 seed, current_case, compared, excused;
-
-static void fail(const char *what)
-{
-    fprintf(stderr,
-            "fuzz-tables: case %" G_GUINT64_FORMAT ": %s\nagain with: ./dev fuzz tables --seed "
-            "%" G_GUINT64_FORMAT " --case %" G_GUINT64_FORMAT "\n",
-            current_case, what, seed, current_case);
-    abort();
-}
-
-static void hung(int number)
-{
-    fail("the case takes too long");
-}
+static guint64 compared, excused;
 
 /* --- a guest ---------------------------------------------------------------------------------- */
 
@@ -232,12 +217,12 @@ static void guest_run(Guest *guest, double limit)
     cpu_pause(guest->cpu);
     cpu_wait_paused(guest->cpu);
     if (cpu_time() - asked > STOP_LIMIT)
-        fail("an instruction takes too long");
+        hostile_fail("an instruction takes too long");
     guest->ended = cpu_is_halted(guest->cpu);
     if (!is_marked(guest->rom))
-        fail("the ROM was written");
+        hostile_fail("the ROM was written");
     if (!is_marked(guest->before) || !is_marked(guest->between) || !is_marked(guest->after))
-        fail("memory beside the guest's was written");
+        hostile_fail("memory beside the guest's was written");
 }
 
 /* --- comparing -------------------------------------------------------------------------------- */
@@ -358,9 +343,7 @@ static bool is_wild(guint64 number)
 
 static uint8_t *make_image(guint64 number)
 {
-    const guint32 seeds[] = {(guint32)seed, (guint32)(seed >> 32), (guint32)number,
-                             (guint32)(number >> 32)};
-    GRand *random = g_rand_new_with_seed_array(seeds, G_N_ELEMENTS(seeds));
+    GRand *random = hostile_random(number);
     uint8_t *image = g_malloc0(TABLES_RAM);
 
     tables_generate(random, is_wild(number), image);
@@ -398,8 +381,6 @@ static void run_case(guint64 number)
     JitOptions options = translator_options(number);
     g_autofree uint8_t *image = make_image(number);
 
-    current_case = number;
-    alarm(CASE_LIMIT);
     if (number % CASES_A_GUEST == 0) {
         clear_guests();
         guest_init(&interp, NULL);
@@ -417,45 +398,31 @@ static void run_case(guint64 number)
         if (text && is_open(image))
             excused++;
         else if (text)
-            fail(text);
+            hostile_fail("%s", text);
     }
-    alarm(0);
+}
+
+static char *summary(void)
+{
+    return g_strdup_printf(", %" G_GUINT64_FORMAT " compared to their ends, %" G_GUINT64_FORMAT
+                           " of them open,",
+                           compared, excused);
 }
 
 int main(int argc, char **argv)
 {
-    double seconds = 60;
-    gint64 only = -1;
-    g_autofree char *seed_text = NULL;
-    GOptionEntry entries[] = {
-        {"seconds", 0, 0, G_OPTION_ARG_DOUBLE, &seconds, "how long", "N"},
-        {"seed", 0, 0, G_OPTION_ARG_STRING, &seed_text, "random numbers to use", "S"},
-        {"case", 0, 0, G_OPTION_ARG_INT64, &only,
-         "only this case, and those that its guests had before", "C"},
-        {NULL},
-    };
-    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+    static const HostileFuzzer fuzzer = {.name = "tables",
+                                         .limit = CASE_LIMIT,
+                                         .group = CASES_A_GUEST,
+                                         .run_case = run_case,
+                                         .summary = summary,
+                                         .clear = clear_guests};
     g_autoptr(GError) error = NULL;
 
-    g_option_context_add_main_entries(context, entries, NULL);
-    if (!g_option_context_parse(context, &argc, &argv, &error))
-        g_error("%s", error->message);
     model = cpuid_model_new("max", 1, &error);
     if (!model)
         g_error("%s", error->message);
-    seed = seed_text ? g_ascii_strtoull(seed_text, NULL, 0) : (guint64)g_get_real_time();
-    printf("fuzz-tables: seed %" G_GUINT64_FORMAT "\n", seed);
-    fflush(stdout);
-    signal(SIGALRM, hung);
-    guint64 cases = 0, first = only >= 0 ? (guint64)only / CASES_A_GUEST * CASES_A_GUEST : 0;
-    gint64 begin = g_get_monotonic_time(), end = begin + (gint64)(seconds * G_USEC_PER_SEC);
-    do
-        run_case(first + cases++);
-    while (only >= 0 ? first + cases <= (guint64)only : g_get_monotonic_time() < end);
-    clear_guests();
-    printf("fuzz-tables: %" G_GUINT64_FORMAT " cases in %.0f s, %" G_GUINT64_FORMAT
-           " compared to their ends, %" G_GUINT64_FORMAT " of them open, no failure\n",
-           cases, (double)(g_get_monotonic_time() - begin) / G_USEC_PER_SEC, compared, excused);
+    int status = hostile_main(&fuzzer, argc, argv);
     cpuid_model_free(model);
-    return 0;
+    return status;
 }
