@@ -737,17 +737,16 @@ unsigned mmu_fetch(Cpu *cpu, uint64_t linear, uint8_t *buffer, unsigned needed)
         unsigned left = GUEST_PAGE_SIZE - (at & 0xfff);
         Place place;
         uint32_t error;
+
+        /* A page that nobody may need is not even looked at: its accessed bit stays. */
+        if (have >= (needed ? needed : 1))
+            break;
         int i = fetch_find(cpu, at, &place, &error);
 
-        if (i == FETCH_FAULT) {
-            if (have >= (needed ? needed : 1))
-                break;
+        if (i == FETCH_FAULT)
             cpu_raise_pf(cpu, at, error);
-        }
         if (i == FETCH_DEVICE) {
-            /* One byte at a time and no more than asked for: reading may have effects. */
-            if (have >= (needed ? needed : 1))
-                break;
+            /* One byte at a time: reading may have effects. */
             buffer[have++] = (uint8_t)place_read(cpu, &place, 1);
             continue;
         }

@@ -80,8 +80,9 @@ void mmu_locked_done(Cpu *cpu, uint64_t linear, unsigned size);
  * *ERROR. */
 typedef enum { MMU_FILLED, MMU_FAULT } MmuFill;
 MmuFill mmu_fill(Cpu *cpu, unsigned set, uint64_t linear, MmuAccess access, uint32_t *error);
-/* Up to 15 bytes of instruction at LINEAR into BUFFER. Returns how many could be had before a page
- * that faults (at least 1, else raises). NEEDED bytes that fault raise. */
+/* Up to 15 bytes of instruction at LINEAR into BUFFER. Returns how many there are up to the end of
+ * the page that holds the last of NEEDED ones (at least 1). Bytes that are needed and fault raise.
+ */
 unsigned mmu_fetch(Cpu *cpu, uint64_t linear, uint8_t *buffer, unsigned needed);
 /* Finds the code page of LINEAR: raises #PF or fills a FetchTlb entry and returns its index; -1
  * when the page is not RAM/ROM (the interpreter then reads byte by byte). */

@@ -12,11 +12,15 @@ enum {
     TABLES_RAM = 0x200000,
     TABLES_ROM = TABLES_RAM, /* 64 KiB, then 64 KiB of a device */
     TABLES_DEVICE = TABLES_ROM + 0x10000,
-    TABLES_PAGING = 0x8000, /* to TABLES_PAGING_END: paging structures */
-    TABLES_PAGING_END = 0xe000,
 };
 
+typedef enum {
+    TABLES_PLAIN,   /* instructions of which the manual says what they do, and spoilt tables */
+    TABLES_WILD,    /* any bytes as code */
+    TABLES_PROBING, /* sound tables; what pages and segments just allow and just forbid */
+    N_TABLES_STYLES,
+} TablesStyle;
+
 /* Fills RAM, all zeroes before, so that a processor that comes from its reset sets up some mode,
- * goes to some privilege level and executes what chance wrote. WILD: any bytes as code; else
- * instructions of which the manual says what they do. */
-void tables_generate(GRand *random, bool wild, uint8_t *ram);
+ * goes to some privilege level and executes what chance wrote. */
+void tables_generate(GRand *random, TablesStyle style, uint8_t *ram);
