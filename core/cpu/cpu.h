@@ -256,11 +256,13 @@ enum {
     REQUEST_FLUSH_CODE = 1 << 7, /* the JIT wants this vCPU out of translated code */
     REQUEST_CALL = 1 << 8,       /* run queued functions (cpu_call_on) */
     REQUEST_LEAVE = 1 << 9,      /* the vCPU to itself: the run loop must look (HLT, TF, DR7 ...) */
+    REQUEST_BUS = 1 << 10,       /* another vCPU wants the bus for itself: bus.h */
 };
 
 typedef struct Cpu Cpu;
 typedef struct Jit Jit;               /* jit/jit.h: shared by a machine's vCPUs */
 typedef struct CpuidModel CpuidModel; /* cpuid.h */
+typedef struct CpuBus CpuBus;         /* bus.h: shared by a machine's vCPUs */
 
 /* What a vCPU asks of the machine. OPAQUE is Cpu.board_opaque. */
 typedef struct {
@@ -363,6 +365,8 @@ struct Cpu {
     const CpuidModel *model;
     CpuAccel accel;
     Jit *jit_shared;
+    CpuBus *bus;
+    bool holds_bus;
     struct InterpCache *interp_cache; /* decoded instructions, by bytes */
     struct CpuThread *thread;         /* run loop bookkeeping: vcpu.c */
     struct CpuDebug *debug;           /* NULL: no debugger was here: debug.h */
@@ -399,7 +403,8 @@ typedef struct {
     const CpuidModel *model;
     const CpuBoardOps *board;
     void *board_opaque;
-    Jit *jit; /* NULL for the interpreter */
+    Jit *jit;    /* NULL for the interpreter */
+    CpuBus *bus; /* NULL: no other vCPU is there */
 } CpuConfig;
 
 /* Makes a vCPU in its reset state, its thread not started. */

@@ -277,9 +277,12 @@ static void insn_cmpxchg16b(Cpu *cpu, const Insn *insn)
     } else {
         uint64_t old[2], store[2] = {cpu->gpr[RBX], cpu->gpr[RCX]};
         mmu_probe(cpu, linear, 16, ACCESS_WRITE);
+        if (insn->lock)
+            cpu_bus_lock(cpu);
         mmu_load_bytes(cpu, linear, old, 16);
         equal = old[0] == low && old[1] == high;
         mmu_store_bytes(cpu, linear, equal ? store : old, 16);
+        cpu_bus_unlock(cpu);
         low = old[0];
         high = old[1];
     }

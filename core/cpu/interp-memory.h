@@ -7,6 +7,7 @@
  * alignment, then paging.
  */
 
+#include "core/cpu/bus.h"
 #include "core/cpu/decode.h"
 #include "core/cpu/mmu.h"
 #include "core/cpu/system.h"
@@ -195,6 +196,7 @@ typedef struct {
     void *host; /* NULL: through the MMU */
     unsigned size;
     bool atomic;
+    bool bus;  /* locked, for what no host instruction can do alone */
     bool slow; /* the MMU must hear of the store: the page may hold translated code */
 } InterpRmw;
 
@@ -208,6 +210,9 @@ INTERP_INLINE void rmw_begin_at(Cpu *cpu, InterpRmw *rmw, uint64_t linear, unsig
     if (rmw->slow)
         rmw->host = mmu_locked_pointer(cpu, linear, size);
     rmw->atomic = atomic && rmw->host;
+    rmw->bus = atomic && !rmw->host;
+    if (rmw->bus)
+        cpu_bus_lock(cpu);
     rmw->old = rmw->host ? host_load(rmw->host, size) : mmu_load(cpu, linear, size);
 }
 
@@ -244,6 +249,8 @@ INTERP_INLINE bool rmw_commit(Cpu *cpu, InterpRmw *rmw, uint64_t value)
 {
     if (!rmw->host) {
         mmu_store(cpu, rmw->linear, value, rmw->size);
+        if (rmw->bus)
+            cpu_bus_unlock(cpu);
         return true;
     }
     if (!rmw->atomic)

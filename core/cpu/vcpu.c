@@ -10,6 +10,7 @@
 
 #include "core/cpu/cpu.h"
 
+#include "core/cpu/bus.h"
 #include "core/cpu/cpuid.h"
 #include "core/cpu/debug.h"
 #include "core/cpu/interp.h"
@@ -156,6 +157,7 @@ Cpu *cpu_new(const CpuConfig *config, GError **error)
     cpu->board = config->board ? config->board : &no_board;
     cpu->board_opaque = config->board_opaque;
     cpu->jit_shared = config->jit;
+    cpu->bus = config->bus;
     if (config->jit && jit_options(config->jit)->lockstep)
         cpu->lockstep = lockstep_new();
     cpu->tiny_tlb = config->jit && jit_options(config->jit)->tiny_tlb;
@@ -303,12 +305,14 @@ static void sleep_until(Cpu *cpu, uint32_t bits)
 {
     struct CpuThread *thread = cpu->thread;
 
+    cpu_bus_leave(cpu);
     g_mutex_lock(&thread->mutex);
     atomic_store(&thread->asleep, true);
     while (!(atomic_load(&cpu->requests) & bits))
         g_cond_wait(&thread->wake, &thread->mutex);
     atomic_store(&thread->asleep, false);
     g_mutex_unlock(&thread->mutex);
+    cpu_bus_enter(cpu);
 }
 
 static void stay_paused(Cpu *cpu)
@@ -623,8 +627,10 @@ static uint32_t wake_bits(const Cpu *cpu)
 /* Runs until asked to quit. The frame of the sigsetjmp: raised exceptions land here. */
 static void run(Cpu *cpu)
 {
-    if (sigsetjmp(cpu->escape, 0))
+    if (sigsetjmp(cpu->escape, 0)) {
+        cpu_bus_unlock(cpu);
         deliver_raised(cpu);
+    }
     for (;;) {
         uint32_t requests = atomic_load_explicit(&cpu->requests, memory_order_relaxed);
 
@@ -632,9 +638,13 @@ static void run(Cpu *cpu)
             if (requests & REQUEST_QUIT)
                 return;
             if (requests & REQUEST_PAUSE) {
+                cpu_bus_leave(cpu);
                 stay_paused(cpu);
+                cpu_bus_enter(cpu);
                 continue;
             }
+            if (requests & REQUEST_BUS)
+                cpu_bus_give_way(cpu);
             if (cpu->debug && debug_stop_due(cpu)) {
                 stop_for_debugger(cpu);
                 continue;
@@ -679,7 +689,9 @@ static void *thread_main(void *opaque)
     sigdelset(&signals, SIGILL);
     sigdelset(&signals, SIGTRAP);
     pthread_sigmask(SIG_SETMASK, &signals, NULL);
+    cpu_bus_enter(cpu);
     run(cpu);
+    cpu_bus_leave(cpu);
 
     /* Nobody may be left waiting for a vCPU that is gone. */
     run_calls(cpu);

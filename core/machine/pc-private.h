@@ -58,6 +58,7 @@ struct Pc {
 
     CpuidModel *cpuid;
     Jit *jit;
+    CpuBus *cpu_bus;
     Cpu **cpus;
     CpuSlot *slots;
     unsigned n_cpus; /* that exist so far */

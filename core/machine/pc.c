@@ -21,6 +21,7 @@
 #include "core/chipset/smbios.h"
 #include "core/config/accel.h"
 #include "core/config/options.h"
+#include "core/cpu/bus.h"
 #include "core/cpu/cpuid.h"
 #include "core/cpu/jit/jit.h"
 #include "core/devices/debugcon.h"
@@ -459,6 +460,7 @@ static bool make_cpus(Pc *pc, GError **error)
         if (!pc->jit)
             return false;
     }
+    pc->cpu_bus = cpu_bus_new();
     pc->cpus = g_new0(Cpu *, pc->config->cpus);
     pc->slots = g_new0(CpuSlot, pc->config->cpus);
     for (unsigned i = 0; i < pc->config->cpus; i++) {
@@ -472,6 +474,7 @@ static bool make_cpus(Pc *pc, GError **error)
             .board = &cpu_board_ops,
             .board_opaque = &pc->slots[i],
             .jit = pc->jit,
+            .bus = pc->cpu_bus,
         };
         pc->cpus[i] = cpu_new(&config, error);
         if (!pc->cpus[i])
@@ -553,6 +556,7 @@ void pc_free(Pc *pc)
     g_free(pc->cpus);
     g_free(pc->slots);
     g_clear_pointer(&pc->jit, jit_free);
+    g_clear_pointer(&pc->cpu_bus, cpu_bus_free);
 
     board_lock(board);
     clock_stop(board->clock);

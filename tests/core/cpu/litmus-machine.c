@@ -72,6 +72,7 @@ void litmus_init(Litmus *litmus, const JitOptions *options)
 
     memset(litmus, 0, sizeof *litmus);
     g_mutex_init(&litmus->lock);
+    litmus->bus = cpu_bus_new();
     litmus->map = memory_map_new();
     litmus->ram = ram_block_new(litmus->map, "ram", RAM_SIZE, &error);
     g_assert_no_error(error);
@@ -93,6 +94,7 @@ void litmus_init(Litmus *litmus, const JitOptions *options)
             .board = &board,
             .board_opaque = &litmus->lock,
             .jit = litmus->jit,
+            .bus = litmus->bus,
         };
         litmus->cpus[i] = cpu_new(&config, &error);
         g_assert_no_error(error);
@@ -106,6 +108,7 @@ void litmus_clear(Litmus *litmus)
     for (unsigned i = 0; i < LITMUS_MAX_CPUS; i++)
         cpu_free(litmus->cpus[i]);
     jit_free(litmus->jit);
+    cpu_bus_free(litmus->bus);
     memory_map_free(litmus->map);
     cpuid_model_free(litmus->model);
     g_mutex_clear(&litmus->lock);
@@ -124,6 +127,7 @@ static void make_page_tables(Litmus *litmus)
     tables[0x2000 / 8 + (LITMUS_PAGED >> 21)] = LITMUS_PTE | 7;
     for (unsigned i = 0; i < 256; i++)
         litmus_ram(litmus, LITMUS_PTE)[i] = (LITMUS_PAGED_TO + i * GUEST_PAGE_SIZE) | 7;
+    litmus_ram(litmus, LITMUS_PTE)[LITMUS_STRAY] = LITMUS_STRAY_TO | 7;
 }
 
 static void set_up_cpu(Litmus *litmus, unsigned i, const LitmusTask *task, unsigned n_tasks,

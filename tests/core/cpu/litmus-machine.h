@@ -6,6 +6,7 @@
  * the same time. Programs are written here in the assembler's Intel syntax and end with HLT.
  */
 
+#include "core/cpu/bus.h"
 #include "core/cpu/cpu.h"
 #include "core/cpu/jit/jit.h"
 
@@ -19,6 +20,9 @@
 #define LITMUS_PAGED     0x400000u
 #define LITMUS_PTE       0xe03000u /* the page table's entry of LITMUS_PAGED */
 #define LITMUS_PAGED_TO  (LITMUS_SHARED + 0x100000u)
+/* But this page of them shows another one than its neighbours' neighbour. */
+#define LITMUS_STRAY     100u
+#define LITMUS_STRAY_TO  (LITMUS_PAGED_TO + 200 * GUEST_PAGE_SIZE)
 
 /* The program NAME, and where it ends. It starts when all vCPUs have come, with
  *   rbx LITMUS_SHARED, rbp its log, rsi the rounds, rdi the vCPU's index, r12 to r14 as asked for,
@@ -39,6 +43,7 @@ typedef struct {
     RamBlock *ram;
     CpuidModel *model;
     Jit *jit; /* NULL: interprets */
+    CpuBus *bus;
     GMutex lock;
     Cpu *cpus[LITMUS_MAX_CPUS];
 } Litmus;
