@@ -92,9 +92,8 @@ static void write_cr3(Cpu *cpu, uint64_t value)
     if (in_long_mode(cpu)) {
         uint64_t reserved = ~((1ull << CPUID_PHYSICAL_BITS) - 1);
 
-        if (cpu->cr4 & CR4_PCIDE) {
+        if (cpu->cr4 & CR4_PCIDE)
             reserved &= ~(1ull << 63);
-        }
         if (value & reserved)
             raise_gp(cpu);
         value &= ~(1ull << 63); /* "keep the PCID's entries": ours have no tags, all go */

@@ -202,8 +202,6 @@ static void insn_invlpg(Cpu *cpu, const Insn *insn)
 
 static void insn_invpcid(Cpu *cpu, const Insn *insn)
 {
-    if (!(cpu->mode & MODE_PE))
-        cpu_raise(cpu, EXC_UD);
     require_cpl0(cpu);
     uint64_t linear = insn_linear(cpu, insn, 16, false);
     uint64_t pcid = interp_load(cpu, linear, 8), address = interp_load(cpu, linear + 8, 8);
