@@ -72,6 +72,21 @@ def i386_two_cpus():
     boot("686", 2)
 
 
+def pcid():
+    """The kernel finds PCID and INVPCID and uses them, also with a model that has none by itself."""
+    command = ("for%20f%20in%20pcid%20invpcid;do%20echo%20$f%20$(grep%20-c%20-w%20$f%20/proc/cpuinfo);"
+               "done;echo%20end-of$x-test")
+    for model in "max", "x86-64-v3,+pcid,+invpcid":
+        with Guest(*flags("amd64", 2, command, "-cpu", model)) as guest:
+            text = guest.wait_serial("end-of-test\n", timeout=180)
+            print(f"# {model}: user space after {guest.seconds():.1f} s")
+            guest.wait_exit(20)
+            if model == "max":  # the other has no INVTSC, by which the kernel trusts the TSC
+                check_log(guest)
+            for feature in "pcid", "invpcid":
+                assert f"\n{feature} 2\n" in text.replace("\r", ""), f"{model} lacks {feature}"
+
+
 HARDWARE = ("for%20d%20in%20/sys/class/ata_device/dev*;do%20echo%20mode%20${d##*/}%20"
             "$(cat%20$d/class)%20$(cat%20$d/dma_mode)%20$(cat%20$d/xfer_mode);done;"
             "for%20d%20in%20/sys/bus/pci/devices/*;do%20echo%20function%20${d##*/}%20"
@@ -141,4 +156,4 @@ def hardware_i386():
 
 if __name__ == "__main__":
     sys.exit(run([one_cpu, two_cpus, four_cpus, i386, i386_two_cpus, hardware_amd64,
-                  hardware_i386]))
+                  hardware_i386, pcid]))
