@@ -429,6 +429,9 @@ void cpu_resume_step(Cpu *cpu, bool hold_interrupts);
  * unless called from that thread. Works while paused. Not with the board lock held. */
 void cpu_call_on(Cpu *cpu, void (*func)(Cpu *cpu, void *opaque), void *opaque);
 void cpu_describe(Cpu *cpu, GString *out); /* `info registers`; thread paused or on the thread */
+/* Calls FUNC, which may raise: true if it did, with what in the members `raised_...` and nothing
+ * delivered. On the vCPU's thread. */
+bool cpu_catch(Cpu *cpu, void (*func)(Cpu *cpu, void *opaque), void *opaque);
 /* Calls FUNC, which may raise: false if it did, with nothing delivered and CR2 as it was. On the
  * vCPU's thread. */
 bool cpu_try(Cpu *cpu, void (*func)(Cpu *cpu, void *opaque), void *opaque);

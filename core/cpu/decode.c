@@ -589,3 +589,28 @@ DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode
     }
     return DECODE_OK;
 }
+
+/* --- questions -------------------------------------------------------------------------------- */
+
+bool insn_is_shift(const Insn *insn)
+{
+    switch (insn->mnemonic) {
+    case ZYDIS_MNEMONIC_RCL:
+    case ZYDIS_MNEMONIC_RCR:
+    case ZYDIS_MNEMONIC_ROL:
+    case ZYDIS_MNEMONIC_ROR:
+    case ZYDIS_MNEMONIC_SAR:
+    case ZYDIS_MNEMONIC_SHL:
+    case ZYDIS_MNEMONIC_SHLD:
+    case ZYDIS_MNEMONIC_SHR:
+    case ZYDIS_MNEMONIC_SHRD: return true;
+    default: return false;
+    }
+}
+
+bool insn_may_shift_by_0(const Insn *insn)
+{
+    bool by_1 = insn->opcode == 0xd0 || insn->opcode == 0xd1;
+
+    return insn_is_shift(insn) && !by_1 && (!insn->imm_size || !(insn->immediate & 0x1f));
+}

@@ -97,3 +97,8 @@ typedef enum { DECODE_OK, DECODE_NEED_MORE, DECODE_INVALID, DECODE_TOO_LONG } De
  * (APM 3, "operand-size prefix"); the guest's processor is of the host's make, so OPSIZE follows
  * the host's vendor. */
 DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode, Insn *insn);
+
+/* SHL, SHR, SAR, SHLD, SHRD and the rotations. */
+bool insn_is_shift(const Insn *insn);
+/* One of those, by a count that may be 0: it then leaves all flags as they were. */
+bool insn_may_shift_by_0(const Insn *insn);

@@ -305,27 +305,25 @@ static bool cannot_be_repeated(const Insn *insn)
 /* A shift or rotation by 0 leaves the flags as they were, and says nothing about them. */
 static void note_undefined_flags(Lockstep *lockstep, const Insn *insn)
 {
-    bool may_do_nothing = (insn->opcode & ~3u) == 0xd0 || (insn->opcode & ~1u) == 0xc0 ||
-                          (insn->opcode & ~9u) == 0xa4; /* SHLD, SHRD */
-
-    if (!may_do_nothing)
+    if (!insn_may_shift_by_0(insn))
         lockstep->undefined &= ~(uint64_t)insn->flags_modified;
     lockstep->undefined |= insn->flags_undefined;
 }
 
-/* Runs FUNC; true if it raised. */
-static bool catching(Cpu *cpu, void (*func)(Cpu *cpu))
+/* For cpu_catch(). */
+static void decode_one(Cpu *cpu, void *unused)
 {
-    sigjmp_buf outer;
-    volatile bool raised = false;
+    decode_next(cpu);
+}
 
-    memcpy(&outer, &cpu->escape, sizeof outer);
-    if (sigsetjmp(cpu->escape, 0))
-        raised = true;
-    else
-        func(cpu);
-    memcpy(&cpu->escape, &outer, sizeof outer);
-    return raised;
+static void interpret_one(Cpu *cpu, void *unused)
+{
+    interp_one(cpu);
+}
+
+static void run_blocks(Cpu *cpu, void *unused)
+{
+    jit_run(cpu);
 }
 
 static const Insn *next_insn(Cpu *cpu)
@@ -334,7 +332,7 @@ static const Insn *next_insn(Cpu *cpu)
 
     if (insn)
         return insn;
-    catching(cpu, decode_next); /* interp_one() will raise that again */
+    cpu_catch(cpu, decode_one, NULL); /* interp_one() will raise that again */
     return &cpu->lockstep->insn;
 }
 
@@ -365,7 +363,7 @@ static bool follow(Cpu *cpu, bool *same)
             return false;
         note_undefined_flags(lockstep, insn);
         cpu->interrupt_shadow = 0; /* no interrupt can come */
-        bool raised = catching(cpu, interp_one);
+        bool raised = cpu_catch(cpu, interpret_one, NULL);
         take_state(cpu, &lockstep->interpreted, raised);
         if (device_accesses(cpu) != lockstep->accesses)
             return false;
@@ -409,7 +407,7 @@ void lockstep_run(Cpu *cpu)
     take_state(cpu, &lockstep->before, false);
     lockstep->keeping = true;
     lockstep->accesses = device_accesses(cpu);
-    raised = catching(cpu, jit_run);
+    raised = cpu_catch(cpu, run_blocks, NULL);
     take_state(cpu, &lockstep->translated, raised);
     if (device_accesses(cpu) != lockstep->accesses) {
         lockstep->not_compared++;

@@ -739,19 +739,26 @@ void cpu_step(Cpu *cpu, uint64_t count)
     current_cpu = outer;
 }
 
-bool cpu_try(Cpu *cpu, void (*func)(Cpu *cpu, void *opaque), void *opaque)
+bool cpu_catch(Cpu *cpu, void (*func)(Cpu *cpu, void *opaque), void *opaque)
 {
     sigjmp_buf outer;
-    uint64_t cr2 = cpu->cr2;
-    volatile bool done = false;
+    volatile bool raised = false;
 
     memcpy(&outer, &cpu->escape, sizeof outer);
-    if (!sigsetjmp(cpu->escape, 0)) {
+    if (sigsetjmp(cpu->escape, 0))
+        raised = true;
+    else
         func(cpu, opaque);
-        done = true;
-    } else {
-        cpu->cr2 = cr2;
-    }
     memcpy(&cpu->escape, &outer, sizeof outer);
-    return done;
+    return raised;
+}
+
+bool cpu_try(Cpu *cpu, void (*func)(Cpu *cpu, void *opaque), void *opaque)
+{
+    uint64_t cr2 = cpu->cr2;
+    bool raised = cpu_catch(cpu, func, opaque);
+
+    if (raised)
+        cpu->cr2 = cr2;
+    return !raised;
 }

@@ -213,28 +213,11 @@ static uint32_t flags_read(const Insn *insn)
     }
 }
 
-static bool is_shift(const Insn *insn)
-{
-    switch (insn->mnemonic) {
-    case ZYDIS_MNEMONIC_RCL:
-    case ZYDIS_MNEMONIC_RCR:
-    case ZYDIS_MNEMONIC_ROL:
-    case ZYDIS_MNEMONIC_ROR:
-    case ZYDIS_MNEMONIC_SAR:
-    case ZYDIS_MNEMONIC_SHL:
-    case ZYDIS_MNEMONIC_SHLD:
-    case ZYDIS_MNEMONIC_SHR:
-    case ZYDIS_MNEMONIC_SHRD: return true;
-    default: return false;
-    }
-}
-
 /* A shift or a repetition by 0 leaves the flags, so what was undefined stays so. */
 static bool may_leave_flags(const Insn *insn)
 {
-    if (is_shift(insn)) /* by 1, or by an immediate */
-        return (insn->opcode & 0xfe) != 0xd0 && (!insn->imm_size || !(insn->immediate & 31));
-    return (insn->category_flags & INSN_IS_STRING) && (insn->rep || insn->repne);
+    return insn_may_shift_by_0(insn) ||
+           ((insn->category_flags & INSN_IS_STRING) && (insn->rep || insn->repne));
 }
 
 /* Real mode lets code change itself, and the code of other cases. */

@@ -387,22 +387,6 @@ static bool ends_block(InsnKind kind)
 
 /* --- flags ------------------------------------------------------------------------------------ */
 
-static bool is_shift(const Insn *insn)
-{
-    switch (insn->mnemonic) {
-    case ZYDIS_MNEMONIC_RCL:
-    case ZYDIS_MNEMONIC_RCR:
-    case ZYDIS_MNEMONIC_ROL:
-    case ZYDIS_MNEMONIC_ROR:
-    case ZYDIS_MNEMONIC_SAR:
-    case ZYDIS_MNEMONIC_SHL:
-    case ZYDIS_MNEMONIC_SHLD:
-    case ZYDIS_MNEMONIC_SHR:
-    case ZYDIS_MNEMONIC_SHRD: return true;
-    default: return false;
-    }
-}
-
 static void set_flag_use(Item *item)
 {
     const Insn *insn = &item->insn;
@@ -410,8 +394,7 @@ static void set_flag_use(Item *item)
     item->tested = insn->flags_tested;
     item->killed = insn->flags_modified;
     /* A count of 0 changes nothing. */
-    if (is_shift(insn) && (!insn->imm_size || !(insn->immediate & 0x1f)) &&
-        !(insn->opcode == 0xd0 || insn->opcode == 0xd1))
+    if (insn_may_shift_by_0(insn))
         item->killed = 0;
     switch (item->kind) {
     case KIND_INTERPRET:

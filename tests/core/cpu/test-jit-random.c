@@ -226,23 +226,6 @@ typedef struct {
     uint32_t undefined; /* flags at the end */
 } Program;
 
-/* A shift by 0 leaves the flags as they were. */
-static bool has_count(const Insn *insn)
-{
-    switch (insn->mnemonic) {
-    case ZYDIS_MNEMONIC_RCL:
-    case ZYDIS_MNEMONIC_RCR:
-    case ZYDIS_MNEMONIC_ROL:
-    case ZYDIS_MNEMONIC_ROR:
-    case ZYDIS_MNEMONIC_SAR:
-    case ZYDIS_MNEMONIC_SHL:
-    case ZYDIS_MNEMONIC_SHLD:
-    case ZYDIS_MNEMONIC_SHR:
-    case ZYDIS_MNEMONIC_SHRD: return true;
-    default: return false;
-    }
-}
-
 static void make_program(Pair *pair, GRand *rand, unsigned n_insns, bool vectors, Program *program)
 {
     uint32_t mode = pair->jit.cpu->mode;
@@ -261,7 +244,7 @@ static void make_program(Pair *pair, GRand *rand, unsigned n_insns, bool vectors
             continue;
         memcpy(program->bytes + program->length, bytes, insn.length);
         program->length += insn.length;
-        if (!has_count(&insn))
+        if (!insn_may_shift_by_0(&insn)) /* which leaves the flags as they were */
             program->undefined &= ~insn.flags_modified;
         program->undefined |= insn.flags_undefined;
         i++;
