@@ -341,6 +341,16 @@ static inline void emit_target_address(Emit *e)
     emit_rm(e, true, 0x03, H_R11, H_RSP, OFFSET_SLOT(SLOT_TARGETS));
 }
 
+/* Makes CC_A hold if r10 is no canonical address. Changes r11. */
+static inline void emit_test_canonical(Emit *e)
+{
+    emit_mov_rr(e, H_R11, H_R10);
+    emit_rr(e, true, 0xc1, 7, H_R11); /* sar */
+    emit8(e, 47);
+    emit_alu_imm(e, true, 0, H_R11, 1);
+    emit_alu_imm(e, true, 7, H_R11, 1);
+}
+
 /* r11 = where the soft TLB would have the page of r10. Changes EFLAGS. */
 static inline void emit_tlb_index(Emit *e)
 {

@@ -237,7 +237,7 @@ void jit_link_return(JitCpu *jc, uint32_t number, JitBlock *block)
         exit->linked = NULL;
         return;
     }
-    jc->statistics.links++;
+    jit_count(&jc->statistics.links);
     emit_patch(exit->site, block->indirect_entry);
     note_link(jc, number, block);
 }
@@ -248,11 +248,7 @@ static void check_canonical(Translator *t, Emit *e)
 {
     JitSite data = t_site(t, t->item->insn.length, 0);
 
-    emit_mov_rr(e, H_R11, H_R10);
-    emit_rr(e, true, 0xc1, 7, H_R11); /* sar */
-    emit8(e, 47);
-    emit_alu_imm(e, true, 0, H_R11, 1);
-    emit_alu_imm(e, true, 7, H_R11, 1);
+    emit_test_canonical(e);
     uint8_t *good = emit_jcc(e, CC_BE, e->p);
     emit_call(e, t->jc->stub_interp);
     emit_bytes(e, &data, sizeof data);

@@ -175,12 +175,7 @@ static void emit_segment_base(Translator *t)
     if (size == 4) {
         emit_rr(e, false, 0x89, H_R10, H_R10);
     } else {
-        /* canonical? */
-        emit_mov_rr(e, H_R11, H_R10);
-        emit_rr(e, true, 0xc1, 7, H_R11); /* sar */
-        emit8(e, 47);
-        emit_alu_imm(e, true, 0, H_R11, 1);
-        emit_alu_imm(e, true, 7, H_R11, 1);
+        emit_test_canonical(e);
         interpret_if(t, CC_A);
     }
     emit_rm(e, true, 0x89, H_R10, H_RSP, base);
@@ -285,10 +280,8 @@ void t_emit_transfer(Translator *t)
     emit_mov_imm(&t->hot, H_R10, transfer);
     /* A jump with the place of the site in r11: no call that never returns misleads the host's
      * prediction of returns. */
-    emit_rex(&t->hot, true, H_R11, 0, 0);
-    emit_opcode(&t->hot, 0x8d);
-    emit8(&t->hot, (H_R11 & 7) << 3 | 5); /* [rip + 5] */
-    emit32(&t->hot, 5);
+    uint8_t *place = emit_lea_rip(&t->hot, H_R11, t->hot.p);
     emit_jmp(&t->hot, t->jc->stub_transfer);
+    emit_patch(place, t->hot.p);
     emit_bytes(&t->hot, &data, sizeof data);
 }
