@@ -55,12 +55,12 @@ static void make_pair(Pair *pair, const JitOptions *options)
         [USER_CS32 / 8] = 0x00cffb000000ffff, [USER_SS / 8] = 0x00cff3000000ffff,
         [USER_CS / 8] = 0x0020fb0000000000,
     };
-    uint8_t data[DATA_SIZE];
+    g_autofree uint8_t *data = g_malloc(DATA_SIZE);
 
     pair_init(pair, LONG_MODE, options);
-    for (unsigned i = 0; i < sizeof data; i++)
+    for (unsigned i = 0; i < DATA_SIZE; i++)
         data[i] = (uint8_t)(i * 7 ^ i >> 8);
-    pair_write(pair, DATA, data, sizeof data);
+    pair_write(pair, DATA, data, DATA_SIZE);
     pair_write(pair, GDT, gdt, sizeof gdt);
     for_both(pair, set_up);
 }
