@@ -299,6 +299,8 @@ GSource *g_source_new(GSourceFuncs *funcs, guint size)
         .check = funcs->check ? source_check : NULL,
         .dispatch = source_dispatch,
         .finalize = funcs->finalize ? source_finalize : NULL,
+        .closure_callback = funcs->closure_callback,
+        .closure_marshal = funcs->closure_marshal,
     };
     return REAL(g_source_new)(&ours->funcs, size);
 }
@@ -331,10 +333,11 @@ static void callback_free(gpointer data)
 
 void g_source_set_callback(GSource *source, GSourceFunc func, gpointer data, GDestroyNotify notify)
 {
-    /* Other sources of GLib call functions with other arguments. */
-    bool plain = source->source_funcs == &g_idle_funcs ||
-                 source->source_funcs == &g_timeout_funcs ||
-                 source->source_funcs->dispatch == source_dispatch;
+    /* GLib's other sources call functions with other arguments; unlike ours they take closures. */
+    bool ours = source->source_funcs->dispatch == source_dispatch &&
+                !source->source_funcs->closure_callback;
+    bool plain =
+        ours || source->source_funcs == &g_idle_funcs || source->source_funcs == &g_timeout_funcs;
 
     if (!plain) {
         REAL(g_source_set_callback)(source, func, data, notify);
