@@ -68,7 +68,6 @@ JIT_VECTOR_SAFE static void interpret(Cpu *cpu, unsigned mnemonic)
     jit_count(&jc->statistics.interpreted);
     jit_count(&jc->interpreted[mnemonic]);
     cpu_spill_vectors(cpu);
-
     interp_one(cpu);
 }
 
