@@ -11,6 +11,7 @@
 #include "core/cpu/interp.h"
 #include "tests/fuzz/fuzz.h"
 
+#include <cpuid.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -56,16 +57,25 @@ static const char *exemption(const Insn *insn)
     return NULL;
 }
 
-/* SDM 2A, 2.1.1: repeat prefixes before other instructions are reserved. Before these, processors
- * take them into account. */
-static bool has_reserved_prefix(const Insn *insn)
+/* Processors that deprecate the x87's selectors (CPUID.7.EBX bit 13) store zeros for them (SDM 1,
+ * 8.1.8). */
+static bool shows_x87_selectors(const Insn *insn)
 {
-    bool repeat = false;
+    switch (insn->mnemonic) {
+    case ZYDIS_MNEMONIC_FNSAVE:
+    case ZYDIS_MNEMONIC_FNSTENV:
+    case ZYDIS_MNEMONIC_FXSAVE:
+    case ZYDIS_MNEMONIC_XSAVE:
+    case ZYDIS_MNEMONIC_XSAVEOPT: return true;
+    default: return false;
+    }
+}
 
-    for (unsigned i = 0; i < insn->opcode_offset; i++)
-        repeat |= insn->bytes[i] == 0xf2 || insn->bytes[i] == 0xf3;
-    return repeat &&
-           (insn->mnemonic == ZYDIS_MNEMONIC_LOOPE || insn->mnemonic == ZYDIS_MNEMONIC_LOOPNE);
+static bool host_has_x87_selectors(void)
+{
+    unsigned eax, ebx, ecx, edx;
+
+    return !__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || !(ebx & 1u << 13);
 }
 
 static bool loads_segment(const Insn *insn)
@@ -120,7 +130,7 @@ Verdict coverage_verdict(const Insn *insn, FuzzMode mode, const char **reason)
     *reason = exemption(insn);
     if (*reason)
         return VERDICT_EXEMPT;
-    if (has_reserved_prefix(insn)) {
+    if (insn_has_reserved_prefix(insn)) {
         *reason = "reserved prefix";
         return VERDICT_EXEMPT;
     }
@@ -142,6 +152,10 @@ Verdict coverage_verdict(const Insn *insn, FuzzMode mode, const char **reason)
     }
     if (names_segment(insn)) {
         *reason = "shows the host's selectors";
+        return VERDICT_GUEST;
+    }
+    if (shows_x87_selectors(insn) && !host_has_x87_selectors()) {
+        *reason = "shows the x87's selectors, which this host has no more";
         return VERDICT_GUEST;
     }
     if ((insn->category_flags & INSN_HAS_MEMORY || insn->mem_size) && insn->mem_seg >= SEG_FS) {

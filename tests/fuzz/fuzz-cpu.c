@@ -109,7 +109,7 @@ static void run_group(Worker *worker, uint64_t group, unsigned n)
     for (unsigned i = 0; i < n; i++) {
         if (!asked_host[i] ||
             (batch->done[i] &&
-             judge_agree(&batch->cases[i], &worker->interpreter[i], &batch->out[i])))
+             judge_agree_host(&batch->cases[i], &worker->interpreter[i], &batch->out[i])))
             continue;
         if (!failed[i])
             worker->failures[i] = (Verdicts){.jit = worker->interpreter[i]};

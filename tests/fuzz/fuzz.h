@@ -49,6 +49,7 @@ typedef struct {
     uint64_t rip_target; /* of a RIP-relative operand; 0 */
     uint8_t imm_offset, imm_size, disp_offset;
     bool conditional, calls, leaves; /* leaves: for where a register or memory says */
+    bool repeats_by_ecx;             /* insn_repeats_by_ecx() */
     /* Flags it reads, sets in any case, and leaves without a defined value. */
     uint32_t reads, sets, spoils;
     uint32_t undefined;   /* flags without a defined value before it */
@@ -132,6 +133,8 @@ FuzzMode generate_mode(uint64_t number);
 void generate_case(FuzzCase *c, uint64_t seed, uint64_t number);
 /* Finds the flags that are undefined; fills CODE. After any change to the instructions. */
 void generate_lay_out(FuzzCase *c);
+/* The number of C's instruction at RIP, n for the exit, -1 for none. */
+int fuzz_find_insn(const FuzzCase *c, uint64_t rip);
 
 /* --- guest.c ---------------------------------------------------------------------------------- */
 
@@ -139,6 +142,7 @@ typedef enum { GUEST_INTERPRETER, GUEST_JIT, N_GUESTS } GuestKind;
 typedef enum {
     RUN_INSIDE,  /* never left the case's own instructions */
     RUN_OUTSIDE, /* did: not for the host */
+    RUN_OPEN,    /* no manual says what comes of it: not for the host */
     RUN_USELESS, /* has no end, or went to another case's code */
 } RunPath;
 
@@ -172,9 +176,9 @@ void host_stop(void);
 
 /* --- judge.c ---------------------------------------------------------------------------------- */
 
-/* Whether A and B are results of C that one processor may show: equal but for what the manuals
- * leave undefined. */
-bool judge_agree(const FuzzCase *c, const CpuState *a, const CpuState *b);
+/* Whether both are results of C that a processor may show: equal but for what the manuals leave
+ * open. */
+bool judge_agree_host(const FuzzCase *c, const CpuState *interpreter, const CpuState *host);
 /* The same of translated code, whose flags at a fault may be inexact: see guest_reset(). */
 bool judge_agree_translated(const FuzzCase *c, const CpuState *interpreter, const CpuState *jit);
 

@@ -253,6 +253,7 @@ static bool append(FuzzCase *c, Random *random, const Insn *insn, unsigned form)
         .conditional =
             insn->mnemonic != ZYDIS_MNEMONIC_CALL && insn->mnemonic != ZYDIS_MNEMONIC_JMP,
         .calls = insn->mnemonic == ZYDIS_MNEMONIC_CALL,
+        .repeats_by_ecx = insn_repeats_by_ecx(insn, c->mode == FUZZ_64),
         .reads = flags_read(insn),
         .sets = may_leave_flags(insn) ? 0 : insn->flags_modified,
         .spoils = insn->flags_undefined,
@@ -405,6 +406,14 @@ static void plant(FuzzCase *c)
         c->in.gpr[c->plant] = address;
     else if (at <= STATE_PAGE - 8)
         memcpy(c->in.data + at, &address, 8);
+}
+
+int fuzz_find_insn(const FuzzCase *c, uint64_t rip)
+{
+    for (unsigned i = 0; i <= c->n; i++)
+        if (rip == c->start + c->place[i])
+            return (int)i;
+    return -1;
 }
 
 void generate_lay_out(FuzzCase *c)

@@ -245,13 +245,10 @@ static void store(const Guest *guest, const FuzzCase *c, CpuState *out)
     out->address = out->vector == EXC_PF ? cpu->cr2 : 0;
 }
 
-/* Whether RIP is at an instruction of C. */
-static bool is_inside(const FuzzCase *c, uint64_t rip)
+/* See insn_repeats_by_ecx(). */
+static bool repeats_nothing(const FuzzCase *c, unsigned i, const Cpu *cpu)
 {
-    for (unsigned i = 0; i <= c->n; i++)
-        if (rip == c->start + c->place[i])
-            return true;
-    return false;
+    return i < c->n && c->insns[i].repeats_by_ecx && !(uint32_t)cpu->gpr[RCX];
 }
 
 /* Whether RIP is at code of another case, of which there may be a translation. */
@@ -277,10 +274,13 @@ static RunPath interpret(Cpu *cpu, const FuzzCase *c)
     while (cpu->rip != c->end || c->mode >= FUZZ_16) {
         if (++steps > MAX_STEPS)
             return RUN_USELESS;
-        if (!is_inside(c, cpu->rip)) {
+        int i = fuzz_find_insn(c, cpu->rip);
+        if (i < 0) {
             if (is_astray(c, cpu->rip))
                 return RUN_USELESS;
             path = RUN_OUTSIDE;
+        } else if (repeats_nothing(c, (unsigned)i, cpu)) {
+            path = RUN_OPEN;
         }
         interp_one(cpu);
         cpu->interrupt_shadow = 0;

@@ -25,15 +25,6 @@ static bool faults(uint64_t address, bool write, uint32_t *error)
     return true;
 }
 
-/* The number of the instruction at RIP, N for the exit, -1 for none. */
-static int find_insn(const FuzzCase *c, uint64_t rip)
-{
-    for (unsigned i = 0; i <= c->n; i++)
-        if (rip == c->start + c->place[i])
-            return (int)i;
-    return -1;
-}
-
 static uint32_t undefined_at(const FuzzCase *c, int i)
 {
     if (i < 0)
@@ -41,61 +32,41 @@ static uint32_t undefined_at(const FuzzCase *c, int i)
     return i == (int)c->n ? c->undefined : c->insns[i].undefined;
 }
 
-/* SDM 2, REP: whether flags are those of the last comparison before a fault is not said. */
-static bool is_repeated_comparison(const Insn *insn)
+/* The instruction of C that STATE ended at with an exception, if it is one. */
+static bool ended_at(const FuzzCase *c, const CpuState *state, Insn *insn)
 {
-    return (insn->category_flags & INSN_IS_STRING) && (insn->rep || insn->repne) &&
-           (insn->opcode & 0xf6) == 0xa6;
+    int i = fuzz_find_insn(c, state->rip);
+
+    return state->vector >= 0 && i >= 0 && i < (int)c->n &&
+           insn_decode(c->insns[i].bytes, INSN_MAX_BYTES, fuzz_decode_mode(c->mode), insn) ==
+               DECODE_OK;
 }
 
-static bool may_run_in_pieces(const Insn *insn, bool wide, const CpuState *a, const CpuState *b)
+static bool faults_may_differ(const FuzzCase *c, const Insn *insn, const CpuState *a,
+                              const CpuState *b)
 {
-    return a->vector >= 0 && b->vector >= 0 && state_fault_is_of_a_piece(a, insn, wide, faults) &&
-           state_fault_is_of_a_piece(b, insn, wide, faults);
+    bool wide = c->mode == FUZZ_64;
+
+    if (c->mode > FUZZ_32)
+        return false;
+    return (!wide && state_faults_at_4_gib(a, b)) ||
+           (a->vector >= 0 && b->vector >= 0 && state_fault_is_of_a_piece(a, insn, wide, faults) &&
+            state_fault_is_of_a_piece(b, insn, wide, faults));
 }
 
-/* What these have pushed when a later push faults is beyond the stack, and whether it is there is
- * the model's affair. */
-static void forget_half_done(const Insn *insn, const FuzzCase *c, CpuState *left, CpuState *right)
-{
-    unsigned size;
-
-    switch (insn->mnemonic) {
-    case ZYDIS_MNEMONIC_POPA:
-    case ZYDIS_MNEMONIC_POPAD:
-        for (unsigned i = 0; i < 8; i++)
-            if (i != RSP)
-                left->gpr[i] = right->gpr[i];
-        return;
-    case ZYDIS_MNEMONIC_PUSHA:
-    case ZYDIS_MNEMONIC_PUSHAD: size = insn->opsize * 8; break;
-    case ZYDIS_MNEMONIC_ENTER: size = insn->opsize * 33; break;
-    default: return;
-    }
-    uint64_t top = left->gpr[RSP] - fuzz_data_offset(c->mode);
-    for (unsigned i = 1; i <= size; i++)
-        if (top - i < STATE_PAGE)
-            left->data[top - i] = right->data[top - i];
-}
-
-static bool agree(const FuzzCase *c, const CpuState *a, const CpuState *b, bool exact)
+/* But for the flags in UNDEFINED. OPEN: and for what else the manuals leave open at a fault. */
+static bool agree(const FuzzCase *c, const CpuState *a, const CpuState *b, uint64_t undefined,
+                  bool open)
 {
     Insn insn;
 
     if (state_equal(a, b))
         return true;
     CpuState left = *a, right = *b;
-    int i = find_insn(c, a->rip);
-    uint64_t undefined = undefined_at(c, i);
-    if (!exact && a->vector >= 0)
-        undefined |= i < 0 || i == (int)c->n ? 0 : RFLAGS_ARITH & ~c->insns[i].live;
-    if (a->vector >= 0 && i >= 0 && i < (int)c->n &&
-        insn_decode(c->insns[i].bytes, INSN_MAX_BYTES, fuzz_decode_mode(c->mode), &insn) ==
-            DECODE_OK) {
-        if (is_repeated_comparison(&insn))
-            undefined |= RFLAGS_ARITH;
-        forget_half_done(&insn, c, &left, &right);
-        if (c->mode <= FUZZ_32 && may_run_in_pieces(&insn, c->mode == FUZZ_64, a, b)) {
+    if (ended_at(c, a, &insn)) {
+        if (open && b->vector >= 0 && b->rip == a->rip)
+            state_forget_open(&insn, c->mode == FUZZ_64, fuzz_data_offset(c->mode), &left, &right);
+        if (faults_may_differ(c, &insn, a, b)) {
             right.vector = left.vector;
             right.error = left.error;
             right.address = left.address;
@@ -106,15 +77,40 @@ static bool agree(const FuzzCase *c, const CpuState *a, const CpuState *b, bool 
     return state_equal(&left, &right);
 }
 
-bool judge_agree(const FuzzCase *c, const CpuState *a, const CpuState *b)
+static bool host_may_go_on(const FuzzCase *c, const CpuState *interpreter)
 {
-    return agree(c, a, b, true);
+    Insn insn;
+
+    return ended_at(c, interpreter, &insn) && state_may_skip_store(&insn, interpreter);
+}
+
+/* An XRSTOR may look at all of its area (SDM 1, 13.8), or at what it loads. */
+static bool host_may_stop(const FuzzCase *c, const CpuState *host)
+{
+    Insn insn;
+
+    return c->mode <= FUZZ_32 && ended_at(c, host, &insn) &&
+           (insn.mnemonic == ZYDIS_MNEMONIC_XRSTOR || insn.mnemonic == ZYDIS_MNEMONIC_XRSTOR64) &&
+           state_fault_is_of_a_piece(host, &insn, c->mode == FUZZ_64, faults);
+}
+
+bool judge_agree_host(const FuzzCase *c, const CpuState *interpreter, const CpuState *host)
+{
+    uint64_t undefined = undefined_at(c, fuzz_find_insn(c, interpreter->rip));
+
+    return agree(c, interpreter, host, undefined, true) || host_may_go_on(c, interpreter) ||
+           host_may_stop(c, host);
 }
 
 bool judge_agree_translated(const FuzzCase *c, const CpuState *interpreter, const CpuState *jit)
 {
+    int i = fuzz_find_insn(c, interpreter->rip);
+    uint64_t undefined = undefined_at(c, i);
+
+    if (!guest_is_exact(c->number) && interpreter->vector >= 0)
+        undefined |= i < 0 || i == (int)c->n ? 0 : RFLAGS_ARITH & ~c->insns[i].live;
     /* FOP, FIP and FDP; when the host's FXSAVE and XSAVE show them, no manual says. */
-    return agree(c, interpreter, jit, guest_is_exact(c->number)) &&
+    return agree(c, interpreter, jit, undefined, false) &&
            !memcmp(interpreter->vectors.legacy + 6, jit->vectors.legacy + 6, 18);
 }
 
@@ -139,9 +135,9 @@ void judge_alone(const FuzzCase *c, Verdicts *out)
         out->lost_host = !batch->done[0];
     }
     guest_run(GUEST_JIT, c, &out->jit);
-    out->differs =
-        !judge_agree_translated(c, &out->interpreter, &out->jit) ||
-        (out->asked_host && (out->lost_host || !judge_agree(c, &out->interpreter, &out->host)));
+    out->differs = !judge_agree_translated(c, &out->interpreter, &out->jit) ||
+                   (out->asked_host &&
+                    (out->lost_host || !judge_agree_host(c, &out->interpreter, &out->host)));
 }
 
 /* --- shrinking -------------------------------------------------------------------------------- */
@@ -318,7 +314,7 @@ void judge_print(const FuzzCase *c, const Verdicts *v, uint64_t seed)
     print_state(text, &c->in);
     if (v->lost_host)
         g_string_append(text, "  the host's process died of it\n");
-    if (v->asked_host && !v->lost_host && !judge_agree(c, &v->interpreter, &v->host)) {
+    if (v->asked_host && !v->lost_host && !judge_agree_host(c, &v->interpreter, &v->host)) {
         g_string_append(text, "  host and interpreter:\n");
         state_describe_difference(text, &v->host, "host", &v->interpreter, "interpreter");
     }

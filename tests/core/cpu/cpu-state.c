@@ -188,6 +188,26 @@ void state_describe_difference(GString *out, const CpuState *a, const char *name
 
 /* --- what the manuals leave open -------------------------------------------------------------- */
 
+bool insn_has_reserved_prefix(const Insn *insn)
+{
+    bool repeat = false;
+
+    for (unsigned i = 0; i < insn->opcode_offset; i++)
+        repeat |= insn->bytes[i] == 0xf2 || insn->bytes[i] == 0xf3;
+    switch (insn->mnemonic) {
+    case ZYDIS_MNEMONIC_LOOPE:
+    case ZYDIS_MNEMONIC_LOOPNE: return repeat;
+    case ZYDIS_MNEMONIC_XCHG: return repeat && insn->opcode == 0x90;
+    default: return false;
+    }
+}
+
+bool insn_repeats_by_ecx(const Insn *insn, bool wide)
+{
+    return wide && insn->address_size == 4 && (insn->category_flags & INSN_IS_STRING) &&
+           (insn->rep || insn->repne);
+}
+
 static uint64_t address_mask(const Insn *insn)
 {
     return insn->address_size == 8 ? UINT64_MAX : (1ull << insn->address_size * 8) - 1;
@@ -224,6 +244,15 @@ static unsigned area_size(const Insn *insn)
     case ZYDIS_MNEMONIC_XSAVE64:
     case ZYDIS_MNEMONIC_XSAVEOPT:
     case ZYDIS_MNEMONIC_XSAVEOPT64: return sizeof(CpuVectors);
+    /* Also with an empty mask, and in halves. */
+    case ZYDIS_MNEMONIC_MASKMOVDQU:
+    case ZYDIS_MNEMONIC_VMASKMOVDQU: return 16;
+    /* The address behind the operand is reported, too. */
+    case ZYDIS_MNEMONIC_VMASKMOVPD:
+    case ZYDIS_MNEMONIC_VMASKMOVPS:
+    case ZYDIS_MNEMONIC_VPMASKMOVD:
+    case ZYDIS_MNEMONIC_VPMASKMOVQ: return insn->mem_size + 1;
+    case ZYDIS_MNEMONIC_VCVTPS2PH: return insn->mem_size;
     /* 80-bit numbers are accessed as 64 and 16 bits. */
     default: return (insn->category_flags & INSN_IS_X87) && insn->mem_size == 10 ? 10 : 0;
     }
@@ -257,8 +286,10 @@ bool state_fault_is_of_a_piece(const CpuState *state, const Insn *insn, bool wid
         size = insn->mem_size;
     if (size) {
         uint64_t address = insn_effective_address(insn, state);
-        /* Misaligned, which some raise before and some after the others. */
+        /* Misaligned, or a number that cannot be stored, which some raise before and some after the
+         * others. */
         return (state->vector == EXC_GP && size >= 512 && (address & 63)) ||
+               (state->vector != EXC_PF && insn->mnemonic == ZYDIS_MNEMONIC_VCVTPS2PH) ||
                is_fault_of(state, address, size, false, wide, faults) ||
                is_fault_of(state, address, size, true, wide, faults);
     }
@@ -268,4 +299,144 @@ bool state_fault_is_of_a_piece(const CpuState *state, const Insn *insn, bool wid
     uint64_t destination = state->gpr[RDI] & address_mask(insn);
     return is_fault_of(state, source, insn->mem_size, false, wide, faults) ||
            is_fault_of(state, destination, insn->mem_size, moves, wide, faults);
+}
+
+bool state_faults_at_4_gib(const CpuState *a, const CpuState *b)
+{
+    enum { NEAR = 64 };
+
+    if (a->vector != EXC_PF) {
+        const CpuState *c = a;
+        a = b;
+        b = c;
+    }
+    return a->vector == EXC_PF && (uint32_t)(a->address + NEAR) < 2 * NEAR &&
+           (b->vector == EXC_SS || b->vector == EXC_GP) && !b->error;
+}
+
+bool state_may_skip_store(const Insn *insn, const CpuState *state)
+{
+    enum { MASKS = 0x3f };
+
+    return (insn->category_flags & INSN_IS_X87) && insn->mem_size && state->vector >= 0 &&
+           state->vector != EXC_MF && (state->vectors.legacy[0] & MASKS) != MASKS;
+}
+
+/* Bytes OFFSET to OFFSET + SIZE of data segments in which the data is at PAGE. */
+static void forget_data(CpuState *a, CpuState *b, uint64_t page, uint64_t offset, unsigned size)
+{
+    for (unsigned i = 0; i < size; i++)
+        if (offset + i - page < STATE_PAGE)
+            a->data[offset + i - page] = b->data[offset + i - page];
+}
+
+static bool writes_memory(const Insn *insn)
+{
+    for (unsigned i = 0; i < insn->n_operands; i++)
+        if (insn->operands[i].kind == OPERAND_MEM &&
+            (insn->operands[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+            return true;
+    return false;
+}
+
+static bool is_mmx(const Insn *insn)
+{
+    for (unsigned i = 0; i < insn->n_operands; i++)
+        if (insn->operands[i].reg_class == REG_CLASS_MMX)
+            return true;
+    return false;
+}
+
+/* The x87 registers as if TOP were 0. */
+static void put_top_at_0(uint8_t *legacy)
+{
+    enum { TOP_SHIFT = 3, TOP = 7 << TOP_SHIFT };
+    unsigned top = (legacy[AREA_FSW + 1] & TOP) >> TOP_SHIFT;
+    uint8_t registers[8 * 16];
+
+    memcpy(registers, legacy + AREA_ST, sizeof registers);
+    for (unsigned i = 0; i < 8; i++)
+        memcpy(legacy + AREA_ST + (top + i) % 8 * 16, registers + i * 16, 16);
+    legacy[AREA_FSW + 1] &= ~TOP;
+}
+
+static uint8_t *vector_byte(CpuState *state, unsigned reg, unsigned i)
+{
+    return i < 16 ? state->vectors.legacy + AREA_XMM + reg * 16 + i
+                  : state->vectors.ymm_high + reg * 16 + i - 16;
+}
+
+/* A gather that goes on later: each element of the mask as its sign bit has it, and nothing above
+ * the mask's and the destination's elements. */
+static void normalise_gather(CpuState *state, const Insn *insn)
+{
+    static const uint16_t narrow[] = {ZYDIS_MNEMONIC_VGATHERDPS, ZYDIS_MNEMONIC_VGATHERQPS,
+                                      ZYDIS_MNEMONIC_VPGATHERDD, ZYDIS_MNEMONIC_VPGATHERQD};
+    const InsnOperand *destination = &insn->operands[0], *mask = &insn->operands[2];
+    unsigned size = 8;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(narrow); i++)
+        if (insn->mnemonic == narrow[i])
+            size = 4;
+    for (unsigned i = 0; i < 32; i += size) {
+        uint8_t *element = vector_byte(state, mask->reg, i);
+        memset(element, element[size - 1] & 0x80 && i < mask->size ? 0xff : 0, size);
+        if (i >= destination->size)
+            memset(vector_byte(state, destination->reg, i), 0, size);
+    }
+}
+
+/* Flags are those of the last comparison or none (SDM 2, REP). With 32-bit addresses the registers'
+ * high halves may have gone before the first element. */
+static void forget_repetition(const Insn *insn, bool wide, CpuState *a, CpuState *b)
+{
+    static const uint8_t counting[] = {RCX, RSI, RDI};
+
+    if (!(insn->rep || insn->repne))
+        return;
+    if ((insn->opcode & 0xf6) == 0xa6)
+        a->rflags = (a->rflags & ~(uint64_t)RFLAGS_ARITH) | (b->rflags & RFLAGS_ARITH);
+    for (unsigned i = 0; i < G_N_ELEMENTS(counting) && insn_repeats_by_ecx(insn, wide); i++) {
+        a->gpr[counting[i]] = (uint32_t)a->gpr[counting[i]];
+        b->gpr[counting[i]] = (uint32_t)b->gpr[counting[i]];
+    }
+}
+
+void state_forget_open(const Insn *insn, bool wide, uint64_t page, CpuState *a, CpuState *b)
+{
+    uint64_t top = a->gpr[RSP];
+
+    if (insn->category_flags & INSN_IS_STRING)
+        forget_repetition(insn, wide, a, b);
+    if (insn->isa_set == ZYDIS_ISA_SET_AVX2GATHER) {
+        normalise_gather(a, insn);
+        normalise_gather(b, insn);
+    }
+    /* The store is what faults; the registers' part may have been done before. */
+    if (is_mmx(insn) && writes_memory(insn)) {
+        put_top_at_0(a->vectors.legacy);
+        put_top_at_0(b->vectors.legacy);
+    }
+    if (area_size(insn) && writes_memory(insn))
+        forget_data(a, b, page, insn_effective_address(insn, a), area_size(insn));
+    switch (insn->mnemonic) {
+    case ZYDIS_MNEMONIC_VCVTPS2PH:
+        memcpy(a->vectors.legacy + AREA_MXCSR, b->vectors.legacy + AREA_MXCSR, 4);
+        break;
+    case ZYDIS_MNEMONIC_POPA:
+    case ZYDIS_MNEMONIC_POPAD:
+        for (unsigned i = 0; i < 8; i++)
+            if (i != RSP)
+                a->gpr[i] = b->gpr[i];
+        break;
+    case ZYDIS_MNEMONIC_PUSHA:
+    case ZYDIS_MNEMONIC_PUSHAD:
+        forget_data(a, b, page, top - insn->opsize * 8, insn->opsize * 8);
+        break;
+    case ZYDIS_MNEMONIC_ENTER:
+        forget_data(a, b, page, top - insn->opsize * 33, insn->opsize * 33);
+        break;
+    case ZYDIS_MNEMONIC_CALL: forget_data(a, b, page, top - 8, 8); break;
+    default: break;
+    }
 }

@@ -68,6 +68,12 @@ void state_describe_difference(GString *out, const CpuState *a, const char *name
 /* Whether an access to the byte at ADDRESS faults; then ERROR has the page fault's error code. */
 typedef bool (*StateFaultFunc)(uint64_t address, bool write, uint32_t *error);
 
+/* Repeat prefixes before other instructions are reserved (SDM 2A, 2.1.1). Before these, some
+ * processors take them into account: PAUSE with REX.B is one. */
+bool insn_has_reserved_prefix(const Insn *insn);
+/* A repetition counted by ECX in 64-bit code (WIDE). Some processors write ECX, ESI and EDI, and so
+ * zero the registers' high halves, before the first element or where there is none. */
+bool insn_repeats_by_ecx(const Insn *insn, bool wide);
 /* The offset of INSN's ModRM memory operand with the registers of STATE, whose rip is at INSN. */
 uint64_t insn_effective_address(const Insn *insn, const CpuState *state);
 /* Some instructions access more than one piece of memory (CMPS and MOVS two operands, FXSAVE,
@@ -76,3 +82,15 @@ uint64_t insn_effective_address(const Insn *insn, const CpuState *state);
  * segments, of 64-bit code if WIDE. */
 bool state_fault_is_of_a_piece(const CpuState *state, const Insn *insn, bool wide,
                                StateFaultFunc faults);
+/* Whether A and B report the same access over the end of flat segments of 32-bit code, which may
+ * fault as such or begin anew at 0 (SDM 3, 5.3). */
+bool state_faults_at_4_gib(const CpuState *a, const CpuState *b);
+/* STATE reports a fault of an x87 instruction's store, and not all x87 exceptions are masked. One
+ * that is not keeps a store from being done (SDM 1, 8.7); whether the place is looked at all the
+ * same, no manual says: processors that do not go on. */
+bool state_may_skip_store(const Insn *insn, const CpuState *state);
+/* A and B both ended with an exception of INSN: makes equal what else that leaves open, since what
+ * is done before it is is the model's affair: pushes and parts of stores that came before another
+ * that faults (they are beyond the stack, or will be stored again), the mask of a gather, MXCSR,
+ * the MMX registers' TOP. The data page is at PAGE of the data segments. */
+void state_forget_open(const Insn *insn, bool wide, uint64_t page, CpuState *a, CpuState *b);

@@ -175,9 +175,10 @@ static void compare(const Insn *insn, CpuState *h, CpuState *g)
 {
     h->error = g->error = 0;
     h->rip = g->rip;
-    /* Whether an interrupted REPE CMPS or SCAS shows its last comparison, too. */
-    if (h->vector >= 0 && insn->rep && (insn->opcode & 0xf6) == 0xa6)
-        h->rflags = g->rflags;
+    h->rflags &= ~(uint64_t)insn->flags_undefined;
+    g->rflags &= ~(uint64_t)insn->flags_undefined;
+    if (h->vector >= 0 && g->vector >= 0)
+        state_forget_open(insn, true, DATA_PAGE, h, g);
     if (h->vector >= 0 && g->vector >= 0 &&
         state_fault_is_of_a_piece(h, insn, true, data_page_faults) &&
         state_fault_is_of_a_piece(g, insn, true, data_page_faults)) {
@@ -185,7 +186,7 @@ static void compare(const Insn *insn, CpuState *h, CpuState *g)
         g->address = h->address;
     }
     n_compared++;
-    if (state_equal(h, g) || n_different++ > 40)
+    if (state_equal(h, g) || state_may_skip_store(insn, g) || n_different++ > 40)
         return;
     g_autoptr(GString) text = g_string_new(ZydisMnemonicGetString(insn->mnemonic));
     for (unsigned i = 0; i < insn->length; i++)
@@ -202,7 +203,7 @@ static void compare(const Insn *insn, CpuState *h, CpuState *g)
 static bool may_run(const Insn *insn)
 {
     if ((insn->category_flags & (INSN_IS_BRANCH | INSN_IS_SYSTEM)) || insn->mem_seg >= SEG_FS ||
-        !interp_insn_exists(cpu, insn))
+        !interp_insn_exists(cpu, insn) || insn_has_reserved_prefix(insn))
         return false;
     for (unsigned i = 0; i < insn->n_operands; i++)
         if (insn->operands[i].kind == OPERAND_REG && insn->operands[i].reg_class == REG_CLASS_SEG)
@@ -233,6 +234,8 @@ static void try_form(uint8_t *bytes, bool unmask)
     random_page(&rng, host.data);
     if (insn.isa_set == ZYDIS_ISA_SET_XSAVE || insn.isa_set == ZYDIS_ISA_SET_XSAVEOPT)
         host.gpr[RAX] &= 7; /* the components that both have */
+    if (insn_repeats_by_ecx(&insn, true) && !(uint32_t)host.gpr[RCX])
+        return;
     guest = host;
     host_run(&host, &insn);
     guest_run(&guest, &insn);
