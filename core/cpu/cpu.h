@@ -384,7 +384,8 @@ struct Cpu {
         RamBlock *block;
         bool writable;
     } page_cache[256];
-    ReturnRing returns[N_MMU]; /* by TLB set */
+    _Alignas(64) uint8_t straddle[128]; /* what one load finds on two pages: jit/run.c */
+    ReturnRing returns[N_MMU];          /* by TLB set */
     TlbMap tlb_map[N_MMU], fetch_map[2];
     TlbSet tlb[N_MMU];
     FetchTlb fetch[2];       /* 0 supervisor, 1 user */

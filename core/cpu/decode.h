@@ -56,7 +56,7 @@ typedef struct {
     uint8_t mem_index;
     uint8_t mem_scale; /* 1, 2, 4, 8 */
     uint8_t mem_size;  /* bytes; 0 for LEA and areas over 255 bytes */
-    uint8_t mem_align; /* vector instructions: alignment whose lack is #GP(0); 0: any */
+    uint8_t mem_align; /* alignment whose lack is #GP(0); 0: any */
     int64_t displacement;
     uint64_t immediate;  /* sign-extended as the instruction does */
     uint64_t immediate2; /* ENTER level, EXTRQ; far selector */
@@ -98,6 +98,8 @@ typedef enum { DECODE_OK, DECODE_NEED_MORE, DECODE_INVALID, DECODE_TOO_LONG } De
  * the host's vendor. */
 DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode, Insn *insn);
 
+/* With LOCK, or XCHG with memory, which needs none (SDM 2, XCHG). */
+bool insn_is_locked(const Insn *insn);
 /* SHL, SHR, SAR, SHLD, SHRD and the rotations. */
 bool insn_is_shift(const Insn *insn);
 /* One of those, by a count that may be 0: it then leaves all flags as they were. */

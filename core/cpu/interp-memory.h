@@ -205,7 +205,8 @@ INTERP_INLINE void rmw_begin_at(Cpu *cpu, InterpRmw *rmw, uint64_t linear, unsig
 {
     rmw->linear = linear;
     rmw->size = size;
-    rmw->host = tlb_store_pointer(cpu, linear, size);
+    rmw->host =
+        atomic && mmu_splits_line(linear, size) ? NULL : tlb_store_pointer(cpu, linear, size);
     rmw->slow = !rmw->host;
     if (rmw->slow)
         rmw->host = mmu_locked_pointer(cpu, linear, size);

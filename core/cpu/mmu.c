@@ -281,6 +281,27 @@ static void resolve(Cpu *cpu, unsigned set, uint64_t linear, MmuAccess access, P
         cpu_raise_pf(cpu, linear, error);
 }
 
+/* The same for a byte whose page the TLB may have: then it is one like any other. */
+static void find_byte(Cpu *cpu, unsigned set, uint64_t linear, MmuAccess access, Place *place)
+{
+    const TlbSet *tlb = &cpu->tlb[set];
+    unsigned i = entry_of(linear);
+    uint64_t tag = access == ACCESS_WRITE ? tlb->store_tag[i] : tlb->load_tag[i];
+
+    if (LIKELY(linear - tag < GUEST_PAGE_SIZE))
+        *place = (Place){.host = (uint8_t *)(tlb->host[i] + (linear - tag)),
+                         .physical = linear & ~GUEST_PAGE_MASK};
+    else
+        resolve(cpu, set, linear, access, place);
+}
+
+/* The two pages of an access over the end of one. */
+static void find_both(Cpu *cpu, unsigned set, uint64_t linear, MmuAccess access, Place pages[2])
+{
+    find_byte(cpu, set, linear, access, &pages[0]);
+    find_byte(cpu, set, wrap(cpu, (linear | ~GUEST_PAGE_MASK) + 1), access, &pages[1]);
+}
+
 MmuFill mmu_fill(Cpu *cpu, unsigned set, uint64_t linear, MmuAccess access, uint32_t *error)
 {
     Place place;
@@ -408,25 +429,23 @@ static inline void note_access(Cpu *cpu, uint64_t linear, unsigned size, MmuAcce
 static uint64_t load_crossing(Cpu *cpu, unsigned set, uint64_t linear, unsigned size)
 {
     unsigned first = GUEST_PAGE_SIZE - (linear & 0xfff);
-    Place low, high;
+    Place pages[2];
     uint64_t value = 0;
 
-    resolve(cpu, set, linear, ACCESS_READ, &low);
-    resolve(cpu, set, wrap(cpu, linear + first), ACCESS_READ, &high);
-    place_read_bytes(cpu, &low, (uint8_t *)&value, first);
-    place_read_bytes(cpu, &high, (uint8_t *)&value + first, size - first);
+    find_both(cpu, set, linear, ACCESS_READ, pages);
+    place_read_bytes(cpu, &pages[0], (uint8_t *)&value, first);
+    place_read_bytes(cpu, &pages[1], (uint8_t *)&value + first, size - first);
     return value;
 }
 
 static void store_crossing(Cpu *cpu, unsigned set, uint64_t linear, uint64_t value, unsigned size)
 {
     unsigned first = GUEST_PAGE_SIZE - (linear & 0xfff);
-    Place low, high;
+    Place pages[2];
 
-    resolve(cpu, set, linear, ACCESS_WRITE, &low);
-    resolve(cpu, set, wrap(cpu, linear + first), ACCESS_WRITE, &high);
-    place_write_bytes(cpu, &low, (const uint8_t *)&value, first);
-    place_write_bytes(cpu, &high, (const uint8_t *)&value + first, size - first);
+    find_both(cpu, set, linear, ACCESS_WRITE, pages);
+    place_write_bytes(cpu, &pages[0], (const uint8_t *)&value, first);
+    place_write_bytes(cpu, &pages[1], (const uint8_t *)&value + first, size - first);
 }
 
 static __attribute__((noinline)) uint64_t load_slow(Cpu *cpu, unsigned set, uint64_t linear,
@@ -574,7 +593,7 @@ void mmu_load_bytes(Cpu *cpu, uint64_t linear, void *buffer, unsigned length)
         unsigned piece = left < length - done ? left : length - done;
         Place place;
 
-        resolve(cpu, set, at, ACCESS_READ, &place);
+        find_byte(cpu, set, at, ACCESS_READ, &place);
         place_read_bytes(cpu, &place, (uint8_t *)buffer + done, piece);
         done += piece;
     }
@@ -595,10 +614,23 @@ void mmu_store_bytes(Cpu *cpu, uint64_t linear, const void *buffer, unsigned len
         unsigned piece = left < length - done ? left : length - done;
         Place place;
 
-        resolve(cpu, set, at, ACCESS_WRITE, &place);
+        find_byte(cpu, set, at, ACCESS_WRITE, &place);
         place_write_bytes(cpu, &place, (const uint8_t *)buffer + done, piece);
         done += piece;
     }
+}
+
+/* Pages that are neighbours in host memory, too, as those of a large page always are, are reached
+ * by one pointer. */
+static void *pointer_over_pages(Cpu *cpu, unsigned set, uint64_t linear, MmuAccess access)
+{
+    Place pages[2];
+
+    find_both(cpu, set, linear, access, pages);
+    if (!pages[0].host || pages[0].code || pages[1].code)
+        return NULL;
+    bool neighbours = pages[1].host == pages[0].host + (GUEST_PAGE_SIZE - (linear & 0xfff));
+    return neighbours && !(cpu->mode & MODE_WATCHED) ? pages[0].host : NULL;
 }
 
 void *mmu_host_pointer(Cpu *cpu, uint64_t linear, unsigned size, MmuAccess access)
@@ -614,28 +646,13 @@ void *mmu_host_pointer(Cpu *cpu, uint64_t linear, unsigned size, MmuAccess acces
     unsigned i = entry_of(linear);
     if (LIKELY(linear - tags[i] <= GUEST_PAGE_SIZE - size))
         return (uint8_t *)(tlb->host[i] + (linear - tags[i]));
-    if ((linear & 0xfff) + size > GUEST_PAGE_SIZE) {
-        mmu_probe_as(cpu, set, linear, size, access);
-        return NULL;
-    }
+    if ((linear & 0xfff) + size > GUEST_PAGE_SIZE)
+        return pointer_over_pages(cpu, set, linear, access);
     resolve(cpu, set, linear, access, &place);
     if (UNLIKELY(cpu->mode & MODE_WATCHED) &&
         debug_page_is_watched(cpu, linear, access == ACCESS_WRITE ? DEBUG_WRITE : DEBUG_READ))
         return NULL;
     return place.code ? NULL : place.host;
-}
-
-/* Two pages that are neighbours in host memory, too, as those of a large page always are, leave the
- * locking to the host's processor (SDM 8.1.2.2). */
-static void *locked_pointer_over_pages(Cpu *cpu, unsigned set, uint64_t linear, unsigned size)
-{
-    unsigned left = GUEST_PAGE_SIZE - (linear & 0xfff);
-    Place first, second;
-
-    mmu_probe_as(cpu, set, linear, size, ACCESS_WRITE);
-    resolve(cpu, set, linear, ACCESS_WRITE, &first);
-    resolve(cpu, set, wrap(cpu, linear + left), ACCESS_WRITE, &second);
-    return first.host && second.host == first.host + left ? first.host : NULL;
 }
 
 void *mmu_locked_pointer(Cpu *cpu, uint64_t linear, unsigned size)
@@ -646,11 +663,13 @@ void *mmu_locked_pointer(Cpu *cpu, uint64_t linear, unsigned size)
     linear = wrap(cpu, linear);
     if (UNLIKELY(cpu->mode & (MODE_AC | MODE_DEBUG)))
         check_odd(cpu, linear, size, ACCESS_WRITE);
-    if ((linear & 0xfff) + size > GUEST_PAGE_SIZE)
-        return locked_pointer_over_pages(cpu, set, linear, size);
+    if (mmu_splits_line(linear, size)) {
+        mmu_probe_as(cpu, set, linear, size, ACCESS_WRITE);
+        return NULL;
+    }
     const TlbSet *tlb = &cpu->tlb[set];
     unsigned i = entry_of(linear);
-    if (LIKELY(linear - tlb->store_tag[i] <= GUEST_PAGE_SIZE - size))
+    if (LIKELY(linear - tlb->store_tag[i] < GUEST_PAGE_SIZE))
         return (uint8_t *)(tlb->host[i] + (linear - tlb->store_tag[i]));
     resolve(cpu, set, linear, ACCESS_WRITE, &place);
     if (UNLIKELY(cpu->mode & MODE_WATCHED) && place.host)
@@ -661,19 +680,13 @@ void *mmu_locked_pointer(Cpu *cpu, uint64_t linear, unsigned size)
 void mmu_locked_done(Cpu *cpu, uint64_t linear, unsigned size)
 {
     unsigned set = cpu_mmu_index(cpu);
+    Place place;
+    uint32_t error;
 
-    for (unsigned done = 0, piece; done < size; done += piece) {
-        uint64_t at = wrap(cpu, linear + done);
-        unsigned left = GUEST_PAGE_SIZE - (at & 0xfff);
-        Place place;
-        uint32_t error;
-
-        piece = MIN(left, size - done);
-        if (at - cpu->tlb[set].store_tag[entry_of(at)] < GUEST_PAGE_SIZE)
-            continue;
-        if (try_resolve(cpu, set, at, ACCESS_WRITE, &place, &error) && place.host)
-            report_code_store(cpu, &place, piece);
-    }
+    linear = wrap(cpu, linear);
+    if (linear - cpu->tlb[set].store_tag[entry_of(linear)] >= GUEST_PAGE_SIZE &&
+        try_resolve(cpu, set, linear, ACCESS_WRITE, &place, &error) && place.host)
+        report_code_store(cpu, &place, size);
 }
 
 /* --- instruction fetch -------------------------------------------------------------------------

@@ -7,7 +7,7 @@
  * Functions raise #PF (or complete); nothing has been written when a fault is raised, also when an
  * access crosses a page. Linear addresses are taken modulo 4 GiB outside long mode.
  *
- * Vector-safe: everything here except the mmu_*_bytes and cpu_port_* functions is built without
+ * Vector-safe: everything here except the cpu_port_* functions is built without
  * vector registers and may be called with guest vectors live. On the way to a device, a code-store
  * hook or an exception the functions call cpu_spill_vectors(), so the caller looks at
  * Cpu.vectors_live when they return.
@@ -67,12 +67,21 @@ void mmu_store_bytes(Cpu *cpu, uint64_t linear, const void *buffer, unsigned len
  * for instructions with several stores. */
 void mmu_probe(Cpu *cpu, uint64_t linear, unsigned length, MmuAccess access);
 /* Host pointer for a direct load/store of SIZE bytes at LINEAR (translating, faulting), or NULL
- * when it is MMIO, crosses a page or the page's stores must be seen (code). For locked operations
- * and REP strings. */
+ * when it is MMIO, lies on two pages that are no neighbours in host memory, or the stores to a page
+ * must be seen (code). For REP strings and vectors. */
 void *mmu_host_pointer(Cpu *cpu, uint64_t linear, unsigned size, MmuAccess access);
+/* Over the end of a cache line. Locked, that stops all the processors of the host for as long as it
+ * takes, and kernels make a program pay for it (Linux: split_lock_mitigate): a guest must not be
+ * able to, so locked operations of this kind are left to the bus of bus.h. */
+static inline bool mmu_splits_line(uint64_t linear, unsigned size)
+{
+    enum { LINE = 64 };
+
+    return (linear & (LINE - 1)) + size > LINE;
+}
 /* For a locked read-modify-write: as mmu_host_pointer() for ACCESS_WRITE, but also gives pages with
- * translated code, and two pages that are neighbours in host memory; after the store call
- * mmu_locked_done() with the same range. */
+ * translated code, and NULL for what mmu_splits_line(); after the store call mmu_locked_done() with
+ * the same range. */
 void *mmu_locked_pointer(Cpu *cpu, uint64_t linear, unsigned size);
 void mmu_locked_done(Cpu *cpu, uint64_t linear, unsigned size);
 /* Fills the TLB entry for an access of set SET without raising: MMU_FILLED (look again: the entry

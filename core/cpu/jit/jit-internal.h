@@ -99,7 +99,8 @@ enum {
     SITE_FLAGS_SAVED = 2,
     SITE_STAYS = 4, /* the block goes on behind the interpreted instruction */
     SITE_X87 = 8,   /* the instruction may have an x87 exception waiting */
-    SITE_CUT = 16,  /* the instruction ends on a page that was not known */
+    SITE_ALIGNED = 32, /* an address that is no multiple of the size is #GP */
+    SITE_CUT = 16,     /* the instruction ends on a page that was not known */
 };
 enum { NO_X87 = 0xffff, X87_HAS_MEMORY = 0x8000 };
 

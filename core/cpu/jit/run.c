@@ -81,32 +81,62 @@ JIT_VECTOR_SAFE static bool store_meets_code(Cpu *cpu, const void *host, unsigne
                                    size);
 }
 
+/* Whether nothing about the access at LINEAR faults: both its ends are translated. */
+JIT_VECTOR_SAFE static bool is_mapped(Cpu *cpu, uint64_t linear, unsigned size, MmuAccess access)
+{
+    unsigned set = cpu_mmu_index(cpu);
+    uint64_t last = linear + size - 1;
+    uint32_t error;
+
+    return mmu_fill(cpu, set, linear, access, &error) == MMU_FILLED &&
+           (!((linear ^ last) & GUEST_PAGE_MASK) ||
+            mmu_fill(cpu, set, last, access, &error) == MMU_FILLED);
+}
+
+/* The bytes at LINEAR, of two pages, put together where they are as far off alignment. */
+JIT_VECTOR_SAFE static void *load_apart(Cpu *cpu, uint64_t linear, unsigned size)
+{
+    uint8_t *bytes = cpu->straddle + (linear & 63);
+
+    if (size > sizeof cpu->straddle - 63)
+        return NULL;
+    mmu_load_bytes(cpu, linear, bytes, size);
+    return bytes;
+}
+
+/* Host memory for the access at LINEAR, or NULL where the interpreter must see to it. */
+JIT_VECTOR_SAFE static void *host_memory(Cpu *cpu, uint64_t linear, const JitSite *site)
+{
+    bool store = site->flags & SITE_STORE;
+    MmuAccess access = store ? ACCESS_WRITE : ACCESS_READ;
+    uint64_t last = linear + site->size - 1;
+    bool crosses = (linear ^ last) & GUEST_PAGE_MASK;
+
+    /* Alignment faults and waiting x87 exceptions come before page faults: the interpreter knows.
+     */
+    if ((cpu->mode & MODE_WATCHED) ||
+        ((cpu->mode & MODE_CS64) && !(cpu_canonical(linear) && cpu_canonical(last))) ||
+        ((site->flags & SITE_ALIGNED) && (linear & (site->size - 1u))) ||
+        ((site->flags & SITE_X87) && !is_mapped(cpu, linear, site->size, access)))
+        return NULL;
+    void *host = mmu_host_pointer(cpu, linear, site->size, access);
+    if (LIKELY(host))
+        return host;
+    if (!store)
+        return crosses ? load_apart(cpu, linear, site->size) : NULL;
+    host = crosses ? NULL : mmu_locked_pointer(cpu, linear, site->size);
+    return host && !store_meets_code(cpu, host, site->size) ? host : NULL;
+}
+
 /* The access at LINEAR missed the soft TLB. Returns where the bytes are in host memory; or executes
  * the whole instruction, which has changed nothing yet, and returns NULL. */
 JIT_VECTOR_SAFE void *jit_helper_slow(Cpu *cpu, uint64_t linear, const JitSite *site)
 {
-    bool live = cpu->vectors_live, store = site->flags & SITE_STORE;
-    void *host = NULL;
+    bool live = cpu->vectors_live;
 
     jit_count(&jit_state(cpu)->statistics.slow_accesses);
     jit_take_site(cpu, site);
-    /* Alignment faults and waiting x87 exceptions come before page faults: the interpreter knows.
-     */
-    bool odd = (site->size >= 16 && (linear & (site->size - 1u))) ||
-               ((cpu->mode & MODE_CS64) && !cpu_canonical(linear)) || (cpu->mode & MODE_WATCHED);
-    if (UNLIKELY((site->flags & SITE_X87) && !odd)) {
-        uint32_t error;
-        odd = mmu_fill(cpu, cpu_mmu_index(cpu), linear, store ? ACCESS_WRITE : ACCESS_READ,
-                       &error) != MMU_FILLED;
-    }
-    if (LIKELY((linear & 0xfff) + site->size <= GUEST_PAGE_SIZE) && !odd) {
-        host = mmu_host_pointer(cpu, linear, site->size, store ? ACCESS_WRITE : ACCESS_READ);
-        if (!host && store) {
-            host = mmu_locked_pointer(cpu, linear, site->size);
-            if (host && store_meets_code(cpu, host, site->size))
-                host = NULL;
-        }
-    }
+    void *host = host_memory(cpu, linear, site);
     if (!host) {
         interpret(cpu, site->mnemonic);
         return NULL;

@@ -38,6 +38,8 @@ JitSite t_site(const Translator *t, unsigned size, unsigned flags)
         .mnemonic = t->item->insn.mnemonic,
     };
 
+    if (t->item->insn.mem_align)
+        site.flags |= SITE_ALIGNED;
     if (waits_for_x87(&t->item->insn))
         site.flags |= SITE_X87;
     if (x87) {

@@ -454,6 +454,7 @@ void t_emit_bit_test(Translator *t)
         emit_rr(e, false, 0x0fb7, H_R10, H_R10);
     emit_alu_mem_imm(e, true, 4, H_RSP, OFFSET_SLOT(SLOT_TEMP), (int32_t)size * 8 - 1);
     t_access(t, insn->mem_seg, size, store);
+    t_refuse_split_line(t, size);
     t_want_flags(t);
     emit_rm(e, true, 0x8b, H_R11, H_RSP, OFFSET_SLOT(SLOT_TEMP));
     if (!store)

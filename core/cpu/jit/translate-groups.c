@@ -46,7 +46,7 @@ static bool is_groupable(const Insn *insn)
 {
     return (insn->category_flags & INSN_HAS_MEMORY) && insn->address_size == 8 &&
            insn->mem_base != INSN_REG_NONE && insn->mem_seg != SEG_FS && insn->mem_seg != SEG_GS &&
-           insn->mem_size && !t_needs_spill(insn);
+           insn->mem_size && !insn_is_locked(insn) && !t_needs_spill(insn);
 }
 
 /* From the base register; from the page's first byte if that is RIP. */

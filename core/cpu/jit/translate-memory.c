@@ -176,6 +176,17 @@ void t_access(Translator *t, unsigned seg, unsigned size, bool store)
     emit_jmp(&t->cold, e->p);
 }
 
+void t_refuse_split_line(Translator *t, unsigned size)
+{
+    if (size == 1 || !insn_is_locked(&t->item->insn))
+        return;
+    emit_rr(&t->hot, false, 0x89, H_R10, H_R11);
+    emit_alu_imm(&t->hot, false, 4, H_R11, 63);
+    emit_alu_imm(&t->hot, false, 7, H_R11, 64 - (int32_t)size);
+    emit_jcc(&t->hot, CC_A, t->cold.p);
+    site(t, t->jc->stub_interp, t->item->insn.length, 0);
+}
+
 void t_memory_operand(Translator *t, unsigned size, bool store)
 {
     const Insn *insn = &t->item->insn;
@@ -187,10 +198,12 @@ void t_memory_operand(Translator *t, unsigned size, bool store)
         t_effective_address(t, insn, H_R10, insn->address_size);
     if (noted)
         emit_rm(&t->hot, true, 0x89, H_R10, H_RSP, OFFSET_SLOT(SLOT_TEMP));
-    if (grouped)
+    if (grouped) {
         t_group_access(t, t->item->operand_group, t_group_displacement(t), size, store);
-    else
-        t_access(t, insn->mem_seg, size, store);
+        return;
+    }
+    t_access(t, insn->mem_seg, size, store);
+    t_refuse_split_line(t, size);
 }
 
 /* --- the stack -------------------------------------------------------------------------------- */

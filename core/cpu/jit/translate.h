@@ -142,6 +142,9 @@ void t_effective_address(Translator *t, const Insn *insn, unsigned to, unsigned 
 /* r10: an offset in segment SEG. Afterwards r10 is a host pointer good for SIZE bytes. Clobbers r11
  * and EFLAGS, so t_free_flags() comes first. */
 void t_access(Translator *t, unsigned seg, unsigned size, bool store);
+/* A locked operation on SIZE bytes at r10, behind t_access(), that splits a line is interpreted.
+ * Clobbers r11 and EFLAGS. */
+void t_refuse_split_line(Translator *t, unsigned size);
 /* t_free_flags, t_effective_address, t_access for the memory operand; t->at says where it is. */
 void t_memory_operand(Translator *t, unsigned size, bool store);
 /* The same for [rSP + DISP]. */

@@ -320,6 +320,45 @@ static void test_homeless_registers(void)
     check_program(LONG_MODE, code, sizeof code, &JIT_OPTIONS_DEFAULT);
 }
 
+/* Operands over the end of a page, whose next one is behind it in memory, or is not. */
+static void test_operands_over_pages(void)
+{
+    static const uint8_t code[] = {
+        0xdb, 0xe3,                               /*     fninit */
+        0xbb, 0x00, 0x10, 0x42, 0x00,             /*     mov ebx, MAPPED + 21000h */
+        0xb9, 0x1f, 0x00, 0x00, 0x00,             /*     mov ecx, 31 */
+        0x48, 0x89, 0xdf,                         /* a:  mov rdi, rbx */
+        0x48, 0x29, 0xcf,                         /*     sub rdi, rcx */
+        0x48, 0x8b, 0x07,                         /*     mov rax, [rdi] */
+        0x49, 0x01, 0xc0,                         /*     add r8, rax */
+        0x0f, 0xb7, 0x54, 0x0f, 0xff,             /*     movzx edx, word [rdi+rcx-1] */
+        0x49, 0x01, 0xd1,                         /*     add r9, rdx */
+        0x0f, 0x10, 0x0f,                         /*     movups xmm1, [rdi] */
+        0x66, 0x0f, 0xd4, 0xc1,                   /*     paddq xmm0, xmm1 */
+        0xdb, 0x2f,                               /*     fld tbyte [rdi] */
+        0xdb, 0x7c, 0x0f, 0xfd,                   /*     fstp tbyte [rdi+rcx-3] */
+        0x48, 0x01, 0x07,                         /*     add [rdi], rax */
+        0x0f, 0x11, 0x47, 0x03,                   /*     movups [rdi+3], xmm0 */
+        0xff, 0x37,                               /*     push qword [rdi] */
+        0x8f, 0x47, 0x01,                         /*     pop qword [rdi+1] */
+        0xf0, 0x48, 0x0f, 0xc1, 0x44, 0x0f, 0xfc, /*     lock xadd [rdi+rcx-4], rax */
+        0xff, 0xc9,                               /*     dec ecx */
+        0x75, 0xc8,                               /*     jnz a */
+        0xf4,
+    };
+    const uint32_t entry = CODE + 0x100, there = MAPPED + 0x20000;
+    Pair pair;
+
+    pair_init(&pair, LONG_MODE, &JIT_OPTIONS_DEFAULT);
+    pair_write(&pair, entry, code, sizeof code);
+    pair_map(&pair, there, DATA + 0x3000);
+    for (unsigned i = 0; i < 20; i++) {
+        pair_map(&pair, there + 0x1000, DATA + (i & 1 ? 0x4000 : 0x1000));
+        check_from(&pair, entry);
+    }
+    pair_clear(&pair);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -333,5 +372,6 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu/jit/across-self-modifying", test_across_self_modifying);
     g_test_add_func("/cpu/jit/flushes-of-data", test_flushes_of_data);
     g_test_add_func("/cpu/jit/homeless-registers", test_homeless_registers);
+    g_test_add_func("/cpu/jit/operands-over-pages", test_operands_over_pages);
     return g_test_run();
 }
