@@ -278,6 +278,24 @@ static uint64_t region_last(const MemoryRegion *region)
     return last < region->base ? UINT64_MAX : last;
 }
 
+/* For find_range(), which may be reading meanwhile: what it has read then counts for nothing. */
+static void publish_view(MemoryMap *map, const FlatRange *ranges, uint32_t n)
+{
+    uint32_t sequence = atomic_load_explicit(&map->sequence, memory_order_relaxed);
+
+    atomic_store_explicit(&map->sequence, sequence + 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+    for (uint32_t i = 0; i < n; i++) {
+        FlatRange *range = &map->ranges[i];
+        __atomic_store_n(&range->first, ranges[i].first, __ATOMIC_RELAXED);
+        __atomic_store_n(&range->last, ranges[i].last, __ATOMIC_RELAXED);
+        __atomic_store_n(&range->offset, ranges[i].offset, __ATOMIC_RELAXED);
+        __atomic_store_n(&range->region, ranges[i].region, __ATOMIC_RELAXED);
+    }
+    __atomic_store_n(&map->n_ranges, n, __ATOMIC_RELAXED);
+    atomic_store_explicit(&map->sequence, sequence + 2, memory_order_release);
+}
+
 /* Cuts the address space at every region's ends and gives each piece to its highest region. */
 static void rebuild_view(MemoryMap *map)
 {
@@ -296,10 +314,7 @@ static void rebuild_view(MemoryMap *map)
     }
     qsort(cuts, n_cuts, sizeof(cuts[0]), compare_uint64);
 
-    uint32_t sequence = atomic_load_explicit(&map->sequence, memory_order_relaxed);
-    atomic_store_explicit(&map->sequence, sequence + 1, memory_order_relaxed);
-    atomic_thread_fence(memory_order_release);
-
+    g_autofree FlatRange *ranges = g_new(FlatRange, MIN(n_cuts, MAX_RANGES));
     uint32_t n = 0;
     for (size_t c = 0; c < n_cuts; c++) {
         if (c + 1 < n_cuts && cuts[c] == cuts[c + 1])
@@ -316,16 +331,13 @@ static void rebuild_view(MemoryMap *map)
         }
         if (!top)
             continue;
-        if (n && map->ranges[n - 1].region == top && map->ranges[n - 1].last + 1 == first) {
-            map->ranges[n - 1].last = last;
+        if (n && ranges[n - 1].region == top && ranges[n - 1].last + 1 == first) {
+            ranges[n - 1].last = last;
         } else if (n < MAX_RANGES) {
-            map->ranges[n++] = (FlatRange){first, last, first - top->base, top};
+            ranges[n++] = (FlatRange){first, last, first - top->base, top};
         }
     }
-    map->n_ranges = n;
-
-    atomic_thread_fence(memory_order_release);
-    atomic_store_explicit(&map->sequence, sequence + 2, memory_order_release);
+    publish_view(map, ranges, n);
     if (map->changed)
         map->changed(map->listener);
 }
