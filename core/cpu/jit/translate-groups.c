@@ -383,11 +383,13 @@ bool t_group_access(Translator *t, int8_t number, int32_t disp, unsigned size, b
     if (!group->checked)
         emit_head(t, group, disp, size, store);
     group->checked = true;
-    if (!distance_known)
+    if (!distance_known && t->r10_group != number)
         emit_rm(e, true, 0x8b, H_R10, H_RSP,
                 group->site != NO_SITE ? site_offset(t, group) + (int32_t)offsetof(SitePage, delta)
                                        : OFFSET_SLOT(SLOT_GROUPS + group->slot));
+    t->r10_group = number;
     if (group->index != INSN_REG_NONE) {
+        t->r10_group = NO_GROUP;
         unsigned index = load_part(e, group->index, H_R11);
         emit_rmx(e, true, 0x8d, H_R10, H_R10, index, group->scale, disp);
         disp = 0;
@@ -395,6 +397,7 @@ bool t_group_access(Translator *t, int8_t number, int32_t disp, unsigned size, b
     t->at = (HostOperand){load_part(e, group->base, H_R11), disp};
     if (t->at.index == H_R11) {
         /* r11 is for others. */
+        t->r10_group = NO_GROUP;
         emit_rmx(e, true, 0x8d, H_R10, H_R10, H_R11, 1, disp);
         t->at = (HostOperand){H_NONE, 0};
     }

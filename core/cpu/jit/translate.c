@@ -570,6 +570,30 @@ static void plan_request_checks(Translator *t)
     }
 }
 
+/* Whether the code for ITEM leaves r10 alone but for the distance of its group. */
+static bool keeps_r10(const Item *item)
+{
+    const Insn *insn = &item->insn;
+
+    if (insn->mem_index != INSN_REG_NONE || is_homeless(insn->mem_base) ||
+        (insn->category_flags & (INSN_IS_VECTOR | INSN_IS_X87)))
+        return false;
+    for (unsigned i = 0; i < insn->n_operands; i++)
+        if (insn->operands[i].kind == OPERAND_REG &&
+            (is_homeless(insn->operands[i].reg) ||
+             insn->operands[i].reg_class == REG_CLASS_GPR8_HIGH))
+            return false;
+    switch (item->kind) {
+    case KIND_NOTHING: return true;
+    case KIND_LEA: return insn->opsize != 2 && insn->mem_base != INSN_REG_RIP;
+    case KIND_COPY:
+        return !(insn->category_flags & INSN_HAS_MEMORY) || item->operand_group != NO_GROUP;
+    case KIND_PUSH:
+    case KIND_POP: return item->stack_group != NO_GROUP && insn->operands[0].kind != OPERAND_MEM;
+    default: return false;
+    }
+}
+
 static void emit_item(Translator *t)
 {
     if (t->item->backward && !t->x87)
@@ -610,13 +634,19 @@ static void emit_block(Translator *t)
         t_restore_flags(t);
     block->entry = t->hot.p;
     t->flags_saved = false;
+    t->r10_group = NO_GROUP;
     t->item = &t->items[0];
     if (t->crossing.ram)
         t_emit_crossing(t);
     for (unsigned i = 0; i < t->n_items; i++) {
         t->item = &t->items[i];
         t->check_requests = follows_sti(t, i);
+        bool keeps = keeps_r10(t->item);
+        if (!keeps)
+            t->r10_group = NO_GROUP;
         emit_item(t);
+        if (!keeps)
+            t->r10_group = NO_GROUP;
     }
     if (!ends_block(t->item->kind) && t->item->kind != KIND_AC)
         t_exit_direct(t, t->item->offset + t->item->insn.length, t->item->live_after);

@@ -86,6 +86,7 @@ typedef struct {
     uint32_t granules;
     HostOperand at;
     bool busy;            /* time is spent here: SitePages for all groups */
+    int8_t r10_group;     /* whose distance r10 holds, or NO_GROUP */
     JitCrossing crossing; /* of the one instruction, if its ram is not 0 */
     bool cut;             /* its end is on another page */
     AccessGroup groups[MAX_GROUPS];
