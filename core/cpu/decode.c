@@ -362,8 +362,8 @@ static unsigned required_alignment(const Insn *insn, const ZydisDecodedInstructi
 {
     if (!(insn->category_flags & INSN_HAS_MEMORY))
         return 0;
-    if (zi->mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B ||
-        zi->mnemonic == ZYDIS_MNEMONIC_CVTPD2PI || zi->mnemonic == ZYDIS_MNEMONIC_CVTTPD2PI)
+    if (zi->mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B || zi->mnemonic == ZYDIS_MNEMONIC_CVTPD2PI ||
+        zi->mnemonic == ZYDIS_MNEMONIC_CVTTPD2PI)
         return 16;
     /* AMD's processors take the SHA instructions' operands unaligned. */
     if (zi->meta.isa_set == ZYDIS_ISA_SET_SHA && __builtin_cpu_is("amd"))

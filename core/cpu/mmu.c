@@ -160,15 +160,26 @@ void mmu_flush_page(Cpu *cpu, uint64_t linear)
                                 (unsigned)fetched_flush_page(cpu, 1, linear) << 1);
 }
 
-void mmu_flush_stores_to(Cpu *cpu, const void *host_page)
+bool mmu_flush_stores_to(Cpu *cpu, const void *host_page)
 {
-    forget_sites(cpu);
+    bool had = false;
+
     for (unsigned set = 0; set < N_MMU; set++) {
-        for (unsigned i = 0; i < TLB_ENTRIES; i++) {
-            if (cpu->tlb[set].host[i] == (uintptr_t)host_page)
-                cpu->tlb[set].store_tag[i] = TLB_EMPTY(i);
-        }
+        const SitePage *pages = cpu->sites[set][1].pages;
+        TlbSet *tlb = &cpu->tlb[set];
+        for (unsigned i = 0; i < N_SITES; i++)
+            had |= pages[i].tag + pages[i].delta == (uintptr_t)host_page;
+        for (unsigned w = 0; w < TLB_ENTRIES / 64; w++)
+            for (uint64_t bits = cpu->tlb_map[set].used[w]; bits; bits &= bits - 1) {
+                unsigned i = w * 64 + (unsigned)__builtin_ctzll(bits);
+                if (tlb->host[i] != (uintptr_t)host_page)
+                    continue;
+                had |= tlb->store_tag[i] == tlb->load_tag[i];
+                tlb->store_tag[i] = TLB_EMPTY(i);
+            }
     }
+    forget_sites(cpu);
+    return had;
 }
 
 /* --- filling ---------------------------------------------------------------------------------- */

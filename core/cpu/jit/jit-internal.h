@@ -97,8 +97,8 @@ typedef struct {
 enum {
     SITE_STORE = 1,
     SITE_FLAGS_SAVED = 2,
-    SITE_STAYS = 4, /* the block goes on behind the interpreted instruction */
-    SITE_X87 = 8,   /* the instruction may have an x87 exception waiting */
+    SITE_STAYS = 4,    /* the block goes on behind the interpreted instruction */
+    SITE_X87 = 8,      /* the instruction may have an x87 exception waiting */
     SITE_ALIGNED = 32, /* an address that is no multiple of the size is #GP */
     SITE_CUT = 16,     /* the instruction ends on a page that was not known */
 };

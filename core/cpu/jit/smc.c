@@ -331,22 +331,6 @@ void jit_code_written(Jit *jit, RamBlock *block, uint64_t offset, uint64_t lengt
     }
 }
 
-/* True if this vCPU could until now store to the page without being seen. */
-static bool had_store_entry(Cpu *cpu, const void *host_page)
-{
-    for (unsigned set = 0; set < N_MMU; set++) {
-        const TlbSet *tlb = &cpu->tlb[set];
-        const SitePage *pages = cpu->sites[set][1].pages;
-        for (unsigned i = 0; i < N_SITES; i++)
-            if (pages[i].tag + pages[i].delta == (uintptr_t)host_page)
-                return true;
-        for (unsigned i = 0; i < TLB_ENTRIES; i++)
-            if (tlb->host[i] == (uintptr_t)host_page && tlb->store_tag[i] == tlb->load_tag[i])
-                return true;
-    }
-    return false;
-}
-
 /* On the vCPU's thread, out of generated code. */
 void jit_smc_take_stale(JitCpu *jc)
 {
@@ -366,11 +350,9 @@ void jit_smc_take_stale(JitCpu *jc)
         }
         RamBlock *block = ram_block_find(jc->cpu->memory, note->ram);
         const void *host = block->host + (note->ram - block->id_base);
-        if (had_store_entry(jc->cpu, host)) {
-            /* It may have written after the other vCPU read the code. */
-            mmu_flush_stores_to(jc->cpu, host);
+        /* It may have written after the other vCPU read the code. */
+        if (mmu_flush_stores_to(jc->cpu, host))
             tell_others(jc->jit, jc, note->ram, UINT32_MAX);
-        }
     }
     g_array_unref(notes);
 }
