@@ -83,8 +83,8 @@ typedef struct {
 } FuzzCase;
 enum { NO_PLANT = 0xff };
 
-/* Sends this process SIGPROF, which ends it, when it has used SECONDS of processor time from now on:
- * a busy host makes nothing hang. */
+/* Sends this process SIGPROF, which ends it, when it has used SECONDS of processor time from now
+ * on: a busy host makes nothing hang. */
 static inline void fuzz_limit_time(unsigned seconds)
 {
     setitimer(ITIMER_PROF, &(struct itimerval){.it_value.tv_sec = seconds}, NULL);

@@ -7,6 +7,7 @@
 
 #include "core/cpu/system.h"
 #include "core/cpu/jit/jit-internal.h"
+#include "core/cpu/lockstep.h"
 
 /* --- MOVS and STOS in 64-bit mode ------------------------------------------------------------- */
 
@@ -123,6 +124,8 @@ JIT_VECTOR_SAFE static const void *way_on(Cpu *cpu)
 JIT_VECTOR_SAFE const void *jit_helper_transfer(Cpu *cpu, uint64_t transfer, const JitSite *site)
 {
     jit_take_site(cpu, site);
+    if (cpu->lockstep)
+        lockstep_look_at_next(cpu);
     cpu->next_rip = cpu->rip + site->size;
     switch ((JitTransfer)transfer) {
     case TRANSFER_SYSCALL: system_syscall(cpu); break;
