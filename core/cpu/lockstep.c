@@ -61,7 +61,8 @@ struct Lockstep {
     State before, translated, interpreted;
     State searched;  /* before the step that is searched */
     unsigned blocks; /* still to be executed in this step */
-    unsigned insns;  /* interpreted in this step */
+    unsigned insns;  /* interpreted in this step, and elements of repetitions */
+    unsigned left;   /* instructions to be interpreted at most */
     uint64_t compared, instructions, not_compared, differences;
 };
 
@@ -440,14 +441,15 @@ static void watch(Cpu *cpu, const Insn *insn)
         lockstep->undefined &= ~(uint64_t)insn->flags_modified;
     lockstep->undefined |= insn->flags_undefined;
     lockstep->insns++;
+    lockstep->left -= !insn->rep && !insn->repne;
 }
 
 /* For cpu_catch(): instructions until there, or until there have been too many. */
-static void interpret(Cpu *cpu, void *limit)
+static void interpret(Cpu *cpu, void *unused)
 {
     Lockstep *lockstep = cpu->lockstep;
 
-    while (!(lockstep->arrived = has_arrived(cpu)) && lockstep->insns < *(const unsigned *)limit &&
+    while (!(lockstep->arrived = has_arrived(cpu)) && lockstep->left &&
            cpu->halt_state == CPU_RUNNING) {
         cpu->interrupt_shadow = 0; /* no interrupt can come */
         interp_one_watched(cpu, watch);
@@ -477,13 +479,14 @@ static bool step_twice(Cpu *cpu, unsigned blocks, unsigned limit)
     lockstep->blocks = blocks;
     lockstep->undefined = 0;
     lockstep->insns = 0;
+    lockstep->left = limit;
     lockstep->arrived = false;
     take_state(cpu, &lockstep->translated, try(cpu, run_blocks, NULL));
     keep_translated(&lockstep->step);
     log_restore(&lockstep->step);
     copy_state(cpu, &lockstep->before.cpu);
     mmu_drop(cpu); /* accessed and dirty bits may be clear again */
-    take_state(cpu, &lockstep->interpreted, try(cpu, interpret, &limit));
+    take_state(cpu, &lockstep->interpreted, try(cpu, interpret, NULL));
     cpu->board = lockstep->real_board;
     lockstep->step.keeping = false;
     lockstep->compared++;

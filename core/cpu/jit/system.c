@@ -92,9 +92,7 @@ JIT_VECTOR_SAFE uint64_t jit_helper_string(Cpu *cpu, uint64_t packed, const JitS
         count -= done;
         if (string.repeated)
             cpu->gpr[RCX] = count;
-        /* In lockstep the interpreter follows in pieces, too. */
-        if (count && (atomic_load_explicit(&cpu->requests, memory_order_relaxed) ||
-                      jc->jit->options.lockstep))
+        if (count && atomic_load_explicit(&cpu->requests, memory_order_relaxed))
             return 0;
     }
     if (jc->leave) {
