@@ -2,6 +2,7 @@
 
 #include "core/cpu/lockstep.h"
 
+#include "core/cpu/bus.h"
 #include "core/cpu/decode.h"
 #include "core/cpu/interp.h"
 #include "core/cpu/jit/jit.h"
@@ -461,6 +462,7 @@ static Ending try(Cpu *cpu, void (*func)(Cpu *cpu, void *opaque), void *opaque)
     cpu->lockstep->stopped = false;
     if (!cpu_catch(cpu, func, opaque))
         return ENDED_PLAINLY;
+    cpu_bus_unlock(cpu); /* as the run loop does */
     return cpu->lockstep->stopped ? ENDED_BEFORE : ENDED_RAISED;
 }
 
