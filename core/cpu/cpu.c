@@ -34,14 +34,19 @@ static void forget_helper_frames(const Cpu *cpu)
 }
 #endif
 
-static _Noreturn void escape(Cpu *cpu, int vector, bool has_error, uint32_t error)
+void cpu_abandon(Cpu *cpu)
 {
     forget_helper_frames(cpu);
     cpu_spill_vectors(cpu);
+    siglongjmp(cpu->escape, 1);
+}
+
+static _Noreturn void escape(Cpu *cpu, int vector, bool has_error, uint32_t error)
+{
     cpu->raised_vector = vector;
     cpu->raised_has_error = has_error;
     cpu->raised_error = error;
-    siglongjmp(cpu->escape, 1);
+    cpu_abandon(cpu);
 }
 
 void cpu_raise(Cpu *cpu, int vector)

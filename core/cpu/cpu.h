@@ -452,6 +452,8 @@ void cpu_step(Cpu *cpu, uint64_t count);
 _Noreturn void cpu_raise(Cpu *cpu, int vector);
 _Noreturn void cpu_raise_error(Cpu *cpu, int vector, uint32_t error_code);
 _Noreturn void cpu_raise_pf(Cpu *cpu, uint64_t address, uint32_t error_code); /* sets CR2 */
+/* Abandons the current instruction in the same way, within cpu_catch(), with nothing to deliver. */
+_Noreturn void cpu_abandon(Cpu *cpu);
 
 /* --- mode (mode.c)
  * ------------------------------------------------------------------------------------ */

@@ -36,7 +36,9 @@ static bool string_begin(Cpu *cpu, const Insn *insn, StringRun *run)
     run->repeated = insn->rep || insn->repne;
     run->count = run->repeated ? gpr_read(cpu, RCX, run->address_size) : 1;
     /* A single-step trap or breakpoint comes after each iteration (SDM 3B, 17.3.1.4). */
-    run->budget = cpu->mode & (MODE_TF | MODE_DEBUG) ? 1 : CHUNK_BYTES / run->size;
+    /* In lockstep translated code may have stopped between any two. */
+    bool singly = (cpu->mode & (MODE_TF | MODE_DEBUG)) || cpu->lockstep;
+    run->budget = singly ? 1 : CHUNK_BYTES / run->size;
     return run->count;
 }
 

@@ -208,7 +208,8 @@ INTERP_INLINE void check_code_limit(Cpu *cpu, unsigned length)
 }
 
 /* Bytes that are not in the cache, or at a page's end. */
-static __attribute__((noinline)) void fetch_and_execute(Cpu *cpu, uint64_t linear)
+static __attribute__((noinline)) void fetch_and_execute(Cpu *cpu, uint64_t linear,
+                                                        InterpWatch *watch)
 {
     struct InterpCache *cache = cpu->interp_cache ? cpu->interp_cache : cache_new(cpu);
     CacheEntry *entry = cache_slot(cache, linear);
@@ -239,6 +240,8 @@ static __attribute__((noinline)) void fetch_and_execute(Cpu *cpu, uint64_t linea
         cache_fill(cpu, entry, mode);
     }
     check_code_limit(cpu, entry->length);
+    if (watch)
+        watch(cpu, &entry->insn);
     execute(cpu, &entry->insn, entry->handler);
 }
 
@@ -267,17 +270,29 @@ const Insn *interp_next_insn(const Cpu *cpu)
     return entry ? &entry->insn : NULL;
 }
 
-void interp_one(Cpu *cpu)
+INTERP_INLINE void execute_next(Cpu *cpu, InterpWatch *watch)
 {
     uint64_t linear = cpu_linear_rip(cpu);
     const CacheEntry *entry = cached(cpu, linear);
 
     if (!entry) {
-        fetch_and_execute(cpu, linear);
+        fetch_and_execute(cpu, linear, watch);
         return;
     }
     check_code_limit(cpu, entry->length);
+    if (watch)
+        watch(cpu, &entry->insn);
     execute(cpu, &entry->insn, entry->handler);
+}
+
+void interp_one(Cpu *cpu)
+{
+    execute_next(cpu, NULL);
+}
+
+void interp_one_watched(Cpu *cpu, InterpWatch *watch)
+{
+    execute_next(cpu, watch);
 }
 
 void interp_execute(Cpu *cpu, const Insn *insn)

@@ -11,6 +11,10 @@
  * spilled. */
 void interp_one(Cpu *cpu);
 
+/* The same, with a call of WATCH between fetching and executing; it may raise. */
+typedef void InterpWatch(Cpu *cpu, const Insn *insn);
+void interp_one_watched(Cpu *cpu, InterpWatch *watch);
+
 /* The instruction at CS:RIP if it is decoded already; NULL else. Until the next is executed. */
 const Insn *interp_next_insn(const Cpu *cpu);
 

@@ -96,10 +96,8 @@ static void report_fetch_flush(Cpu *cpu, unsigned sets)
         mmu_fetch_flush_hook(cpu, sets);
 }
 
-static void flush(Cpu *cpu, bool keep_global)
+static void drop_entries(Cpu *cpu, bool keep_global)
 {
-    unsigned sets = 0;
-
     forget_sites(cpu);
     for (unsigned m = 0; m < N_MMU + 2; m++) {
         TlbMap *map = map_at(cpu, m);
@@ -109,6 +107,13 @@ static void flush(Cpu *cpu, bool keep_global)
                 drop(cpu, m, w * 64 + __builtin_ctzll(bits));
         }
     }
+}
+
+static void flush(Cpu *cpu, bool keep_global)
+{
+    unsigned sets = 0;
+
+    drop_entries(cpu, keep_global);
     for (unsigned set = 0; set < 2; set++)
         sets |= (unsigned)fetched_flush(cpu, set, keep_global) << set;
     report_fetch_flush(cpu, sets);
@@ -129,6 +134,22 @@ void mmu_flush_all(Cpu *cpu)
 void mmu_flush_non_global(Cpu *cpu)
 {
     flush(cpu, true);
+}
+
+void mmu_drop(Cpu *cpu)
+{
+    drop_entries(cpu, false);
+}
+
+void mmu_drop_stores(Cpu *cpu)
+{
+    forget_sites(cpu);
+    for (unsigned set = 0; set < N_MMU; set++)
+        for (unsigned w = 0; w < TLB_ENTRIES / 64; w++)
+            for (uint64_t bits = cpu->tlb_map[set].used[w]; bits; bits &= bits - 1) {
+                unsigned i = w * 64 + __builtin_ctzll(bits);
+                cpu->tlb[set].store_tag[i] = TLB_EMPTY(i);
+            }
 }
 
 /* Entries of a large page are 4 KiB pieces: INVLPG of any of its bytes drops all of them (SDM

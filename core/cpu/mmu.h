@@ -101,6 +101,10 @@ int mmu_fetch_entry(Cpu *cpu, uint64_t linear);
 void mmu_forget_map(Cpu *cpu);
 void mmu_flush_all(Cpu *cpu); /* incl. global */
 void mmu_flush_non_global(Cpu *cpu);
+/* For lockstep.h: all entries go, or only what they let store; translations of code that hang on
+ * them stay, since memory and registers will be again as they are when the entries were made. */
+void mmu_drop(Cpu *cpu);
+void mmu_drop_stores(Cpu *cpu);
 void mmu_flush_page(Cpu *cpu, uint64_t linear);
 /* Makes stores to this RAM page take the slow path on this vCPU (its page got code or is clean).
  * True if it could until now be stored to without being seen. */

@@ -159,7 +159,7 @@ Cpu *cpu_new(const CpuConfig *config, GError **error)
     cpu->jit_shared = config->jit;
     cpu->bus = config->bus;
     if (config->jit && jit_options(config->jit)->lockstep)
-        cpu->lockstep = lockstep_new();
+        cpu->lockstep = lockstep_new(cpu);
     cpu->tiny_tlb = config->jit && jit_options(config->jit)->tiny_tlb;
     cpu->a20_mask_off = true;
     cpu->page_1g = cpuid_has(config->model, CPUID_PDPE1GB);

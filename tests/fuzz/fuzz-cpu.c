@@ -53,7 +53,7 @@ static void report(Worker *worker, uint64_t number, const Verdicts *failure)
     static FuzzCase c;
     static Verdicts verdicts;
 
-    alarm(HANG_SECONDS);
+    fuzz_limit_time(HANG_SECONDS);
     generate_case(&c, seed, number);
     judge_alone(&c, &verdicts);
     if (was_interrupted(&c, failure, &verdicts)) {
@@ -143,10 +143,10 @@ static _Noreturn void work(unsigned index, uint64_t first_group, uint64_t cases)
 
     worker.index = index;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    signal(SIGALRM, hang);
+    signal(SIGPROF, hang);
     host_batch();
     for (uint64_t group = first_group; group * GROUP < cases; group += jobs) {
-        alarm(HANG_SECONDS);
+        fuzz_limit_time(HANG_SECONDS);
         /* Code is only ever written to slots that nothing was translated from. */
         if (group * GROUP / N_SLOTS != slots) {
             slots = group * GROUP / N_SLOTS;

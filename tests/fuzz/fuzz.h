@@ -13,6 +13,8 @@
 
 #include "tests/core/cpu/cpu-state.h"
 
+#include <sys/time.h>
+
 typedef enum {
     FUZZ_64,   /* 64-bit code at CPL 3 */
     FUZZ_32,   /* 32-bit code at CPL 3, flat; on the host in compatibility mode */
@@ -80,6 +82,13 @@ typedef struct {
     unsigned length; /* with the exit */
 } FuzzCase;
 enum { NO_PLANT = 0xff };
+
+/* Sends this process SIGPROF, which ends it, when it has used SECONDS of processor time from now
+ * on: a busy host makes nothing hang. */
+static inline void fuzz_limit_time(unsigned seconds)
+{
+    setitimer(ITIMER_PROF, &(struct itimerval){.it_value.tv_sec = seconds}, NULL);
+}
 
 /* --- coverage.c ------------------------------------------------------------------------------- */
 

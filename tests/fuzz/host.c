@@ -100,7 +100,7 @@ static _Noreturn void serve(int fd)
     map_places();
     host_cpu_init();
     while (read(fd, &n, 1) == 1) {
-        alarm(HANG_SECONDS);
+        fuzz_limit_time(HANG_SECONDS);
         for (unsigned i = 0; i < n; i++) {
             if (!batch->wanted[i] || batch->done[i])
                 continue;

@@ -61,6 +61,10 @@ void jit_code_written(Jit *jit, RamBlock *block, uint64_t offset, uint64_t lengt
  * offsets whose bits are set go, in whatever page. */
 void jit_forget_offsets(Cpu *cpu, const uint64_t offsets[64]);
 
+/* For lockstep.h, as jit_forget_offsets(): all translations go, and those to come hold MAX_INSNS
+ * instructions at most. */
+void jit_limit_blocks(Cpu *cpu, unsigned max_insns);
+
 /* Sums over the vCPUs, read racily. Any thread. */
 JitStatistics jit_statistics(Jit *jit);
 /* The MAX instructions that were interpreted most, the most frequent first; returns how many. */

@@ -68,6 +68,8 @@ JIT_VECTOR_SAFE static void interpret(Cpu *cpu, unsigned mnemonic)
     jit_count(&jc->statistics.interpreted);
     jit_count(&jc->interpreted[mnemonic]);
     cpu_spill_vectors(cpu);
+    if (UNLIKELY(cpu->lockstep))
+        lockstep_look_at_next(cpu);
     interp_one(cpu);
 }
 
@@ -579,6 +581,15 @@ JIT_VECTOR_SAFE void jit_run(Cpu *cpu)
         /* A block that could not begin for its groups has not got ahead. */
     } while (connection.ungrouped || !(must_return(cpu) || lockstep_is_over(cpu)));
     cpu_spill_vectors(cpu);
+}
+
+void jit_limit_blocks(Cpu *cpu, unsigned max_insns)
+{
+    JitCpu *jc = state_of(cpu);
+
+    cpu->jit_shared->options.max_insns = max_insns;
+    if (jc)
+        jc->flush_first = true;
 }
 
 /* --- the machine's part ----------------------------------------------------------------------- */

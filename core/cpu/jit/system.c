@@ -7,6 +7,7 @@
 
 #include "core/cpu/system.h"
 #include "core/cpu/jit/jit-internal.h"
+#include "core/cpu/lockstep.h"
 
 /* --- MOVS and STOS in 64-bit mode ------------------------------------------------------------- */
 
@@ -91,9 +92,7 @@ JIT_VECTOR_SAFE uint64_t jit_helper_string(Cpu *cpu, uint64_t packed, const JitS
         count -= done;
         if (string.repeated)
             cpu->gpr[RCX] = count;
-        /* In lockstep the interpreter follows in pieces, too. */
-        if (count && (atomic_load_explicit(&cpu->requests, memory_order_relaxed) ||
-                      jc->jit->options.lockstep))
+        if (count && atomic_load_explicit(&cpu->requests, memory_order_relaxed))
             return 0;
     }
     if (jc->leave) {
@@ -123,6 +122,8 @@ JIT_VECTOR_SAFE static const void *way_on(Cpu *cpu)
 JIT_VECTOR_SAFE const void *jit_helper_transfer(Cpu *cpu, uint64_t transfer, const JitSite *site)
 {
     jit_take_site(cpu, site);
+    if (cpu->lockstep)
+        lockstep_look_at_next(cpu);
     cpu->next_rip = cpu->rip + site->size;
     switch ((JitTransfer)transfer) {
     case TRANSFER_SYSCALL: system_syscall(cpu); break;

@@ -78,10 +78,10 @@ InsnKind t_classify_system(const Translator *t, const Insn *insn)
     case ZYDIS_MNEMONIC_SWAPGS: return is_supervisor(t) ? KIND_SYSTEM : KIND_INTERPRET;
     case ZYDIS_MNEMONIC_RDFSBASE:
     case ZYDIS_MNEMONIC_RDGSBASE:
-    case ZYDIS_MNEMONIC_RDTSC:
-    case ZYDIS_MNEMONIC_RDTSCP:
     case ZYDIS_MNEMONIC_WRFSBASE:
     case ZYDIS_MNEMONIC_WRGSBASE: return KIND_SYSTEM;
+    case ZYDIS_MNEMONIC_RDTSC:
+    case ZYDIS_MNEMONIC_RDTSCP: return t->jc->jit->options.lockstep ? KIND_INTERPRET : KIND_SYSTEM;
     case ZYDIS_MNEMONIC_CLAC:
     case ZYDIS_MNEMONIC_STAC: return classify_ac(t, insn->mnemonic == ZYDIS_MNEMONIC_STAC);
     case ZYDIS_MNEMONIC_MOV:

@@ -346,7 +346,8 @@ InsnKind t_classify(const Translator *t, const Insn *insn)
     case ZYDIS_MNEMONIC_STI: return privileged ? KIND_STI : KIND_INTERPRET;
     case ZYDIS_MNEMONIC_PUSHF:
     case ZYDIS_MNEMONIC_PUSHFD:
-    case ZYDIS_MNEMONIC_PUSHFQ: return t->mode & MODE_VM86 ? KIND_INTERPRET : KIND_PUSHF;
+    case ZYDIS_MNEMONIC_PUSHFQ:
+        return t->mode & MODE_VM86 || t->jc->jit->options.lockstep ? KIND_INTERPRET : KIND_PUSHF;
     default: break;
     }
     if (insn->category_flags & INSN_IS_SYSTEM) {
