@@ -48,6 +48,15 @@ def processor_seconds(pid):
     return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def waiting_seconds(pid):
+    """How long a process' threads have waited for one of the host's processors, together."""
+    nanoseconds = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/schedstat") as file:
+            nanoseconds += int(file.read().split()[1])
+    return nanoseconds / 1e9
+
+
 class Guest:
     def __init__(self, *flags, serial=True, display="none", command=None, serial_input=False):
         """COMMAND is another program that takes QEMU's flags, as one string. With SERIAL_INPUT the

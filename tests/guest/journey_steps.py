@@ -49,20 +49,21 @@ def scratch():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def prepared_disk(folder):
-    """A disk of the test's own on top of the prepared one."""
+def prepared_disk(folder, base=DISK):
+    """A disk of the test's own on top of BASE, a prepared one."""
     disk = os.path.join(folder, "prepared.qcow2")
-    tool(APIARY, "img", "create", "-f", "qcow2", "-b", os.path.realpath(DISK), "-F", "qcow2", disk)
+    tool(APIARY, "img", "create", "-f", "qcow2", "-b", os.path.realpath(base), "-F", "qcow2", disk)
     return disk
 
 
 # --- by ssh and http ---
 
 
-def ssh(port, command, timeout=120, **options):
+def ssh(port, command, timeout=120, connect=20, **options):
+    """CONNECT is how many seconds the guest may take for its greeting."""
     return tool("ssh", "-p", str(port), "-i", KEY, "-o", "BatchMode=yes", "-o", "LogLevel=ERROR",
                 "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-                "-o", "ConnectTimeout=20", "root@127.0.0.1", command, timeout=timeout, **options)
+                "-o", f"ConnectTimeout={connect}", "root@127.0.0.1", command, timeout=timeout, **options)
 
 
 def wait_ssh(port, timeout, ended):
@@ -71,7 +72,7 @@ def wait_ssh(port, timeout, ended):
     while True:
         try:
             return ssh(port, "uname -r")
-        except Failure as failure:
+        except (Failure, subprocess.TimeoutExpired) as failure:
             if time.monotonic() > end:
                 raise
             if ended():
