@@ -7,7 +7,8 @@
 #include <glib/gi18n.h>
 
 static const OptionInfo jit_table[] = {
-    {"tb-size", OPTION_UINT, "0", 0, 4096, NULL,
+    /* Jumps reach 2 GiB. */
+    {"tb-size", OPTION_UINT, "0", 0, 1024, NULL,
      N_("MiB of translated code a CPU; 0: as is usual")},
     {"exact-flags", OPTION_BOOL, "off", 0, 0, NULL,
      N_("flags are exact also in frames of faults and interrupts")},
