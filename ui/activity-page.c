@@ -24,12 +24,25 @@ static const Panel panels[] = {
     {N_("Network: received and sent"), APIARY_GRAPH_BYTES, FIELD(net_rx), FIELD(net_tx)},
 };
 
+/* What the translator does, a line each, in words. */
+enum { CODE_BLOCKS, CODE_SIZE, CODE_TRANSLATIONS, CODE_FLUSHES, CODE_SLOW, N_CODE_LINES };
+
+static const char *const code_lines[N_CODE_LINES] = {
+    [CODE_BLOCKS] = N_("Blocks"),
+    [CODE_SIZE] = N_("Size"),
+    [CODE_TRANSLATIONS] = N_("Blocks translated"),
+    [CODE_FLUSHES] = N_("Parts dropped to make room"),
+    [CODE_SLOW] = N_("Slow memory accesses"),
+};
+
 struct _ApiaryActivityPage {
     GtkScrolledWindow parent;
     ApiaryVm *vm;
     GtkWidget *graphs[G_N_ELEMENTS(panels)];
     GtkWidget *values[G_N_ELEMENTS(panels)];
-    GtkWidget *engine;
+    GtkWidget *code; /* the lines, hidden where nothing is translated */
+    GtkWidget *code_values[N_CODE_LINES];
+    GtkWidget *interpreted; /* says so instead */
 };
 
 G_DEFINE_FINAL_TYPE(ApiaryActivityPage, apiary_activity_page, GTK_TYPE_SCROLLED_WINDOW)
@@ -47,6 +60,34 @@ static char *words(ApiaryGraphUnit unit, double value)
         return g_strdup_printf("%.0f", value);
     g_autofree char *size = g_format_size((guint64)value);
     return g_strdup_printf(_("%s/s"), size);
+}
+
+/* A label takes TEXT. */
+static void show_text(GtkWidget *label, char *text)
+{
+    gtk_label_set_text(GTK_LABEL(label), text);
+    g_free(text);
+}
+
+static void update_code(ApiaryActivityPage *page, const ApiaryVmSample *sample)
+{
+    const MachineStatistics *now = &sample->now;
+    g_autofree char *bytes = g_format_size_full(now->code.bytes, G_FORMAT_SIZE_IEC_UNITS);
+    g_autofree char *all = g_format_size_full(now->code.cache_bytes, G_FORMAT_SIZE_IEC_UNITS);
+    const MachineConfig *running = apiary_vm_get_running_config(page->vm);
+    const MachineConfig *config = running ? running : apiary_vm_get_config(page->vm);
+
+    gtk_widget_set_visible(page->code, !config->accel_interp);
+    gtk_widget_set_visible(page->interpreted, config->accel_interp);
+    show_text(page->code_values[CODE_BLOCKS],
+              g_strdup_printf("%'llu", (unsigned long long)now->code.blocks));
+    /* Translators: so much memory of so much, as in “27 MiB of 128 MiB”. */
+    show_text(page->code_values[CODE_SIZE], g_strdup_printf(_("%s of %s"), bytes, all));
+    show_text(page->code_values[CODE_TRANSLATIONS],
+              g_strdup_printf(_("%'.0f/s"), sample->translations));
+    show_text(page->code_values[CODE_FLUSHES],
+              g_strdup_printf("%'llu", (unsigned long long)now->code.dropped));
+    show_text(page->code_values[CODE_SLOW], g_strdup_printf(_("%'.0f/s"), sample->slow_accesses));
 }
 
 static void update(ApiaryActivityPage *page)
@@ -73,13 +114,7 @@ static void update(ApiaryActivityPage *page)
         }
         gtk_label_set_text(GTK_LABEL(page->values[p]), text);
     }
-    const MachineStatistics *now = &samples[n - 1].now;
-    g_autofree char *cache = g_format_size(now->code_cache_bytes);
-    g_autofree char *engine =
-        g_strdup_printf(_("Translated code: %s in %llu blocks. Exits: %llu/s. Interrupts: %llu/s."),
-                        cache, (unsigned long long)now->code_blocks, (unsigned long long)now->exits,
-                        (unsigned long long)now->interrupts);
-    gtk_label_set_text(GTK_LABEL(page->engine), engine);
+    update_code(page, &samples[n - 1]);
 }
 
 void apiary_activity_page_set_vm(ApiaryActivityPage *page, ApiaryVm *vm)
@@ -92,6 +127,37 @@ static void apiary_activity_page_map(GtkWidget *widget)
 {
     GTK_WIDGET_CLASS(apiary_activity_page_parent_class)->map(widget);
     update(APIARY_ACTIVITY_PAGE(widget));
+}
+
+static GtkWidget *make_code_section(ApiaryActivityPage *page)
+{
+    GtkWidget *section = gtk_box_new(GTK_ORIENTATION_VERTICAL, 6);
+    GtkWidget *title = gtk_label_new(_("Translated code"));
+
+    gtk_label_set_xalign(GTK_LABEL(title), 0);
+    gtk_container_add(GTK_CONTAINER(section), title);
+    page->code = gtk_grid_new();
+    gtk_grid_set_column_spacing(GTK_GRID(page->code), 24);
+    gtk_grid_set_row_spacing(GTK_GRID(page->code), 6);
+    for (int i = 0; i < N_CODE_LINES; i++) {
+        GtkWidget *name = gtk_label_new(_(code_lines[i]));
+        GtkWidget *value = page->code_values[i] = gtk_label_new("");
+        AtkObject *accessible = gtk_widget_get_accessible(value);
+        gtk_label_set_xalign(GTK_LABEL(name), 0);
+        gtk_label_set_xalign(GTK_LABEL(value), 1);
+        gtk_widget_set_hexpand(value, TRUE);
+        gtk_style_context_add_class(gtk_widget_get_style_context(name), "dim-label");
+        atk_object_add_relationship(accessible, ATK_RELATION_LABELLED_BY,
+                                    gtk_widget_get_accessible(name));
+        gtk_grid_attach(GTK_GRID(page->code), name, 0, i, 1, 1);
+        gtk_grid_attach(GTK_GRID(page->code), value, 1, i, 1, 1);
+    }
+    gtk_container_add(GTK_CONTAINER(section), page->code);
+    page->interpreted = gtk_label_new(_("The machine is interpreted: nothing is translated."));
+    gtk_label_set_xalign(GTK_LABEL(page->interpreted), 0);
+    gtk_style_context_add_class(gtk_widget_get_style_context(page->interpreted), "dim-label");
+    gtk_container_add(GTK_CONTAINER(section), page->interpreted);
+    return section;
 }
 
 static void apiary_activity_page_init(ApiaryActivityPage *page)
@@ -116,13 +182,10 @@ static void apiary_activity_page_init(ApiaryActivityPage *page)
         gtk_container_add(GTK_CONTAINER(panel), page->graphs[p]);
         gtk_container_add(GTK_CONTAINER(box), panel);
     }
-    page->engine = gtk_label_new("");
-    gtk_label_set_xalign(GTK_LABEL(page->engine), 0);
-    gtk_label_set_line_wrap(GTK_LABEL(page->engine), TRUE);
-    gtk_style_context_add_class(gtk_widget_get_style_context(page->engine), "dim-label");
-    gtk_container_add(GTK_CONTAINER(box), page->engine);
+    gtk_container_add(GTK_CONTAINER(box), make_code_section(page));
     gtk_container_add(GTK_CONTAINER(page), box);
     gtk_widget_show_all(box);
+    gtk_widget_hide(page->interpreted);
 }
 
 static void apiary_activity_page_class_init(ApiaryActivityPageClass *klass)

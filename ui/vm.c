@@ -179,6 +179,8 @@ static void add_sample(ApiaryVm *vm, const MachineStatistics *now)
     sample.cd_read = rate(now->cd_read_bytes, before->cd_read_bytes, seconds);
     sample.net_rx = rate(now->net_rx_bytes, before->net_rx_bytes, seconds);
     sample.net_tx = rate(now->net_tx_bytes, before->net_tx_bytes, seconds);
+    sample.translations = rate(now->code.translated, before->code.translated, seconds);
+    sample.slow_accesses = rate(now->code.slow, before->code.slow, seconds);
     vm->last_statistics_us = time;
     if (vm->n_samples == APIARY_VM_HISTORY)
         memmove(vm->samples, vm->samples + 1, sizeof(sample) * (APIARY_VM_HISTORY - 1));

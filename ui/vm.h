@@ -27,6 +27,7 @@ typedef struct {
     MachineStatistics now;
     double cpu; /* host CPU, 1 = all of the machine's CPUs busy */
     double mips, disk_read, disk_write, cd_read, net_rx, net_tx; /* rates: a second */
+    double translations, slow_accesses;                          /* as well */
 } ApiaryVmSample;
 
 /* Takes CONFIG. */

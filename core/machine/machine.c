@@ -219,6 +219,13 @@ static gboolean send_statistics(gpointer data)
             s->disk_write_bytes += block.write_bytes;
         }
     }
+    JitStatistics jit = pc_jit_statistics(machine->pc);
+    s->code.blocks = jit.present;
+    s->code.bytes = jit.code_bytes;
+    s->code.cache_bytes = jit.cache_bytes;
+    s->code.translated = jit.blocks;
+    s->code.dropped = jit.flushes + jit.evictions;
+    s->code.slow = jit_slow_accesses(&jit);
     NetStatistics net = pc_network_statistics(machine->pc);
     s->net_rx_bytes = net.rx_bytes;
     s->net_tx_bytes = net.tx_bytes;

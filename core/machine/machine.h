@@ -108,7 +108,11 @@ typedef struct {
     double guest_mips;
     uint64_t exits, interrupts; /* since the last event */
     uint64_t disk_read_bytes, disk_write_bytes, cd_read_bytes, net_rx_bytes, net_tx_bytes;
-    uint64_t code_cache_bytes, code_blocks;
+    /* Of the translator; cache_bytes is 0 where there is none. Translated, dropped and slow are
+     * counted since the start. */
+    struct {
+        uint64_t blocks, bytes, cache_bytes, translated, dropped, slow;
+    } code;
 } MachineStatistics;
 
 typedef struct {

@@ -192,6 +192,20 @@ static void info_interpreted(Line *line)
     g_string_append_c(line->out, '\n');
 }
 
+static void info_hottest(Line *line)
+{
+    enum { SHOWN = 10 };
+    JitHot hottest[SHOWN];
+    unsigned total, n = jit_hottest(line->pc->jit, hottest, SHOWN, &total);
+
+    g_string_append_printf(line->out, "top blocks, of the last %u samples at interrupts%s\n", total,
+                           n ? ":" : "");
+    for (unsigned i = 0; i < n; i++)
+        g_string_append_printf(line->out, "    %5.1f %%  %016" PRIx64 " %s\n",
+                               100.0 * hottest[i].samples / total, hottest[i].rip,
+                               hottest[i].user ? "user" : "kernel");
+}
+
 static void info_jit(Line *line)
 {
     if (!line->pc->jit) {
@@ -201,16 +215,22 @@ static void info_jit(Line *line)
     JitStatistics s = jit_statistics(line->pc->jit);
     g_string_append_printf(
         line->out,
-        "blocks %" PRIu64 ", instructions translated %" PRIu64 "\ncode %" PRIu64 " of %" PRIu64
-        " bytes\nflushes %" PRIu64 ", invalidated blocks %" PRIu64 "\nexits %" PRIu64
-        " (direct branches %" PRIu64 ", indirect %" PRIu64 ", requests %" PRIu64 ", others %" PRIu64
-        ")\nlinks %" PRIu64 ", slow memory accesses %" PRIu64 ", traps %" PRIu64
-        "\ninterpreted %" PRIu64,
-        s.blocks, s.instructions, s.code_bytes, s.cache_bytes, s.flushes, s.invalidated, s.exits,
-        s.exits_direct, s.exits_indirect, s.exits_requested,
-        s.exits - s.exits_direct - s.exits_indirect - s.exits_requested, s.links, s.slow_accesses,
-        s.traps, s.interpreted);
+        "blocks %" PRIu64 " (tier 1 %" PRIu64 ", tier 2 %" PRIu64 ")\ntranslated: blocks %" PRIu64
+        " (tier 2 %" PRIu64 "), instructions %" PRIu64 "\ncode %" PRIu64 " of %" PRIu64
+        " bytes\nflushes %" PRIu64 ", evictions %" PRIu64 ", evicted blocks %" PRIu64
+        ", invalidated blocks %" PRIu64 "\nexits %" PRIu64 " (direct branches %" PRIu64
+        ", indirect %" PRIu64 ", requests %" PRIu64 ", others %" PRIu64 ")\nlinks %" PRIu64
+        ", traps %" PRIu64 "\nslow memory accesses %" PRIu64 " (refills %" PRIu64
+        ", stores near code %" PRIu64 ", over pages %" PRIu64 ", alignment and x87 %" PRIu64
+        ", devices, faults, code %" PRIu64 ")\ninterpreted %" PRIu64,
+        s.present, s.present - s.present_again, s.present_again, s.blocks, s.translated_again,
+        s.instructions, s.code_bytes, s.cache_bytes, s.flushes, s.evictions, s.evicted,
+        s.invalidated, s.exits, s.exits_direct, s.exits_indirect, s.exits_requested,
+        s.exits - s.exits_direct - s.exits_indirect - s.exits_requested, s.links, s.traps,
+        jit_slow_accesses(&s), s.slow[JIT_SLOW_REFILL], s.slow[JIT_SLOW_NEAR_CODE],
+        s.slow[JIT_SLOW_SPLIT], s.slow[JIT_SLOW_ODD], s.slow[JIT_SLOW_OTHER], s.interpreted);
     info_interpreted(line);
+    info_hottest(line);
 }
 
 /* Ranges of linear addresses mapped alike, as QEMU prints them (present pages only). */

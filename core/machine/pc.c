@@ -456,6 +456,8 @@ static bool make_cpus(Pc *pc, GError **error)
         if (options.lockstep && pc->config->cpus > 1)
             return option_refuse(error, "-accel jit,lockstep=on takes one CPU, not %u.",
                                  pc->config->cpus);
+        if (!options.cache_bytes)
+            options.cache_bytes = jit_usual_cache_bytes(pc->config->cpus);
         pc->jit = jit_new_with_options(&options, error);
         if (!pc->jit)
             return false;
@@ -775,6 +777,11 @@ uint64_t pc_guest_instructions(Pc *pc)
     for (unsigned i = 0; i < pc->n_cpus; i++)
         sum += __atomic_load_n(&pc->cpus[i]->instructions, __ATOMIC_RELAXED);
     return sum;
+}
+
+JitStatistics pc_jit_statistics(Pc *pc)
+{
+    return pc->jit ? jit_statistics(pc->jit) : (JitStatistics){0};
 }
 
 uint64_t pc_exits(Pc *pc)

@@ -9,6 +9,7 @@
 #include "core/block/block.h"
 #include "core/config/config.h"
 #include "core/cpu/debug.h"
+#include "core/cpu/jit/jit.h"
 #include "core/machine/board.h"
 
 typedef struct Pc Pc;
@@ -71,4 +72,6 @@ typedef struct {
 /* Fills DRIVE for INDEX; false past the last. Valid while the lock is held. */
 bool pc_drive(Pc *pc, unsigned index, PcDrive *drive);
 uint64_t pc_guest_instructions(Pc *pc); /* executed by all vCPUs so far */
+/* All 0 where the interpreter runs the machine. */
+JitStatistics pc_jit_statistics(Pc *pc);
 uint64_t pc_exits(Pc *pc);

@@ -7,8 +7,8 @@ import re
 import tempfile
 import time
 
-from common import (CLOCK_TOLERANCE, Failure, Guest, PROGRAMS, RAM_MIB, linux, median,
-                    processor_seconds, rss_over_ram, say, table)
+from common import (CLOCK_TOLERANCE, Failure, Guest, PROGRAMS, RAM_MIB, linux, median, memory_over_ram,
+                    processor_seconds, say, table)
 
 GRUB = "/usr/lib/grub-rescue/grub-rescue-cdrom.iso"
 SETTLE = 5
@@ -49,7 +49,7 @@ def kernel(who, cpus):
 
 
 def idle(who, cpus, seconds):
-    """Percent of a core, MiB over the guest's RAM, and the guest clock's error in percent."""
+    """Percent of a core, MiB over the guest's RAM (PSS, RSS), and the guest clock's error in percent."""
     with linux(who, "exec 3</dev/ttyS0;echo ready-to-answer;while read line <&3;do "
                "echo up=$(cut -d' ' -f1 /proc/uptime);done", cpus=cpus, serial_input=True) as guest:
         guest.wait_serial("ready-to-answer", timeout=300)
@@ -75,7 +75,7 @@ def idle(who, cpus, seconds):
         error = (guest_b - guest_a) / (host_b - host_a) - 1
         if abs(error) > CLOCK_TOLERANCE:
             raise Failure(f"{who}'s clock is off by {error:.1%}")
-        return share * 100, rss_over_ram(guest.process.pid, RAM_MIB), error * 100
+        return share * 100, *memory_over_ram(guest.process.pid, RAM_MIB), error * 100
 
 
 def run(options):
@@ -95,9 +95,11 @@ def run(options):
     for cpus in 1, 2:
         for who in PROGRAMS:
             say(f"idle, {cpus} vCPU: {who}")
-            cost, memory, error = idle(who, cpus, 10 if options.quick else 20)
+            cost, pss, rss, error = idle(who, cpus, 10 if options.quick else 20)
             note(f"idle guest, -smp {cpus}", "% of a core", who, cost)
-            note(f"memory over the guest's RAM, idle, -smp {cpus}", "MiB", who, memory)
+            note(f"memory over the guest's RAM, idle, -smp {cpus}", "MiB", who, pss)
+            note(f"the same, shared pages as often as they are mapped (RSS), -smp {cpus}", "MiB", who,
+                 rss)
             note(f"guest clock's error, -smp {cpus}", "%", who, error)
     rows = []
     for (row, unit), by_program in figures.items():

@@ -128,17 +128,19 @@ def run_script(who, script, initrd, timeout):
 # --- processes -------------------------------------------------------------------------------------
 
 
-def rss_over_ram(pid, ram_mib):
-    """MiB resident that are not the guest's RAM: mappings of half its size and more are RAM."""
-    total = size = 0
+def memory_over_ram(pid, ram_mib):
+    """MiB in memory that are not the guest's RAM (mappings of half its size and more): each page
+    once, and what other processes map too in shares (PSS); and as often as it is mapped (RSS),
+    which is twice for a code cache that is written at one address and executed at another."""
+    sizes, size = {"Pss:": 0, "Rss:": 0}, 0
     with open(f"/proc/{pid}/smaps") as file:
         for line in file:
             words = line.split()
             if words[0] == "Size:":
                 size = int(words[1])
-            elif words[0] == "Rss:" and size < ram_mib * 1024 // 2:
-                total += int(words[1])
-    return total / 1024
+            elif words[0] in sizes and size < ram_mib * 1024 // 2:
+                sizes[words[0]] += int(words[1])
+    return sizes["Pss:"] / 1024, sizes["Rss:"] / 1024
 
 
 # --- results of small programs ---------------------------------------------------------------------

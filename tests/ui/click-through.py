@@ -3,6 +3,7 @@
 widget of every window must have a name."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ import pyatspi
 
 from accessible import check_names, finish, serial_text
 from new_machine import walk_through
-from windows import click, find, wait_for
+from windows import application, click, find, wait_for, walk
 
 
 def ask_to_quit():
@@ -21,6 +22,23 @@ def ask_to_quit():
          "--object-path", "/io/github/apiary/Apiary", "--method",
          "org.freedesktop.Application.ActivateAction", "quit", "[]", "{}"],
         check=True, stdout=subprocess.DEVNULL)
+
+
+def labelled(name):
+    """The text of the label that the label NAME names."""
+    for node in walk(application()):
+        for relation in node.getRelationSet():
+            if relation.getRelationType() == pyatspi.RELATION_LABELLED_BY and \
+                    relation.getTarget(0).name == name:
+                return node.name
+    return ""
+
+
+def check_translated_code():
+    for name, form in (("Blocks", r"[\d,]{4,}"), ("Size", r"[\d.]+\sMiB of [\d.]+\sMiB"),
+                       ("Blocks translated", r"[\d,]+/s"), ("Parts dropped to make room", r"\d+"),
+                       ("Slow memory accesses", r"[\d,]+/s")):
+        wait_for(f"{name} of translated code", 10, lambda: re.fullmatch(form, labelled(name)))
 
 
 def main():
@@ -37,6 +55,7 @@ def main():
         click("Activity", pyatspi.ROLE_RADIO_BUTTON)
         time.sleep(1)
         check_names("machine window, activity")
+        check_translated_code()
         click("Console", pyatspi.ROLE_RADIO_BUTTON)
 
         subprocess.run([os.environ["APIARY"], "--settings", "Apiary demo"], check=True)

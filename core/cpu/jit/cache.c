@@ -15,10 +15,17 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* Hot and cold code get so much of the cache at a time. */
-#define PIECE_BYTES ((size_t)1 << 20)
+#define LARGE_PAGE        ((size_t)2 << 20)
+#define HOST_PAGE         ((size_t)4096)
+#define STUBS_BYTES       (2 * HOST_PAGE)
 
-#define LARGE_PAGE  ((size_t)2 << 20)
+/* All of a machine's caches, as is usual, and each of them. */
+#define ALL_CACHES        ((size_t)256 << 20)
+#define LEAST_USUAL_CACHE ((size_t)16 << 20)
+#define MOST_USUAL_CACHE  ((size_t)128 << 20)
+
+#define MOST_REGION       ((size_t)4 << 20)
+enum { LEAST_REGIONS = 16 };
 
 enum { ALL_SETS = (1 << N_MMU) - 1 };
 
@@ -88,25 +95,118 @@ static void unmap_cache(JitCpu *jc)
 
 #define TARGETS_BYTES (N_TARGETS * sizeof(JitTarget))
 
-/* Zeroes that take no memory until they are used. */
-static JitTarget *new_targets(void)
-{
-    void *targets =
-        mmap(NULL, TARGETS_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+enum {
+    HOT_MARGIN = 64 * 512, /* more than any block takes */
+    COLD_MARGIN = 64 * 512,
+    LINK_BYTES = 256, /* more than a link takes */
+    /* A block, an exit, a trap every so many bytes of code are more than usual; a region with more
+     * of them is full earlier. */
+    BYTES_A_BLOCK = 64,
+    BYTES_AN_EXIT = 32,
+    BYTES_A_TRAP = 16,
+    MOST_EXITS = 1024, /* of a block */
+    MOST_TRAPS = 1024,
+};
 
-    if (targets == MAP_FAILED)
-        g_error("Cannot get memory for a table of branch targets: %s", g_strerror(errno));
-    return targets;
+/* NUMBER zeroes of SIZE bytes that take no memory until they are used. */
+static void *new_table(size_t number, size_t size)
+{
+    void *table = mmap(NULL, number * size, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return table == MAP_FAILED ? NULL : table;
 }
 
-/* The first pieces of an empty cache. */
-static void hand_out_pieces(JitCpu *jc)
+static bool map_tables(JitCpu *jc)
 {
-    jc->hot = jc->stubs_end;
-    jc->hot_end = jc->rw + jc->piece;
-    jc->cold = jc->hot_end;
-    jc->cold_end = jc->unused = jc->cold + jc->piece;
+    jc->region_blocks = (uint32_t)(jc->region_bytes / BYTES_A_BLOCK);
+    jc->region_exits = (uint32_t)(jc->region_bytes / BYTES_AN_EXIT);
+    jc->region_traps = (uint32_t)(jc->region_bytes / BYTES_A_TRAP);
+    jc->blocks = new_table(jc->n_regions * jc->region_blocks, sizeof(JitBlock));
+    jc->exits = new_table(jc->n_regions * jc->region_exits, sizeof(JitExit));
+    jc->traps = new_table(jc->n_regions * jc->region_traps, sizeof(JitTrap));
+    return jc->blocks && jc->exits && jc->traps;
 }
+
+static void unmap_tables(JitCpu *jc)
+{
+    if (jc->blocks)
+        munmap(jc->blocks, jc->n_regions * jc->region_blocks * sizeof(JitBlock));
+    if (jc->exits)
+        munmap(jc->exits, jc->n_regions * jc->region_exits * sizeof(JitExit));
+    if (jc->traps)
+        munmap(jc->traps, jc->n_regions * jc->region_traps * sizeof(JitTrap));
+}
+
+/* --- regions ---------------------------------------------------------------------------------- */
+
+/* As a rule there is somewhat more cold code than hot. */
+static size_t hot_share(const JitCpu *jc)
+{
+    return jc->region_bytes / 16 * 7;
+}
+
+static void divide_cache(JitCpu *jc, size_t bytes)
+{
+    jc->region_bytes = MIN(bytes / LEAST_REGIONS, MOST_REGION) & ~(size_t)(HOST_PAGE - 1);
+    jc->n_regions = (unsigned)(bytes / jc->region_bytes);
+}
+
+static void lay_out_regions(JitCpu *jc)
+{
+    jc->regions = g_new0(JitRegion, jc->n_regions);
+    uint8_t *start = jc->rw + jc->size - jc->n_regions * jc->region_bytes;
+
+    for (unsigned i = 0; i < jc->n_regions; i++) {
+        JitRegion *region = &jc->regions[i];
+        region->hot = start + i * jc->region_bytes;
+        region->cold = region->hot + hot_share(jc);
+        region->end = region->hot + jc->region_bytes;
+        region->first_block = i * jc->region_blocks;
+        region->first_exit = i * jc->region_exits;
+        region->first_trap = i * jc->region_traps;
+    }
+}
+
+static void empty_region(JitCpu *jc, JitRegion *region)
+{
+    /* What still names an exit by its number finds that it leads nowhere. */
+    memset(&jc->exits[region->first_exit], 0, region->n_exits * sizeof(JitExit));
+    region->n_blocks = region->n_exits = region->n_traps = region->n_invalid = 0;
+    region->used = 0;
+    if (jc->perf)
+        jit_perf_forget(jc->perf, (unsigned)(region - jc->regions));
+}
+
+static size_t bytes_used(const JitCpu *jc)
+{
+    return (size_t)((jc->hot - jc->region->hot) + (jc->cold - jc->region->cold));
+}
+
+/* Blocks are put into REGION, which is empty, from now on. */
+static void fill_region(JitCpu *jc, JitRegion *region)
+{
+    jc->region = region;
+    region->age = ++jc->age;
+    jc->hot = region->hot;
+    jc->cold = region->cold;
+}
+
+size_t jit_cache_used(const JitCpu *jc)
+{
+    size_t sum = bytes_used(jc);
+
+    for (unsigned i = 0; i < jc->n_regions; i++)
+        sum += jc->regions[i].used;
+    return sum;
+}
+
+size_t jit_usual_cache_bytes(unsigned n_cpus)
+{
+    return CLAMP(ALL_CACHES / n_cpus, LEAST_USUAL_CACHE, MOST_USUAL_CACHE);
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
 
 JitCpu *jit_cpu_new(Jit *jit, Cpu *cpu)
 {
@@ -114,30 +214,34 @@ JitCpu *jit_cpu_new(Jit *jit, Cpu *cpu)
 
     jc->jit = jit;
     jc->cpu = cpu;
-    if (!map_cache(jc, jit->options.cache_bytes)) {
+    divide_cache(jc, MAX(jit->options.cache_bytes, JIT_LEAST_CACHE));
+    if (!map_cache(jc, STUBS_BYTES + jc->n_regions * jc->region_bytes) || !map_tables(jc)) {
         g_warning("Cannot get %zu MiB for translated code: %s. Interpreting instead.",
                   jit->options.cache_bytes >> 20, g_strerror(errno));
         unmap_cache(jc);
+        unmap_tables(jc);
         g_free(jc);
         return NULL;
     }
-    jc->exits = g_array_new(FALSE, FALSE, sizeof(JitExit));
     jc->far_links = g_array_new(FALSE, FALSE, sizeof(JitFarLink));
-    jc->traps = g_array_new(FALSE, FALSE, sizeof(JitTrap));
     jc->crossings = g_array_new(FALSE, FALSE, sizeof(JitCrossing));
     jc->stale = g_array_new(FALSE, FALSE, sizeof(JitStale));
     g_mutex_init(&jc->stale_lock);
     for (unsigned i = 0; i < N_CONTEXTS; i++) {
-        jc->contexts[i].targets = new_targets();
+        jc->contexts[i].targets = new_table(N_TARGETS, sizeof(JitTarget));
+        if (!jc->contexts[i].targets)
+            g_error("Cannot get memory for a table of branch targets: %s", g_strerror(errno));
         clear_line(&jc->contexts[i], 0);
     }
 
     Emit e = {jc->rw};
     jit_emit_stubs(jc, &e);
-    jc->stubs_end = e.p;
-    jc->piece = MIN(PIECE_BYTES, jc->size / 8);
-    hand_out_pieces(jc);
-    jc->statistics.cache_bytes = jc->size;
+    g_assert(e.p <= jc->rw + STUBS_BYTES);
+    lay_out_regions(jc);
+    fill_region(jc, &jc->regions[0]);
+    jc->statistics.cache_bytes = jc->n_regions * jc->region_bytes;
+    if (jit->options.perf)
+        jc->perf = jit_perf_new(jc->n_regions);
     return jc;
 }
 
@@ -148,15 +252,14 @@ void jit_cpu_free(JitCpu *jc)
     jit_smc_forget_all(jc);
     for (unsigned i = 0; i < N_CONTEXTS; i++)
         munmap(jc->contexts[i].targets, TARGETS_BYTES);
-    for (unsigned i = 0; i < MAX_CHUNKS; i++)
-        g_free(jc->chunks[i]);
-    g_array_unref(jc->exits);
     g_array_unref(jc->far_links);
-    g_array_unref(jc->traps);
     g_array_unref(jc->crossings);
     g_array_unref(jc->stale);
     g_mutex_clear(&jc->stale_lock);
     unmap_cache(jc);
+    unmap_tables(jc);
+    jit_perf_free(jc->perf);
+    g_free(jc->regions);
     g_free(jc);
 }
 
@@ -171,67 +274,147 @@ static void unpin_contexts(JitCpu *jc)
 void jit_cache_flush(JitCpu *jc)
 {
     jit_smc_forget_all(jc);
-    jc->n_blocks = 0;
     memset(jc->site_owners, 0, sizeof jc->site_owners);
-    g_array_set_size(jc->exits, 0);
+    for (unsigned i = 0; i < jc->n_regions; i++)
+        empty_region(jc, &jc->regions[i]);
     g_array_set_size(jc->far_links, 0);
-    g_array_set_size(jc->traps, 0);
     g_array_set_size(jc->crossings, 0);
+    jc->free_far_link = jc->free_crossing = 0;
     jit_cache_forget_targets(jc, 3);
     unpin_contexts(jc);
-    hand_out_pieces(jc);
-    jc->flush_first = false;
+    fill_region(jc, &jc->regions[0]);
+    __atomic_store_n(&jc->statistics.present, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&jc->statistics.present_again, 0, __ATOMIC_RELAXED);
+    jc->flush_first = jc->evict_first = false;
     jc->generation++;
     jit_count(&jc->statistics.flushes);
 }
 
-/* --- blocks ----------------------------------------------------------------------------------- */
+/* --- eviction --------------------------------------------------------------------------------- */
 
-enum {
-    HOT_MARGIN = 64 * 512, /* more than any block takes */
-    COLD_MARGIN = 64 * 512,
-};
-
-/* Whether MARGIN bytes at *AT are before *END, perhaps in another piece. */
-static bool make_room(JitCpu *jc, uint8_t **at, uint8_t **end, size_t margin)
+/* Pins the contexts that code outside of REGION names, and no others. */
+static void pin_contexts_again(JitCpu *jc)
 {
-    if (*at + margin <= *end)
-        return true;
-    if (jc->unused + jc->piece > jc->rw + jc->size)
-        return false;
-    *at = jc->unused;
-    *end = jc->unused += jc->piece;
-    return true;
+    unpin_contexts(jc);
+    for (const JitRegion *region = jc->regions; region < &jc->regions[jc->n_regions]; region++)
+        for (uint32_t i = 0; i < region->n_exits; i++) {
+            const JitExit *exit = &jc->exits[region->first_exit + i];
+            if (!exit->targets_before)
+                continue;
+            uintptr_t targets = *(HostU64 *)(jit_at(jc, exit->site) - exit->targets_before);
+            for (unsigned k = 0; k < N_CONTEXTS; k++)
+                if ((uintptr_t)jc->contexts[k].targets == targets)
+                    jit_cache_pin_context(jc, &jc->contexts[k]);
+        }
 }
 
-bool jit_cache_has_room(JitCpu *jc)
+static void forget_site_owners(JitCpu *jc, const JitRegion *region)
 {
-    return make_room(jc, &jc->hot, &jc->hot_end, HOT_MARGIN) &&
-           make_room(jc, &jc->cold, &jc->cold_end, COLD_MARGIN) &&
-           jc->n_blocks < MAX_CHUNKS * CHUNK;
+    for (unsigned store = 0; store < 2; store++)
+        for (unsigned i = 0; i < N_SITES; i++) {
+            const JitBlock *owner = jc->site_owners[store][i];
+            if (owner && jit_region_has(jc, region, owner))
+                jc->site_owners[store][i] = NULL;
+        }
+}
+
+/* Memory is not taken for more code while a region is mostly garbage. */
+static JitRegion *region_to_fill(JitCpu *jc)
+{
+    JitRegion *oldest = NULL, *empty = NULL, *worst = NULL;
+
+    for (JitRegion *region = jc->regions; region < &jc->regions[jc->n_regions]; region++) {
+        if (region == jc->region)
+            continue;
+        if (!region->used)
+            empty = empty ? empty : region;
+        else if (!oldest || region->age < oldest->age)
+            oldest = region;
+        if (region->n_invalid * 2 > region->n_blocks &&
+            (!worst || region->n_invalid > worst->n_invalid))
+            worst = region;
+    }
+    return worst ? worst : empty ? empty : oldest;
+}
+
+void jit_cache_evict(JitCpu *jc)
+{
+    JitRegion *next = region_to_fill(jc);
+
+    jc->region->used = bytes_used(jc);
+    jc->evict_first = false;
+    if (next->used) {
+        jit_smc_drop_region(jc, next);
+        jit_unlink_region(jc, next);
+        forget_site_owners(jc, next);
+        jit_cache_forget_targets(jc, 3);
+        jc->generation++;
+        jit_count(&jc->statistics.evictions);
+    }
+    empty_region(jc, next);
+    pin_contexts_again(jc);
+    fill_region(jc, next);
+}
+
+/* --- blocks ----------------------------------------------------------------------------------- */
+
+static bool has_room(const JitCpu *jc)
+{
+    const JitRegion *region = jc->region;
+
+    return jc->hot + HOT_MARGIN <= region->cold && jc->cold + COLD_MARGIN <= region->end &&
+           region->n_blocks < jc->region_blocks &&
+           region->n_exits + MOST_EXITS <= jc->region_exits &&
+           region->n_traps + MOST_TRAPS <= jc->region_traps;
+}
+
+bool jit_cache_has_room_for_link(const JitCpu *jc)
+{
+    return jc->cold + LINK_BYTES <= jc->region->end;
 }
 
 JitBlock *jit_cache_new_block(JitCpu *jc)
 {
-    if (!jit_cache_has_room(jc))
-        jit_cache_flush(jc);
-    JitBlock **chunk = &jc->chunks[jc->n_blocks / CHUNK];
-    if (!*chunk)
-        *chunk = g_new(JitBlock, CHUNK);
-    JitBlock *block = &(*chunk)[jc->n_blocks % CHUNK];
+    if (!has_room(jc))
+        jit_cache_evict(jc);
+    JitBlock *block = jit_block(jc, jc->region->first_block + jc->region->n_blocks);
     memset(block, 0, sizeof *block);
     return block;
+}
+
+uint32_t jit_cache_add_exit(JitCpu *jc, JitExit exit)
+{
+    uint32_t number = jc->region->first_exit + jc->region->n_exits++;
+
+    g_assert(jc->region->n_exits <= jc->region_exits);
+    jc->exits[number] = exit;
+    return number;
+}
+
+void jit_cache_add_trap(JitCpu *jc, JitTrap trap)
+{
+    g_assert(jc->region->n_traps < jc->region_traps);
+    jc->traps[jc->region->first_trap + jc->region->n_traps++] = trap;
+}
+
+static void count_down(uint64_t *counter)
+{
+    __atomic_store_n(counter, *counter - 1, __ATOMIC_RELAXED);
 }
 
 void jit_cache_insert(JitCpu *jc, JitPage *page, JitBlock *block)
 {
     block->valid = true;
+    jit_count(&jc->statistics.present);
+    if (block->tier == 2)
+        jit_count(&jc->statistics.present_again);
     jit_smc_add_block(jc, page, block);
-    jit_page_insert(jc, page, jc->n_blocks++);
+    jc->region->n_blocks++;
+    jit_page_insert(jc, page, jit_block_number(jc, block));
 }
 
-/* Takes BLOCK out of every way in. Its code stays until the next flush; entering it leads out
- * again. */
+/* Takes BLOCK out of every way in. Its code stays until its region is evicted; entering it leads
+ * out again. */
 void jit_cache_remove(JitCpu *jc, JitBlock *block)
 {
     jit_page_remove(jc, block->page, block);
@@ -241,18 +424,25 @@ void jit_cache_remove(JitCpu *jc, JitBlock *block)
     e.p = block->indirect_entry;
     emit_jmp(&e, jc->stub_target);
     block->valid = false;
+    jc->regions[(size_t)(block->entry - jc->regions[0].hot) / jc->region_bytes].n_invalid++;
+    count_down(&jc->statistics.present);
+    if (block->tier == 2)
+        count_down(&jc->statistics.present_again);
     jc->leave = true;
-    jit_count(&jc->statistics.invalidated);
 }
 
 /* The block whose hot code holds RW. */
 JIT_VECTOR_SAFE JitBlock *jit_cache_block_at(JitCpu *jc, const uint8_t *rw)
 {
-    unsigned low = 0, high = jc->n_blocks;
+    size_t i = (size_t)(rw - jc->regions[0].hot) / jc->region_bytes;
 
+    if (rw < jc->regions[0].hot || i >= jc->n_regions)
+        return NULL;
+    const JitRegion *region = &jc->regions[i];
+    unsigned low = region->first_block, high = low + region->n_blocks;
     while (low < high) {
         unsigned middle = (low + high) / 2;
-        JitBlock *block = jit_block_number(jc, middle);
+        JitBlock *block = jit_block(jc, middle);
         if (rw < block->entry)
             high = middle;
         else if (rw >= block->entry + block->code_size)

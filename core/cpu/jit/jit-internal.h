@@ -129,10 +129,21 @@ typedef enum {
     TRANSFER_IRETQ,
 } JitTransfer;
 
+/* Where a host exception may come from. Behind one with TRAP_X87 another record has the
+ * x87 instruction that its JitSite names. */
 typedef struct {
     uint16_t host_offset; /* from the block's entry */
-    JitSite site;
+    union {
+        struct {
+            uint16_t where; /* the instruction's offset in its page, TRAP_* */
+            uint16_t mnemonic;
+        };
+        struct {
+            uint16_t x87_offset, x87_opcode;
+        };
+    };
 } JitTrap;
+enum { TRAP_OFFSET = 0xfff, TRAP_FLAGS_SAVED = 1 << 12, TRAP_X87 = 1 << 13 };
 
 typedef struct JitPage JitPage;
 typedef struct JitBlock JitBlock;
@@ -142,10 +153,11 @@ struct JitBlock {
     uint8_t *indirect_entry; /* from the target table: r10 is RIP, flags in SLOT_FLAGS */
     uint32_t code_size;
     uint32_t granules; /* 128-byte pieces of the page it depends on */
-    bool valid;
-    uint8_t live_in; /* whether it needs the arithmetic flags it is entered with */
+    bool valid : 1;
+    bool live_in : 1; /* whether it needs the arithmetic flags it is entered with */
+    uint8_t tier : 2; /* 1, or 2 with SitePages: time is spent there */
     uint16_t n_traps;
-    uint32_t first_trap; /* in JitCpu.traps */
+    uint32_t first_trap; /* number in JitCpu.traps */
     uint32_t far_links;  /* number + 1 in JitCpu.far_links: who leads here by one */
     JitPage *page;
     JitBlock *next_in_page;
@@ -193,19 +205,23 @@ typedef struct {
     uint32_t next;         /* on the second page, number + 1 */
 } JitCrossing;
 
+/* A way out of a block: there are three or four a block, so places in the cache are its offsets and
+ * blocks are their numbers. */
 typedef struct {
-    JitBlock *block;
-    uint8_t *site;    /* rel32 to patch */
-    int32_t target;   /* offset in the page */
-    bool ungrouped;   /* leads to a block with KEY_UNGROUPED */
-    bool far;         /* leads to another page */
-    bool returns;     /* behind a call: SITE is of a LEA that a return jumps through */
-    bool flags_saved; /* in SLOT_FLAGS, of a far one; else in EFLAGS */
+    uint32_t block;
+    uint32_t site;     /* rel32 to patch */
+    uint32_t unlinked; /* code that comes back for a link */
+    uint32_t linked;   /* of a far one, a return: number + 1 of the block that it leads to */
+    uint32_t epoch;    /* of a far one: imm32 of the present link */
+    int32_t target;    /* offset in the page */
+    /* To another mode: so far before SITE is the imm64 of its context's targets, for SLOT_TARGETS.
+     */
+    uint16_t targets_before;
     uint8_t relinks;
-    const uint8_t *unlinked; /* of a far one, a return: code that comes back for a link */
-    uint8_t *epoch;          /* imm32 of the present link */
-    JitBlock *linked;        /* where that leads */
-    uint8_t *targets; /* to another mode: imm64 of the targets of its context, for SLOT_TARGETS */
+    bool ungrouped : 1;   /* leads to a block with KEY_UNGROUPED */
+    bool far : 1;         /* leads to another page */
+    bool returns : 1;     /* behind a call: SITE is of a LEA that a return jumps through */
+    bool flags_saved : 1; /* in SLOT_FLAGS, of a far one; else in EFLAGS */
 } JitExit;
 
 /* An exit, far or of a return, that once led to a block, and must not when that is gone. */
@@ -224,9 +240,18 @@ enum {
     N_CONTEXTS = 8,
     MAX_PINNED = N_CONTEXTS / 2,
     N_PAGE_BUCKETS = 1 << 13,
-    CHUNK = 4096, /* blocks that are allocated together */
-    MAX_CHUNKS = 512,
 };
+
+/* A part of the cache, filled and emptied as a whole: one whose blocks are mostly gone, or else the
+ * oldest, gives way to new blocks. What its blocks need has its places in the tables, too. */
+typedef struct {
+    uint8_t *hot, *cold, *end;                    /* hot code up to COLD, cold code from there */
+    uint32_t first_block, first_exit, first_trap; /* numbers */
+    uint32_t n_blocks, n_exits, n_traps;          /* used; blocks by ascending entry */
+    uint32_t n_invalid;                           /* of the blocks */
+    uint64_t age;                                 /* when it began to be filled */
+    size_t used;                                  /* bytes, when it is no longer filled */
+} JitRegion;
 
 /* RIP to code for indirect branches within one mode. */
 typedef struct {
@@ -244,30 +269,47 @@ typedef struct {
     uint32_t granules;
 } JitStale;
 
+/* Where translated code was found running. */
+typedef struct {
+    uint64_t rip;
+    uint64_t mode;
+} JitSample;
+enum {
+    N_SAMPLES = 1024,
+    SAMPLE_TICKS = 1000000, /* of the TSC between two samples, at least: some 0.3 ms */
+};
+
+typedef struct JitPerf JitPerf;
+
 typedef struct {
     Jit *jit;
     Cpu *cpu;
-    /* the cache: one memfd at two addresses; hot and cold code take pieces of it in turn */
+    /* the cache: one memfd at two addresses; behind the stubs its regions */
     int fd;
     uint8_t *rw;
     const uint8_t *rx;
     size_t size;
-    uint8_t *stubs_end, *hot, *hot_end, *cold, *cold_end;
-    uint8_t *unused; /* the first piece that nobody has */
-    size_t piece;
-    uint64_t generation; /* counts whole flushes */
+    JitRegion *regions, *region /* that is filled */;
+    unsigned n_regions;
+    size_t region_bytes;
+    uint8_t *hot, *cold; /* where the next block's code goes */
+    uint64_t age;        /* counts regions begun */
+    uint64_t generation; /* counts what takes blocks away that were not invalid */
     /* shared pieces of generated code */
     const uint8_t *stub_enter, *stub_leave, *stub_trap; /* enter, trap: executable addresses */
     uint8_t *stub_slow, *stub_interp, *stub_string, *stub_transfer, *stub_crossing, *stub_link,
         *stub_link_saved, *stub_request, *stub_indirect, *stub_target, *stub_dead, *stub_vectors,
         *stub_site[N_MMU][2];
 
-    JitBlock *chunks[MAX_CHUNKS]; /* blocks since the last flush, ascending entry */
-    unsigned n_blocks;
-    GArray *exits;     /* JitExit */
-    GArray *far_links; /* JitFarLink */
-    GArray *traps;     /* JitTrap */
-    GArray *crossings; /* JitCrossing */
+    /* Tables with a part for each region, which take no memory until they are used. */
+    JitBlock *blocks;
+    JitExit *exits;
+    JitTrap *traps;
+    uint32_t region_blocks, region_exits, region_traps; /* how many a region has places for */
+    GArray *far_links;                                  /* JitFarLink */
+    GArray *crossings;                                  /* JitCrossing */
+    uint32_t free_far_link;                             /* number + 1 of the first */
+    uint32_t free_crossing;
     JitPage *page_buckets[N_PAGE_BUCKETS];
     JitPage *fetched[2][TLB_ENTRIES]; /* where the fetch TLBs' entries lead, if RAM is the same */
     JitContext contexts[N_CONTEXTS];
@@ -275,15 +317,19 @@ typedef struct {
     JitContext *context;      /* of the running block, unless a link has led into another mode */
     uint32_t returns_mode[2]; /* but for MODE_MMU, of the code in the rings of kernel and user */
     bool flush_first;         /* epochs start anew: no link may be used */
+    bool evict_first;         /* no room for a link */
     unsigned next_site[2];    /* to be given to a place that loads, stores */
     JitBlock *site_owners[2][N_SITES];
-    uint64_t last_sample; /* host TSC */
-    bool leave;           /* something changed under the running block */
+    uint64_t last_sample;         /* host TSC */
+    JitSample samples[N_SAMPLES]; /* the newest; others read them */
+    uint64_t n_samples, last_noted;
+    bool leave; /* something changed under the running block */
 
     GMutex stale_lock;
     GArray *stale; /* JitStale from other threads */
     _Atomic bool has_stale;
 
+    JitPerf *perf; /* NULL: off */
     JitStatistics statistics;
     /* By mnemonic; those for which there is no block as ZYDIS_MNEMONIC_INVALID. */
     uint64_t interpreted[ZYDIS_MNEMONIC_MAX_VALUE + 1];
@@ -324,9 +370,25 @@ JIT_VECTOR_SAFE static inline void jit_count(uint64_t *counter)
     __atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
 }
 
-JIT_VECTOR_SAFE static inline JitBlock *jit_block_number(JitCpu *jc, unsigned number)
+JIT_VECTOR_SAFE static inline JitBlock *jit_block(const JitCpu *jc, uint32_t number)
 {
-    return &jc->chunks[number / CHUNK][number % CHUNK];
+    return &jc->blocks[number];
+}
+
+JIT_VECTOR_SAFE static inline uint32_t jit_block_number(const JitCpu *jc, const JitBlock *block)
+{
+    return (uint32_t)(block - jc->blocks);
+}
+
+/* The place at OFFSET in the cache, and back. */
+JIT_VECTOR_SAFE static inline uint8_t *jit_at(const JitCpu *jc, uint32_t offset)
+{
+    return jc->rw + offset;
+}
+
+JIT_VECTOR_SAFE static inline uint32_t jit_offset(const JitCpu *jc, const uint8_t *rw)
+{
+    return (uint32_t)(rw - jc->rw);
 }
 
 /* r11 = where the current context would have the target r10. Changes EFLAGS. */
@@ -366,13 +428,30 @@ static inline void emit_tlb_index(Emit *e)
 JitCpu *jit_cpu_new(Jit *jit, Cpu *cpu);
 void jit_cpu_free(JitCpu *jc);
 void jit_cache_flush(JitCpu *jc);
-/* For another block, or for as much code as one takes. */
-bool jit_cache_has_room(JitCpu *jc);
-/* An empty block, to be filled and inserted; flushes when there is no room for it or its code. */
+/* The blocks of a region go if all are in use, and new ones take their place. No code is running.
+ */
+void jit_cache_evict(JitCpu *jc);
+/* For the code of a link at jc->cold. */
+bool jit_cache_has_room_for_link(const JitCpu *jc);
+/* An empty block, to be filled and inserted; evicts when there is no room for it or its code. */
 JitBlock *jit_cache_new_block(JitCpu *jc);
+/* Exits and traps of the newest block; the number of the exit. */
+uint32_t jit_cache_add_exit(JitCpu *jc, JitExit exit);
+void jit_cache_add_trap(JitCpu *jc, JitTrap trap);
 /* The newest block, with entry, code and key, becomes one of PAGE's. */
 void jit_cache_insert(JitCpu *jc, JitPage *page, JitBlock *block);
 void jit_cache_remove(JitCpu *jc, JitBlock *block);
+/* Bytes of code. */
+size_t jit_cache_used(const JitCpu *jc);
+static inline const uint8_t *jit_region_start(const JitCpu *jc, const JitRegion *region)
+{
+    return region->end - jc->region_bytes;
+}
+JIT_VECTOR_SAFE static inline bool jit_region_has(const JitCpu *jc, const JitRegion *region,
+                                                  const JitBlock *block)
+{
+    return jit_block_number(jc, block) - region->first_block < region->n_blocks;
+}
 JitBlock *jit_cache_block_at(JitCpu *jc, const uint8_t *rw);
 JitContext *jit_cache_context(JitCpu *jc, uint32_t mode, uint32_t base, uint32_t limit);
 /* CONTEXT stays what it is, for code to name it. False when too many others do. */
@@ -409,6 +488,8 @@ void jit_link_far(JitCpu *jc, uint32_t number, JitBlock *block);
 void jit_link_return(JitCpu *jc, uint32_t number, JitBlock *block);
 /* BLOCK goes: who leads to it comes back for a link. */
 void jit_unlink_far(JitCpu *jc, JitBlock *block);
+/* No block outside leads into REGION any more, whose own blocks are not valid. */
+void jit_unlink_region(JitCpu *jc, const JitRegion *region);
 /* No block of PAGE leads to another page any more, until it is linked again. */
 void jit_unlink_page(JitCpu *jc, const JitPage *page);
 
@@ -447,8 +528,12 @@ void jit_crossing_interpreted(Cpu *cpu, const JitSite *site);
 void jit_smc_install(void);
 JitPage *jit_smc_page(JitCpu *jc, uint64_t ram);
 void jit_smc_add_block(JitCpu *jc, JitPage *page, JitBlock *block);
+/* The number that the next crossing will have. */
+uint32_t jit_smc_next_crossing(const JitCpu *jc);
 /* CROSSING, of a block that has been added to its own page, ends on PAGE. */
 void jit_smc_add_crossing(JitCpu *jc, JitPage *page, JitCrossing crossing);
+/* All blocks of REGION go, and pages without others. */
+void jit_smc_drop_region(JitCpu *jc, const JitRegion *region);
 /* BLOCK alone goes, to be translated anew. */
 void jit_smc_drop_block(JitCpu *jc, JitBlock *block);
 void jit_smc_take_stale(JitCpu *jc);
@@ -462,6 +547,19 @@ bool jit_smc_wants_sites(const JitPage *page, uint64_t ram);
 void jit_smc_give_up_sites(JitCpu *jc, JitBlock *block);
 /* Whether a store to [OFFSET, OFFSET + LENGTH) of BLOCK cannot meet translated code. */
 bool jit_smc_store_is_plain(JitCpu *jc, const RamBlock *block, uint64_t offset, unsigned length);
+
+/* perf.c */
+bool jit_perf_open(GError **error);
+JitPerf *jit_perf_new(unsigned n_regions);
+void jit_perf_free(JitPerf *perf);
+/* BLOCK, just made, gets a line in the map. */
+void jit_perf_add(JitCpu *jc, const JitBlock *block);
+/* The blocks of region number REGION lose theirs. */
+void jit_perf_forget(JitPerf *perf, unsigned region);
+
+/* statistics.c */
+/* The vCPU was found running at RIP when the host's TSC was NOW. */
+void jit_note_sample(JitCpu *jc, uint64_t now);
 
 /* trap.c */
 void jit_trap_install(void);

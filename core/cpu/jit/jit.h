@@ -19,19 +19,35 @@ typedef struct {
     bool slow_accesses;  /* memory accesses never find their page in the soft TLB */
     bool tiny_tlb;       /* which holds a few pages only */
     bool random_flushes; /* of the TLB and the code cache, now and then */
+    bool perf;           /* name blocks in /tmp/perf-PID.map */
     bool lockstep;       /* compare each block with the interpreter: core/cpu/lockstep.h */
 } JitOptions;
 
-enum { JIT_LEAST_CACHE = 1 << 20 }; /* bytes */
+enum { JIT_LEAST_CACHE = 2 << 20 }; /* bytes */
+
+/* Why an access to memory left translated code. */
+typedef enum {
+    JIT_SLOW_REFILL,    /* the page was looked up, and the access goes on */
+    JIT_SLOW_NEAR_CODE, /* a store to a page with code, but not to the code */
+    JIT_SLOW_SPLIT,     /* it goes over the end of a page that is no neighbour in RAM */
+    JIT_SLOW_ODD,       /* interpreted for what is checked first: alignment, waiting x87 ... */
+    JIT_SLOW_OTHER,     /* interpreted: a device, a fault, a store to code */
+    N_JIT_SLOW,
+} JitSlow;
 
 typedef struct {
     uint64_t blocks, instructions; /* translated */
+    uint64_t
+        translated_again; /* of the blocks, with more care, since time is spent there: tier 2 */
+    uint64_t present,
+        present_again; /* blocks that can be entered now, those of tier 2 among them */
     uint64_t code_bytes, cache_bytes;
-    uint64_t flushes, invalidated, links, interpreted, traps;
+    /* Evictions make room for new code by taking away the oldest part of the cache. */
+    uint64_t flushes, evictions, evicted, invalidated, links, interpreted, traps;
     /* Returns to the dispatcher: in all, from direct and indirect branches that knew no block yet,
      * for requests. The others are instructions that are interpreted and end their block. */
     uint64_t exits, exits_direct, exits_indirect, exits_requested;
-    uint64_t slow_accesses; /* that did not find their page in the soft TLB */
+    uint64_t slow[N_JIT_SLOW]; /* memory accesses that did not find their page in the soft TLB */
 } JitStatistics;
 
 /* How often an instruction was interpreted. */
@@ -40,7 +56,19 @@ typedef struct {
     uint64_t count;
 } JitInterpreted;
 
+/* Where translated code was found running by the requests that stop it, mostly the guest's timer.
+ */
+typedef struct {
+    uint64_t rip;
+    bool user;
+    unsigned samples;
+} JitHot;
+
 #define JIT_OPTIONS_DEFAULT ((JitOptions){.max_insns = 32, .cache_bytes = 128u << 20})
+
+/* For each of N_CPUS vCPUs. A large compiler's code takes some 100 MiB; with less it is translated
+ * over and over. Tables take another two fifths of what is used. */
+size_t jit_usual_cache_bytes(unsigned n_cpus);
 
 /* Any thread. The vCPUs that use it must be freed first. */
 Jit *jit_new(GError **error);
@@ -67,5 +95,11 @@ void jit_limit_blocks(Cpu *cpu, unsigned max_insns);
 
 /* Sums over the vCPUs, read racily. Any thread. */
 JitStatistics jit_statistics(Jit *jit);
+/* Of all kinds. */
+uint64_t jit_slow_accesses(const JitStatistics *statistics);
 /* The MAX instructions that were interpreted most, the most frequent first; returns how many. */
 unsigned jit_most_interpreted(Jit *jit, JitInterpreted *out, unsigned max);
+/* The MAX places where the vCPUs were seen most of late; returns how many. *TOTAL: samples looked
+ * at.
+ */
+unsigned jit_hottest(Jit *jit, JitHot *out, unsigned max, unsigned *total);

@@ -70,7 +70,7 @@ JIT_VECTOR_SAFE static JitSlot *find_slot(JitCpu *jc, const JitPage *page, const
             return NULL;
         if (slot->offset != offset || slot->tag != tag)
             continue;
-        JitBlock *found = jit_block_number(jc, slot->number);
+        JitBlock *found = jit_block(jc, slot->number);
         if (block ? found == block : jit_key_equal(&found->key, key))
             return slot;
     }
@@ -87,7 +87,7 @@ JIT_VECTOR_SAFE JitBlock *jit_page_fetched_block(JitCpu *jc, unsigned set, unsig
         jc->fetched[set][i] = page;
     }
     const JitSlot *slot = page ? find_slot(jc, page, key, NULL) : NULL;
-    return slot ? jit_block_number(jc, slot->number) : NULL;
+    return slot ? jit_block(jc, slot->number) : NULL;
 }
 
 static void put_slot(JitPage *page, JitSlot slot)
@@ -126,7 +126,7 @@ static void make_room(JitPage *page)
 
 void jit_page_insert(JitCpu *jc, JitPage *page, uint32_t number)
 {
-    const JitKey *key = &jit_block_number(jc, number)->key;
+    const JitKey *key = &jit_block(jc, number)->key;
 
     make_room(page);
     put_slot(page, (JitSlot){key->ram & 0xfff, tag_of(key), number});

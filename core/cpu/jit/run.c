@@ -106,6 +106,22 @@ JIT_VECTOR_SAFE static void *load_apart(Cpu *cpu, uint64_t linear, unsigned size
     return bytes;
 }
 
+JIT_VECTOR_SAFE static void count_slow(Cpu *cpu, JitSlow kind)
+{
+    jit_count(&jit_state(cpu)->statistics.slow[kind]);
+}
+
+/* Host memory for a store, not over pages, to a page that is not for plain stores; or NULL. */
+JIT_VECTOR_SAFE static void *store_near_code(Cpu *cpu, uint64_t linear, unsigned size)
+{
+    void *host = mmu_locked_pointer(cpu, linear, size);
+
+    if (host && store_meets_code(cpu, host, size))
+        host = NULL;
+    count_slow(cpu, host ? JIT_SLOW_NEAR_CODE : JIT_SLOW_OTHER);
+    return host;
+}
+
 /* Host memory for the access at LINEAR, or NULL where the interpreter must see to it. */
 JIT_VECTOR_SAFE static void *host_memory(Cpu *cpu, uint64_t linear, const JitSite *site)
 {
@@ -119,15 +135,23 @@ JIT_VECTOR_SAFE static void *host_memory(Cpu *cpu, uint64_t linear, const JitSit
     if ((cpu->mode & MODE_WATCHED) ||
         ((cpu->mode & MODE_CS64) && !(cpu_canonical(linear) && cpu_canonical(last))) ||
         ((site->flags & SITE_ALIGNED) && (linear & (site->size - 1u))) ||
-        ((site->flags & SITE_X87) && !is_mapped(cpu, linear, site->size, access)))
+        ((site->flags & SITE_X87) && !is_mapped(cpu, linear, site->size, access))) {
+        count_slow(cpu, JIT_SLOW_ODD);
         return NULL;
+    }
     void *host = mmu_host_pointer(cpu, linear, site->size, access);
-    if (LIKELY(host))
+    if (LIKELY(host)) {
+        count_slow(cpu, JIT_SLOW_REFILL);
         return host;
-    if (!store)
-        return crosses ? load_apart(cpu, linear, site->size) : NULL;
-    host = crosses ? NULL : mmu_locked_pointer(cpu, linear, site->size);
-    return host && !store_meets_code(cpu, host, site->size) ? host : NULL;
+    }
+    if (crosses) {
+        count_slow(cpu, JIT_SLOW_SPLIT);
+        return store ? NULL : load_apart(cpu, linear, site->size);
+    }
+    if (store)
+        return store_near_code(cpu, linear, site->size);
+    count_slow(cpu, JIT_SLOW_OTHER);
+    return NULL;
 }
 
 /* The access at LINEAR missed the soft TLB. Returns where the bytes are in host memory; or executes
@@ -136,7 +160,6 @@ JIT_VECTOR_SAFE void *jit_helper_slow(Cpu *cpu, uint64_t linear, const JitSite *
 {
     bool live = cpu->vectors_live;
 
-    jit_count(&jit_state(cpu)->statistics.slow_accesses);
     jit_take_site(cpu, site);
     void *host = host_memory(cpu, linear, site);
     if (!host) {
@@ -326,7 +349,7 @@ JIT_VECTOR_SAFE static void handle_trap(JitCpu *jc)
     jit_count(&jc->statistics.traps);
     if (!block || !block->n_traps)
         __builtin_trap(); /* a fault of ours: no guest instruction stands there */
-    const JitTrap *traps = (const JitTrap *)jc->traps->data + block->first_trap;
+    const JitTrap *traps = &jc->traps[block->first_trap];
     unsigned low = 0, high = block->n_traps;
     while (high - low > 1) {
         unsigned middle = (low + high) / 2;
@@ -337,18 +360,27 @@ JIT_VECTOR_SAFE static void handle_trap(JitCpu *jc)
     }
     if (traps[low].host_offset != rw - block->entry)
         __builtin_trap();
-    if (!(traps[low].site.flags & SITE_FLAGS_SAVED))
+    JitSite site = {.x87_offset = NO_X87};
+    if (low > 0 && traps[low - 1].host_offset == traps[low].host_offset &&
+        (traps[low - 1].where & TRAP_X87)) {
+        site.x87_offset = traps[low].x87_offset;
+        site.x87_opcode = traps[low].x87_opcode;
+        low--;
+    }
+    site.offset = traps[low].where & TRAP_OFFSET;
+    if (traps[low].where & TRAP_FLAGS_SAVED)
+        site.flags = SITE_FLAGS_SAVED;
+    else
         take_flags(cpu, cpu->jit[SLOT_SCRATCH]);
-    jit_take_site(cpu, &traps[low].site);
-    interpret(cpu, traps[low].site.mnemonic);
+    jit_take_site(cpu, &site);
+    interpret(cpu, traps[low].mnemonic);
 }
 
 /* --- where time is spent ---------------------------------------------------------------------- */
 
 enum {
-    SAMPLE_TICKS = 1000000, /* of the TSC between two samples: some 0.3 ms */
-    TICKS_A_MISS = 4096,    /* fewer between two misses of a SitePage make it a loss */
-    MAX_LOOP = 2048,        /* bytes of code */
+    TICKS_A_MISS = 4096, /* fewer between two misses of a SitePage make it a loss */
+    MAX_LOOP = 2048,     /* bytes of code */
 };
 
 static void look_at_sites(JitCpu *jc, uint64_t ticks)
@@ -375,6 +407,7 @@ JIT_VECTOR_SAFE static void sample(JitCpu *jc, unsigned other)
     unsigned i = page >> GUEST_PAGE_SHIFT & (TLB_ENTRIES - 1);
     unsigned first = MIN(other, cpu->rip & 0xfff), last = MAX(other, cpu->rip & 0xfff);
 
+    jit_note_sample(jc, now);
     if (now - jc->last_sample < SAMPLE_TICKS || fetch->tag[i] != page || !(cpu->mode & MODE_CS64))
         return;
     uint64_t since = now - jc->last_sample;
@@ -411,7 +444,7 @@ JIT_VECTOR_SAFE static void come_back(JitCpu *jc, JitLeft reason, Connection *co
     switch (reason) {
     case LEFT_LINK: {
         uint32_t number = (uint32_t)read_site(site, 0);
-        const JitExit *exit = (const JitExit *)jc->exits->data + number;
+        const JitExit *exit = &jc->exits[number];
         jit_count(&jc->statistics.exits_direct);
         take_flags(cpu, cpu->jit[SLOT_FLAGS]);
         set_rip(cpu, exit->target);
@@ -453,20 +486,23 @@ JIT_VECTOR_SAFE static void connect(JitCpu *jc, const Connection *connection, Ji
     if (connection->generation != jc->generation)
         return;
     if (connection->exit) {
-        const JitExit *exit = (const JitExit *)jc->exits->data + (connection->exit - 1);
-        if (exit->targets && exit->block->valid) {
+        const JitExit *exit = &jc->exits[connection->exit - 1];
+        uint8_t *site = jit_at(jc, exit->site);
+        if (!jit_block(jc, exit->block)->valid)
+            return;
+        if (exit->targets_before) {
             if (!jit_cache_pin_context(jc, jc->context))
                 return;
-            *(HostU64 *)exit->targets = (uintptr_t)jc->context->targets;
+            *(HostU64 *)(site - exit->targets_before) = (uintptr_t)jc->context->targets;
         }
-        if (exit->block->valid && (exit->far || exit->returns)) {
+        if (exit->far || exit->returns) {
             cpu_spill_vectors(cpu);
             if (exit->far)
                 jit_link_far(jc, connection->exit - 1, block);
             else
                 jit_link_return(jc, connection->exit - 1, block);
-        } else if (exit->block->valid) {
-            emit_patch(exit->site, block->entry);
+        } else {
+            emit_patch(site, block->entry);
             jit_count(&jc->statistics.links);
         }
     } else if (connection->target) {
@@ -559,6 +595,10 @@ JIT_VECTOR_SAFE void jit_run(Cpu *cpu)
             cpu_spill_vectors(cpu);
             jit_cache_flush(jc);
         }
+        if (UNLIKELY(jc->evict_first)) {
+            cpu_spill_vectors(cpu);
+            jit_cache_evict(jc);
+        }
         JitKey key;
         JitBlock *block = find_block(jc, &key, connection.ungrouped);
         if (UNLIKELY(!block)) {
@@ -596,8 +636,9 @@ void jit_limit_blocks(Cpu *cpu, unsigned max_insns)
 
 Jit *jit_new_with_options(const JitOptions *options, GError **error)
 {
+    if (options->perf && !jit_perf_open(error))
+        return NULL;
     Jit *jit = g_new0(Jit, 1);
-
     jit->options = *options;
     g_mutex_init(&jit->lock);
     jit->cpus = g_ptr_array_new();

@@ -138,11 +138,24 @@ void jit_smc_add_block(JitCpu *jc, JitPage *page, JitBlock *block)
     page->granules |= block->granules;
 }
 
+uint32_t jit_smc_next_crossing(const JitCpu *jc)
+{
+    return jc->free_crossing ? jc->free_crossing - 1 : jc->crossings->len;
+}
+
 void jit_smc_add_crossing(JitCpu *jc, JitPage *page, JitCrossing crossing)
 {
+    uint32_t number = jit_smc_next_crossing(jc);
+
     crossing.next = page->crossings;
-    g_array_append_val(jc->crossings, crossing);
-    page->crossings = jc->crossings->len;
+    page->crossings = number + 1;
+    if (jc->free_crossing) {
+        JitCrossing *place = &g_array_index(jc->crossings, JitCrossing, number);
+        jc->free_crossing = place->next;
+        *place = crossing;
+    } else {
+        g_array_append_val(jc->crossings, crossing);
+    }
 }
 
 /* The page has no blocks left. */
@@ -179,35 +192,60 @@ void jit_smc_drop_block(JitCpu *jc, JitBlock *block)
         at = &(*at)->next_in_page;
     *at = block->next_in_page;
     jit_cache_remove(jc, block);
+    jit_count(&jc->statistics.invalidated);
 }
 
-/* Blocks go that end on PAGE: those of instructions that begin on the page before it. */
-static void drop_crossings(JitCpu *jc, JitPage *page)
-{
-    for (uint32_t at = page->crossings; at;) {
-        const JitCrossing *crossing = &g_array_index(jc->crossings, JitCrossing, at - 1);
+/* Which blocks of a page go: */
+typedef struct {
+    enum { DEPENDING, BEGINNING, OF_REGION } kind;
+    uint32_t granules;       /* on or in these */
+    const JitRegion *region; /* or all of this one's */
+} Choice;
 
-        at = crossing->next;
-        jit_smc_drop_block(jc, crossing->block);
+static bool is_chosen(const JitCpu *jc, const Choice *choice, const JitBlock *block)
+{
+    switch (choice->kind) {
+    case DEPENDING: return block->granules & choice->granules;
+    case BEGINNING: return choice->granules >> ((block->key.ram & 0xfff) >> GRANULE_SHIFT) & 1;
+    default: return jit_region_has(jc, choice->region, block);
     }
-    page->crossings = 0;
 }
 
-/* Blocks of PAGE go: those that begin in GRANULES, or else all that depend on them. */
-static void drop_blocks(JitCpu *jc, JitPage *page, uint32_t granules, bool beginning)
+/* Blocks go that end on PAGE, those of instructions that begin on the page before it: all of them,
+ * or the region's. */
+static void drop_crossings(JitCpu *jc, JitPage *page, const Choice *choice)
 {
+    for (uint32_t *at = &page->crossings; *at;) {
+        JitCrossing *crossing = &g_array_index(jc->crossings, JitCrossing, *at - 1);
+
+        if (choice->kind == OF_REGION && !jit_region_has(jc, choice->region, crossing->block)) {
+            at = &crossing->next;
+            continue;
+        }
+        uint32_t number = *at;
+        *at = crossing->next;
+        crossing->next = jc->free_crossing;
+        jc->free_crossing = number;
+        if (choice->kind != OF_REGION)
+            jit_smc_drop_block(jc, crossing->block);
+    }
+}
+
+static void drop_blocks(JitCpu *jc, JitPage *page, const Choice *choice)
+{
+    bool evicted = choice->kind == OF_REGION;
     uint32_t left = 0;
 
-    if (!beginning && (granules & 1))
-        drop_crossings(jc, page);
+    if (evicted || (choice->kind == DEPENDING && (choice->granules & 1)))
+        drop_crossings(jc, page, choice);
     if (page->crossings)
         left |= 1;
     for (JitBlock **at = &page->blocks; *at;) {
         JitBlock *block = *at;
-        uint32_t first = 1u << ((block->key.ram & 0xfff) >> GRANULE_SHIFT);
-        if ((beginning ? first : block->granules) & granules) {
+        if (is_chosen(jc, choice, block)) {
             *at = block->next_in_page;
             jit_cache_remove(jc, block);
+            jit_count(evicted ? &jc->statistics.evicted : &jc->statistics.invalidated);
         } else {
             left |= block->granules;
             at = &block->next_in_page;
@@ -219,11 +257,30 @@ static void drop_blocks(JitCpu *jc, JitPage *page, uint32_t granules, bool begin
         leave_page(jc, page);
 }
 
+void jit_smc_drop_region(JitCpu *jc, const JitRegion *region)
+{
+    const Choice choice = {OF_REGION, 0, region};
+
+    for (unsigned i = 0; i < N_PAGE_BUCKETS; i++)
+        for (JitPage **at = &jc->page_buckets[i]; *at;) {
+            JitPage *page = *at;
+            if (page->granules)
+                drop_blocks(jc, page, &choice);
+            if (page->granules || page->interpret) {
+                at = &page->next_in_bucket;
+                continue;
+            }
+            *at = page->next_in_bucket;
+            jit_page_free(page);
+        }
+    memset(jc->fetched, 0, sizeof jc->fetched);
+}
+
 static void drop_granules(JitCpu *jc, JitPage *page, uint32_t granules)
 {
     if (!(page->granules & granules))
         return;
-    drop_blocks(jc, page, granules, false);
+    drop_blocks(jc, page, &(Choice){DEPENDING, granules, NULL});
     if (++page->invalidations >= THRASH_LIMIT) {
         page->invalidations = 0;
         page->interpret = THRASH_INSTRUCTIONS;
@@ -240,7 +297,7 @@ void jit_forget_offsets(Cpu *cpu, const uint64_t offsets[64])
     for (unsigned i = 0; jc && i < N_PAGE_BUCKETS; i++)
         for (JitPage *page = jc->page_buckets[i]; page; page = page->next_in_bucket)
             if (page->granules & granules)
-                drop_blocks(jc, page, granules, false);
+                drop_blocks(jc, page, &(Choice){DEPENDING, granules, NULL});
     if (jc)
         jit_cache_forget_targets(jc, 3);
 }
@@ -251,7 +308,7 @@ void jit_forget_offsets(Cpu *cpu, const uint64_t offsets[64])
  * entries, which then lead on, so that nothing else has to be forgotten. */
 static void translate_again(JitCpu *jc, JitPage *page, uint32_t granules)
 {
-    drop_blocks(jc, page, granules, true);
+    drop_blocks(jc, page, &(Choice){BEGINNING, granules, NULL});
 }
 
 void jit_smc_sample(JitCpu *jc, uint64_t ram, unsigned first, unsigned last)

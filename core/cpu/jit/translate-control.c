@@ -61,16 +61,31 @@ void t_load_rip(Translator *t, unsigned to, int32_t offset)
     emit_rm(&t->hot, t_64bit(t), 0x8d, to, to, offset);
 }
 
-/* A rel32 field that leads out at offset TARGET until it is linked. */
-static void link_site(Translator *t, uint8_t *site, int32_t target)
+/* By the rel32 field SITE to offset TARGET; until it is linked to the cold code that comes next. */
+static JitExit new_exit(const Translator *t, const uint8_t *site, int32_t target)
 {
-    JitExit exit = {.block = t->block, .site = site, .target = target};
-    uint32_t number = t->jc->exits->len;
+    return (JitExit){
+        .block = jit_block_number(t->jc, t->block),
+        .site = jit_offset(t->jc, site),
+        .unlinked = jit_offset(t->jc, t->cold.p),
+        .target = target,
+    };
+}
 
-    g_array_append_val(t->jc->exits, exit);
+static void emit_unlinked(Translator *t, const uint8_t *stub, JitExit exit)
+{
+    emit_call(&t->cold, stub);
+    emit32(&t->cold, jit_cache_add_exit(t->jc, exit));
+}
+
+/* A rel32 field that leads out at offset TARGET until it is linked. */
+static void link_site(Translator *t, uint8_t *site, int32_t target, bool ungrouped)
+{
+    JitExit exit = new_exit(t, site, target);
+
+    exit.ungrouped = ungrouped;
     emit_patch(site, t->cold.p);
-    emit_call(&t->cold, t->jc->stub_link);
-    emit32(&t->cold, number);
+    emit_unlinked(t, t->jc->stub_link, exit);
 }
 
 static bool is_in_page(const Translator *t, int32_t target)
@@ -94,25 +109,17 @@ static void exchange_streams(Translator *t)
 static void far_link_site(Translator *t, uint8_t *site, int32_t target)
 {
     bool saved = t->flags_saved;
-    JitExit exit = {
-        .block = t->block,
-        .site = site,
-        .target = target,
-        .far = true,
-        .flags_saved = saved,
-        .unlinked = t->cold.p,
-    };
-    uint32_t number = t->jc->exits->len;
+    JitExit exit = new_exit(t, site, target);
 
-    g_array_append_val(t->jc->exits, exit);
+    exit.far = true;
+    exit.flags_saved = saved;
     emit_patch(site, t->cold.p);
     exchange_streams(t);
     if (saved)
         t_restore_flags(t);
     exchange_streams(t);
     t->flags_saved = saved;
-    emit_call(&t->cold, t->jc->stub_link);
-    emit32(&t->cold, number);
+    emit_unlinked(t, t->jc->stub_link, exit);
 }
 
 void t_exit_direct(Translator *t, int32_t target, uint32_t live)
@@ -142,7 +149,7 @@ void t_exit_direct(Translator *t, int32_t target, uint32_t live)
         t_restore_flags(t);
     emit8(&t->hot, 0xe9);
     t->hot.p += 4;
-    link_site(t, t->hot.p - 4, target);
+    link_site(t, t->hot.p - 4, target, false);
 }
 
 void t_exit_ungrouped(Translator *t)
@@ -160,8 +167,15 @@ void t_exit_ungrouped(Translator *t)
     t->flags_saved = saved;
     t->x87 = x87;
     t->x87_data = x87_data;
-    link_site(t, t->cold.p - 4, t->item->offset);
-    g_array_index(t->jc->exits, JitExit, t->jc->exits->len - 1).ungrouped = true;
+    link_site(t, t->cold.p - 4, t->item->offset, true);
+}
+
+void t_name_targets(Translator *t, const uint8_t *targets)
+{
+    const JitRegion *region = t->jc->region;
+    JitExit *exit = &t->jc->exits[region->first_exit + region->n_exits - 1];
+
+    exit->targets_before = (uint16_t)(exit->site - jit_offset(t->jc, targets));
 }
 
 /* To the block at r10, RIP, with POP added to rSP; flags are in SLOT_FLAGS. To MISS if there are
@@ -191,26 +205,24 @@ static void emit_look_up(Emit *e, const uint8_t *miss, int32_t pop)
 static void note_return(Translator *t)
 {
     int32_t back = t->item->offset + t->item->insn.length;
-    JitExit exit = {.block = t->block, .target = back, .returns = true, .unlinked = t->cold.p};
-    uint32_t number = t->jc->exits->len;
+    const uint8_t *unlinked = t->cold.p;
     unsigned set = t_tlb_set(t);
     Emit *e = &t->hot;
 
     if (!t_64bit(t) || !is_in_page(t, back) || t->jc->jit->options.no_links)
         return;
-    emit_rm(&t->cold, true, 0x8d, H_R10, H_R10, -back);
-    emit_rm(&t->cold, true, 0x89, H_R10, H_RSP, OFFSET_SLOT(SLOT_PAGE));
-    emit_call(&t->cold, t->jc->stub_link_saved);
-    emit32(&t->cold, number);
-
     emit_rm(e, false, 0x0fb6, H_R10, H_RSP, OFFSET_RETURN_TOP(set));
     emit_rm(e, false, 0x8d, H_R10, H_R10, sizeof(uint64_t));
     emit_rm(e, false, 0x88, H_R10, H_RSP, OFFSET_RETURN_TOP(set));
     emit_rr(e, false, 0x0fb6, H_R10, H_R10);
     emit_rmx(e, true, 0x89, H_R11, H_RSP, H_R10, 1, OFFSET_RETURNS(set, rip));
-    exit.site = emit_lea_rip(e, H_R11, exit.unlinked);
+    JitExit exit = new_exit(t, emit_lea_rip(e, H_R11, unlinked), back);
+    exit.returns = true;
     emit_rmx(e, true, 0x89, H_R11, H_RSP, H_R10, 1, OFFSET_RETURNS(set, code));
-    g_array_append_val(t->jc->exits, exit);
+
+    emit_rm(&t->cold, true, 0x8d, H_R10, H_R10, -back);
+    emit_rm(&t->cold, true, 0x89, H_R10, H_RSP, OFFSET_SLOT(SLOT_PAGE));
+    emit_unlinked(t, t->jc->stub_link_saved, exit);
 }
 
 static void take_off_return(Emit *e, unsigned set)
@@ -223,24 +235,38 @@ static void note_link(JitCpu *jc, uint32_t number, JitBlock *block)
 {
     JitFarLink link = {number, block->far_links};
 
-    g_array_index(jc->exits, JitExit, number).linked = block;
-    g_array_append_val(jc->far_links, link);
-    block->far_links = jc->far_links->len;
+    jc->exits[number].linked = jit_block_number(jc, block) + 1;
+    block->far_links = jc->free_far_link;
+    if (block->far_links) {
+        JitFarLink *place = &g_array_index(jc->far_links, JitFarLink, block->far_links - 1);
+        jc->free_far_link = place->next;
+        *place = link;
+    } else {
+        g_array_append_val(jc->far_links, link);
+        block->far_links = jc->far_links->len;
+    }
+}
+
+/* Makes EXIT come back for a link. */
+JIT_VECTOR_SAFE static void unlink_exit(JitCpu *jc, JitExit *exit)
+{
+    emit_patch(jit_at(jc, exit->site), jit_at(jc, exit->unlinked));
+    exit->linked = 0;
 }
 
 void jit_link_return(JitCpu *jc, uint32_t number, JitBlock *block)
 {
-    JitExit *exit = &g_array_index(jc->exits, JitExit, number);
+    JitExit *exit = &jc->exits[number];
 
-    if (exit->linked == block)
+    if (exit->linked == jit_block_number(jc, block) + 1)
         return; /* the ring is older than the link */
     if (++exit->relinks > MAX_RELINKS) {
-        emit_patch(exit->site, jc->stub_indirect);
-        exit->linked = NULL;
+        emit_patch(jit_at(jc, exit->site), jc->stub_indirect);
+        exit->linked = 0;
         return;
     }
     jit_count(&jc->statistics.links);
-    emit_patch(exit->site, block->indirect_entry);
+    emit_patch(jit_at(jc, exit->site), block->indirect_entry);
     note_link(jc, number, block);
 }
 
@@ -316,11 +342,11 @@ static void look_up_instead(JitCpu *jc, const JitExit *exit)
 {
     Emit e = {jc->cold};
 
-    emit_patch(exit->site, e.p);
+    emit_patch(jit_at(jc, exit->site), e.p);
     if (!exit->flags_saved)
         t_emit_save_flags(&e);
     emit_rm(&e, true, 0x8b, H_R10, H_RSP, OFFSET_SLOT(SLOT_PAGE));
-    emit_rm(&e, exit->block->key.mode & MODE_CS64, 0x8d, H_R10, H_R10, exit->target);
+    emit_rm(&e, jit_block(jc, exit->block)->key.mode & MODE_CS64, 0x8d, H_R10, H_R10, exit->target);
     emit_look_up(&e, jc->stub_indirect, 0);
     jc->cold = e.p;
 }
@@ -341,14 +367,14 @@ static void emit_far_link(JitCpu *jc, JitExit *exit, const JitBlock *block)
     const uint8_t *miss = e.p;
 
     emit_mov_rr(&e, H_RCX, H_R10);
-    emit_jmp(&e, exit->unlinked);
+    emit_jmp(&e, jit_at(jc, exit->unlinked));
 
-    emit_patch(exit->site, e.p);
+    emit_patch(jit_at(jc, exit->site), e.p);
     emit_mov_rr(&e, H_R10, H_RCX);
     emit_rm(&e, false, 0x8b, H_RCX, H_RSP, OFFSET_SLOT(SLOT_EPOCH + set));
     emit8(&e, 0x8d); /* lea ecx, [rcx + disp32] */
     emit8(&e, 0x89);
-    exit->epoch = e.p;
+    exit->epoch = jit_offset(jc, e.p);
     emit32(&e, 0u - (uint32_t)jc->cpu->jit[SLOT_EPOCH + set]);
     emit_unless_zero(&e, miss);
     if (exit->target < 0) {
@@ -357,7 +383,7 @@ static void emit_far_link(JitCpu *jc, JitExit *exit, const JitBlock *block)
     }
     emit_mov_rr(&e, H_RCX, H_R10);
     emit_rm(&e, true, 0x8b, H_R10, H_RSP, OFFSET_SLOT(SLOT_PAGE));
-    emit_rm(&e, exit->block->key.mode & MODE_CS64, 0x8d, H_R10, H_R10,
+    emit_rm(&e, jit_block(jc, exit->block)->key.mode & MODE_CS64, 0x8d, H_R10, H_R10,
             (int32_t)(exit->target & ~0xfff));
     emit_rm(&e, true, 0x89, H_R10, H_RSP, OFFSET_SLOT(SLOT_PAGE));
     if (exit->flags_saved && block->live_in)
@@ -368,19 +394,21 @@ static void emit_far_link(JitCpu *jc, JitExit *exit, const JitBlock *block)
 
 void jit_link_far(JitCpu *jc, uint32_t number, JitBlock *block)
 {
-    JitExit *exit = &g_array_index(jc->exits, JitExit, number);
+    JitExit *exit = &jc->exits[number];
     unsigned set = (block->key.mode & MODE_CPL) == MODE_CPL;
 
-    if (!jit_cache_has_room(jc))
+    if (!jit_cache_has_room_for_link(jc)) {
+        jc->evict_first = true;
         return;
-    if (++exit->relinks > MAX_RELINKS || exit->block->page->aliased) {
+    }
+    if (++exit->relinks > MAX_RELINKS || jit_block(jc, exit->block)->page->aliased) {
         look_up_instead(jc, exit);
-        exit->linked = NULL;
+        exit->linked = 0;
         return;
     }
     jit_count(&jc->statistics.links);
-    if (exit->linked == block) {
-        Emit e = {exit->epoch};
+    if (exit->linked == jit_block_number(jc, block) + 1) {
+        Emit e = {jit_at(jc, exit->epoch)};
         emit32(&e, 0u - (uint32_t)jc->cpu->jit[SLOT_EPOCH + set]);
         return;
     }
@@ -390,28 +418,70 @@ void jit_link_far(JitCpu *jc, uint32_t number, JitBlock *block)
 
 void jit_unlink_far(JitCpu *jc, JitBlock *block)
 {
-    for (uint32_t at = block->far_links; at;) {
-        const JitFarLink *link = &g_array_index(jc->far_links, JitFarLink, at - 1);
-        JitExit *exit = &g_array_index(jc->exits, JitExit, link->exit);
-        if (exit->linked == block) {
+    uint32_t number = jit_block_number(jc, block) + 1, *next = &block->far_links;
+
+    while (*next) {
+        JitFarLink *link = &g_array_index(jc->far_links, JitFarLink, *next - 1);
+        JitExit *exit = &jc->exits[link->exit];
+        if (exit->linked == number) {
             /* The entry of a block that is gone may stand where the jump stood. */
-            if (exit->block->valid)
-                emit_patch(exit->site, exit->unlinked);
-            exit->linked = NULL;
+            if (jit_block(jc, exit->block)->valid)
+                unlink_exit(jc, exit);
+            exit->linked = 0;
         }
-        at = link->next;
+        next = &link->next;
     }
+    *next = jc->free_far_link;
+    jc->free_far_link = block->far_links;
     block->far_links = 0;
 }
 
 JIT_VECTOR_SAFE void jit_unlink_page(JitCpu *jc, const JitPage *page)
 {
-    for (guint i = 0; i < jc->exits->len; i++) {
-        JitExit *exit = &g_array_index(jc->exits, JitExit, i);
-        if (exit->linked && exit->block->valid && exit->block->page == page) {
-            emit_patch(exit->site, exit->unlinked);
-            exit->linked = NULL;
+    for (const JitRegion *region = jc->regions; region < &jc->regions[jc->n_regions]; region++)
+        for (uint32_t i = 0; i < region->n_exits; i++) {
+            JitExit *exit = &jc->exits[region->first_exit + i];
+            const JitBlock *block = jit_block(jc, exit->block);
+            if (exit->linked && block->valid && block->page == page)
+                unlink_exit(jc, exit);
         }
+}
+
+/* --- eviction --------------------------------------------------------------------------------- */
+
+/* Whether the rel32 field at SITE leads into REGION. */
+static bool leads_into(const JitCpu *jc, const JitRegion *region, const uint8_t *site)
+{
+    const uint8_t *start = jit_region_start(jc, region);
+    int32_t relative;
+
+    memcpy(&relative, site, sizeof relative);
+    return site + 4 + relative >= start && site + 4 + relative < region->end;
+}
+
+/* The jump that leads from the entry of a block that is gone to the one that replaced it. */
+static void lead_out_again(JitCpu *jc, const JitRegion *from, const JitRegion *region)
+{
+    for (uint32_t i = 0; i < from->n_blocks; i++) {
+        const JitBlock *block = jit_block(jc, from->first_block + i);
+        if (!block->valid && leads_into(jc, region, block->entry + 1)) {
+            Emit e = {block->entry};
+            emit_call(&e, jc->stub_dead);
+        }
+    }
+}
+
+void jit_unlink_region(JitCpu *jc, const JitRegion *region)
+{
+    for (const JitRegion *from = jc->regions; from < &jc->regions[jc->n_regions]; from++) {
+        if (from == region)
+            continue;
+        for (uint32_t i = 0; i < from->n_exits; i++) {
+            JitExit *exit = &jc->exits[from->first_exit + i];
+            if (jit_block(jc, exit->block)->valid && leads_into(jc, region, jit_at(jc, exit->site)))
+                unlink_exit(jc, exit);
+        }
+        lead_out_again(jc, from, region);
     }
 }
 
@@ -471,7 +541,7 @@ static void emit_jcc_exit(Translator *t)
 
     t_want_flags(t);
     if (is_in_page(t, target) && (target > t->item->offset || t->checked_for == t->item)) {
-        link_site(t, emit_jcc(&t->hot, condition, t->hot.p), target);
+        link_site(t, emit_jcc(&t->hot, condition, t->hot.p), target, false);
         return;
     }
     if (!is_in_page(t, target) && !t_segmented_code(t) && !t->check_requests) {

@@ -35,10 +35,23 @@ void t_store_guest(Translator *t, unsigned guest, unsigned from, unsigned size)
 
 void t_mark_trap(Translator *t)
 {
-    JitTrap trap = {(uint16_t)(t->hot.p - t->block->entry), t_site(t, t->item->insn.length, 0)};
+    JitSite site = t_site(t, t->item->insn.length, 0);
+    JitTrap trap = {.host_offset = (uint16_t)(t->hot.p - t->block->entry),
+                    .where = site.offset,
+                    .mnemonic = site.mnemonic};
 
-    g_array_append_val(t->jc->traps, trap);
+    if (site.flags & SITE_FLAGS_SAVED)
+        trap.where |= TRAP_FLAGS_SAVED;
+    if (site.x87_offset != NO_X87)
+        trap.where |= TRAP_X87;
+    jit_cache_add_trap(t->jc, trap);
     t->block->n_traps++;
+    if (site.x87_offset != NO_X87) {
+        trap.x87_offset = site.x87_offset;
+        trap.x87_opcode = site.x87_opcode;
+        jit_cache_add_trap(t->jc, trap);
+        t->block->n_traps++;
+    }
 }
 
 void t_move(Translator *t, bool store, unsigned size, unsigned reg)

@@ -68,7 +68,7 @@ void t_emit_crossing(Translator *t)
     emit_jcc(e, CC_NE, t->cold.p);
 
     site = t_site(t, t->item->insn.length, 0);
-    emit_mov_imm(&t->cold, H_R10, t->jc->crossings->len);
+    emit_mov_imm(&t->cold, H_R10, jit_smc_next_crossing(t->jc));
     emit_call(&t->cold, t->jc->stub_crossing);
     emit_bytes(&t->cold, &site, sizeof site);
     emit_jmp(&t->cold, e->p);

@@ -242,7 +242,7 @@ void t_emit_ac(Translator *t)
     emit64(e, 0);
     emit_rm(e, true, 0x89, H_R11, H_RSP, OFFSET_SLOT(SLOT_TARGETS));
     t_exit_direct(t, t->item->offset + t->item->insn.length, t->item->live_after);
-    g_array_index(t->jc->exits, JitExit, t->jc->exits->len - 1).targets = targets;
+    t_name_targets(t, targets);
 }
 
 /* --- calls of C ------------------------------------------------------------------------------- */

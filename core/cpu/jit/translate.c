@@ -672,7 +672,7 @@ JitBlock *jit_translate(JitCpu *jc, const JitKey *key, const uint8_t *host_page)
     t.hot.p = jc->hot;
     t.cold.p = jc->cold;
     block->key = *key;
-    block->first_trap = jc->traps->len;
+    block->first_trap = jc->region->first_trap + jc->region->n_traps;
     decode_block(&t);
     find_live_flags(&t);
     t_plan_groups(&t);
@@ -680,14 +680,18 @@ JitBlock *jit_translate(JitCpu *jc, const JitKey *key, const uint8_t *host_page)
     emit_block(&t);
     block->granules = t.granules;
     block->live_in = t.items[0].live_before != 0;
+    block->tier = t.busy ? 2 : 1;
     jc->hot = t.hot.p;
     jc->cold = t.cold.p;
     jit_cache_insert(jc, page, block);
     if (t.crossing.ram)
         t_keep_crossing(&t);
+    if (jc->perf)
+        jit_perf_add(jc, block);
     jit_count(&jc->statistics.blocks);
+    if (block->tier == 2)
+        jit_count(&jc->statistics.translated_again);
     jc->statistics.instructions += t.n_items;
-    jc->statistics.code_bytes =
-        (uint64_t)((jc->unused - jc->rw) - (jc->hot_end - jc->hot) - (jc->cold_end - jc->cold));
+    jc->statistics.code_bytes = jit_cache_used(jc);
     return block;
 }

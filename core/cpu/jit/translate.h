@@ -220,6 +220,8 @@ void t_emit_branch(Translator *t); /* KIND_JCC and later */
 void t_emit_flag_control(Translator *t);
 /* Leaves for offset TARGET of the page, straight. */
 void t_exit_direct(Translator *t, int32_t target, uint32_t live);
+/* The newest exit's other mode is found by the imm64 at TARGETS. */
+void t_name_targets(Translator *t, const uint8_t *targets);
 /* In cold code: leaves for the current instruction, of which nothing has been done, in a block
  * without access groups. */
 void t_exit_ungrouped(Translator *t);

@@ -120,7 +120,8 @@ static void test_looking(void)
     assert_shows(&f, "info mtree", "(prio 0, ram): ram-below-4g");
     assert_shows(&f, "info pci", "8086:1237");
     assert_shows(&f, "info jit", "blocks 0");
-    assert_shows(&f, "info jit", ", slow memory accesses 0, traps 0\ninterpreted 0\n");
+    assert_shows(&f, "info jit", "\nslow memory accesses 0 (refills 0, ");
+    assert_shows(&f, "info jit", "\ninterpreted 0\ntop blocks, of the last 0 samples at ");
     assert_shows(&f, "info bogus", "unknown command: 'info bogus'");
     assert_shows(&f, "info", "info registers -- ");
     assert_shows(&f, "help", "xp -- ");
