@@ -536,6 +536,12 @@ static bool is_narrow_branch(const ZydisDecodedInstruction *zi, const uint8_t *b
     return false;
 }
 
+/* MOVSXD to 16 bits reads as many on Intel's processors (SDM 2, MOVSXD), 32 on AMD's. */
+static bool is_narrow_movsxd(const Insn *insn)
+{
+    return insn->mnemonic == ZYDIS_MNEMONIC_MOVSXD && insn->opsize == 2 && !__builtin_cpu_is("amd");
+}
+
 DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode, Insn *insn)
 {
     ZydisDecoder decoder = decoder_for(mode);
@@ -580,6 +586,10 @@ DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode
         insn->opsize = 2;
         if (insn->mem_size)
             insn->mem_size = 2;
+    }
+    if (is_narrow_movsxd(insn)) {
+        insn->operands[1].size = 2;
+        insn->mem_size = MIN(insn->mem_size, 2);
     }
     if (zi.cpu_flags) {
         const ZydisAccessedFlags *flags = zi.cpu_flags;
