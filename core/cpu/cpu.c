@@ -20,13 +20,16 @@
 
 #ifdef __SANITIZE_ADDRESS__
 /* The sanitizer does not know the helper stack below the Cpu, so that frames which a jump leaves
- * there would stay marked. */
+ * there, and on the C stack behind it, would stay marked. */
 static void forget_helper_frames(const Cpu *cpu)
 {
+    enum { BELOW = 8192, ABOVE = 512 }; /* jit_run() and its callers up to the run loop */
     uintptr_t here = (uintptr_t)__builtin_frame_address(0), top = (uintptr_t)cpu;
 
-    if (here < top && top - here <= CPU_HELPER_STACK)
-        __asan_unpoison_memory_region((void *)here, top - here);
+    if (here >= top || top - here > CPU_HELPER_STACK)
+        return;
+    __asan_unpoison_memory_region((void *)here, top - here);
+    __asan_unpoison_memory_region((void *)(cpu->jit_frame - BELOW), BELOW + ABOVE);
 }
 #else
 static void forget_helper_frames(const Cpu *cpu)

@@ -365,6 +365,7 @@ struct Cpu {
     const CpuidModel *model;
     CpuAccel accel;
     Jit *jit_shared;
+    uintptr_t jit_frame; /* jit_run()'s on the C stack */
     CpuBus *bus;
     bool holds_bus;
     struct InterpCache *interp_cache; /* decoded instructions, by bytes */

@@ -583,6 +583,7 @@ JIT_VECTOR_SAFE void jit_run(Cpu *cpu)
     Enter enter = (Enter)(uintptr_t)jc->stub_enter;
     Connection connection = {0};
 
+    cpu->jit_frame = (uintptr_t)__builtin_frame_address(0);
     jit_trap_enter(jc);
     if (UNLIKELY(jc->jit->options.random_flushes))
         flush_at_random(jc);

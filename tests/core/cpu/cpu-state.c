@@ -286,9 +286,9 @@ bool state_fault_is_of_a_piece(const CpuState *state, const Insn *insn, bool wid
         size = insn->mem_size;
     if (size) {
         uint64_t address = insn_effective_address(insn, state);
-        /* Of a piece behind the end of a 16-bit address space. */
-        if (insn->address_size == 2 && state->vector == EXC_PF && state->address < address)
-            address -= 1 << 16;
+        /* Of a piece behind the end of a small address space. */
+        if (insn->address_size < 8 && state->vector == EXC_PF && state->address < address)
+            address -= address_mask(insn) + 1;
         /* Misaligned, or a number that cannot be stored, which some raise before and some after the
          * others. */
         return (state->vector == EXC_GP && size >= 512 && (address & 63)) ||
