@@ -37,10 +37,9 @@ typedef enum {
 
 typedef struct {
     uint64_t blocks, instructions; /* translated */
-    uint64_t
-        translated_again; /* of the blocks, with more care, since time is spent there: tier 2 */
-    uint64_t present,
-        present_again; /* blocks that can be entered now, those of tier 2 among them */
+    uint64_t translated_again;     /* of the blocks: tier 2, since time is spent there */
+    uint64_t present;              /* blocks that can be entered now, */
+    uint64_t present_again;        /* and those of tier 2 among them */
     uint64_t code_bytes, cache_bytes;
     /* Evictions make room for new code by taking away the oldest part of the cache. */
     uint64_t flushes, evictions, evicted, invalidated, links, interpreted, traps;
@@ -99,7 +98,6 @@ JitStatistics jit_statistics(Jit *jit);
 uint64_t jit_slow_accesses(const JitStatistics *statistics);
 /* The MAX instructions that were interpreted most, the most frequent first; returns how many. */
 unsigned jit_most_interpreted(Jit *jit, JitInterpreted *out, unsigned max);
-/* The MAX places where the vCPUs were seen most of late; returns how many. *TOTAL: samples looked
- * at.
- */
+/* The MAX places where the vCPUs were seen most of late; returns how many. *TOTAL: of how many
+ * samples. */
 unsigned jit_hottest(Jit *jit, JitHot *out, unsigned max, unsigned *total);

@@ -46,8 +46,7 @@ static FILE *open_map(GError **error)
         int code = errno;
         g_set_error(error, G_FILE_ERROR, (int)g_file_error_from_errno(code),
                     _("Cannot write the perf map %s: %s. Start without -accel jit,perf=on, or make "
-                      "room for "
-                      "the file."),
+                      "room for the file."),
                     path, g_strerror(code));
         return NULL;
     }
