@@ -3,9 +3,9 @@
 
 /*
  * The bus of a machine's vCPUs, which one can lock: the others stand still between two instructions
- * meanwhile. Processors lock it for locked operations that no cache line can hold (SDM 8.1.2.2), and
- * so is it here, where the host's own bus must not be locked for a guest (mmu_splits_line()); and for
- * those on devices. It costs some microseconds, as there.
+ * meanwhile. Processors lock it for locked operations that no cache line can hold (SDM 8.1.2.2),
+ * and so is it here, where the host's own bus must not be locked for a guest (mmu_splits_line());
+ * and for those on devices. It costs some microseconds, as there.
  *
  * A vCPU thread is on the bus while it may execute instructions, not while it sleeps. What devices
  * write meanwhile is not held up.
