@@ -48,7 +48,10 @@ static void fill_cd_menu(ApiaryMachineWindow *window)
     g_menu_append(now, _("_Insert Disc Image…"), "vm.insert::");
     g_menu_append(now, _("_Eject"), "vm.eject");
     g_autofree char *name = medium ? g_path_get_basename(medium) : g_strdup(_("No disc"));
-    g_menu_append_section(menu, name, G_MENU_MODEL(now));
+    /* Translators: the disc image's name; the guest has ejected it. */
+    g_autofree char *out = g_strdup_printf(_("%s (tray open)"), name);
+    bool open = medium && apiary_vm_tray_is_open(window->vm, cd->id);
+    g_menu_append_section(menu, open ? out : name, G_MENU_MODEL(now));
     if (window->kept) {
         Library *library = apiary_collection_get_library(
             apiary_application_get_collection(apiary_application_get()));

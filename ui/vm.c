@@ -22,7 +22,8 @@ struct _ApiaryVm {
     char *detail; /* of the cause, or NULL */
     int exit_status;
     bool absolute;
-    GHashTable *media; /* drive id -> path while running; absent: as configured */
+    GHashTable *media;      /* drive id -> path while running; absent: as configured */
+    GHashTable *open_trays; /* set of drive ids */
 
     ApiaryVmSample samples[APIARY_VM_HISTORY];
     unsigned n_samples;
@@ -153,6 +154,11 @@ const char *apiary_vm_get_medium(ApiaryVm *vm, const char *id)
     return drive ? drive->file : NULL;
 }
 
+bool apiary_vm_tray_is_open(ApiaryVm *vm, const char *id)
+{
+    return g_hash_table_contains(vm->open_trays, id);
+}
+
 void apiary_vm_message(ApiaryVm *vm, int type, const char *text)
 {
     g_signal_emit(vm, signals[MESSAGE], 0, type, text);
@@ -239,6 +245,7 @@ static void set_state(ApiaryVm *vm, const MachineEvent *event)
         apiary_vm_network_end(vm->network);
         apiary_vm_remote_end(vm->remote);
         g_hash_table_remove_all(vm->media);
+        g_hash_table_remove_all(vm->open_trays);
         vm->absolute = false;
         apiary_vm_update_thumbnail(vm);
         if (vm->thumbnail && vm->config->folder)
@@ -269,7 +276,13 @@ static void on_event(void *opaque, const MachineEvent *event)
         g_signal_emit(vm, signals[CHANGED], 0);
         break;
     case EVENT_NETWORK: apiary_vm_network_refresh(vm, NULL, NULL); break;
-    case EVENT_TRAY: g_signal_emit(vm, signals[CHANGED], 0); break;
+    case EVENT_TRAY:
+        if (event->flag)
+            g_hash_table_add(vm->open_trays, g_strdup(event->text));
+        else
+            g_hash_table_remove(vm->open_trays, event->text);
+        g_signal_emit(vm, signals[CHANGED], 0);
+        break;
     case EVENT_STATISTICS: add_sample(vm, &event->statistics); break;
     case EVENT_RESET:
         if (event->cause == CAUSE_TRIPLE_FAULT)
@@ -495,6 +508,7 @@ static void apiary_vm_finalize(GObject *object)
     apiary_vm_network_free(vm->network);
     apiary_vm_remote_free(vm->remote);
     g_hash_table_unref(vm->media);
+    g_hash_table_unref(vm->open_trays);
     g_clear_pointer(&vm->thumbnail, cairo_surface_destroy);
     g_free(vm->detail);
     config_free(vm->config);
@@ -504,6 +518,7 @@ static void apiary_vm_finalize(GObject *object)
 static void apiary_vm_init(ApiaryVm *vm)
 {
     vm->media = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    vm->open_trays = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     vm->serial = apiary_serial_link_new(on_serial_data, vm);
     vm->network = apiary_vm_network_new();
     vm->remote = apiary_vm_remote_new();

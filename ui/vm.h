@@ -68,6 +68,8 @@ void apiary_vm_screenshot(ApiaryVm *vm, const char *path);
 const DriveConfig *apiary_vm_get_cd(ApiaryVm *vm);
 /* What is in the drive now, or NULL. */
 const char *apiary_vm_get_medium(ApiaryVm *vm, const char *drive);
+/* Whether the guest has opened the drive's tray, and sees nothing of what is in it. */
+bool apiary_vm_tray_is_open(ApiaryVm *vm, const char *drive);
 
 /* Newest last. */
 const ApiaryVmSample *apiary_vm_get_samples(ApiaryVm *vm, unsigned *n);

@@ -117,7 +117,7 @@ def watch_installation():
 def expect_tray_open():
     """The guest ejected its disc: the header's menu says so."""
     click("Disc")
-    find("No disc")
+    find(os.path.basename(steps.ISO) + " (tray open)")
     keys(NAME, "Escape")
 
 
