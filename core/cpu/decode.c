@@ -603,6 +603,15 @@ DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode
 
 /* --- questions -------------------------------------------------------------------------------- */
 
+bool insn_writes_memory(const Insn *insn)
+{
+    for (unsigned i = 0; i < insn->n_operands; i++)
+        if (insn->operands[i].kind == OPERAND_MEM &&
+            (insn->operands[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+            return true;
+    return false;
+}
+
 bool insn_is_locked(const Insn *insn)
 {
     return insn->lock ||

@@ -98,6 +98,8 @@ typedef enum { DECODE_OK, DECODE_NEED_MORE, DECODE_INVALID, DECODE_TOO_LONG } De
  * the host's vendor. */
 DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode, Insn *insn);
 
+/* Whether an operand in memory is written. */
+bool insn_writes_memory(const Insn *insn);
 /* With LOCK, or XCHG with memory, which needs none (SDM 2, XCHG). */
 bool insn_is_locked(const Insn *insn);
 /* SHL, SHR, SAR, SHLD, SHRD and the rotations. */

@@ -333,15 +333,6 @@ static void forget_data(CpuState *a, CpuState *b, uint64_t page, uint64_t offset
             a->data[offset + i - page] = b->data[offset + i - page];
 }
 
-static bool writes_memory(const Insn *insn)
-{
-    for (unsigned i = 0; i < insn->n_operands; i++)
-        if (insn->operands[i].kind == OPERAND_MEM &&
-            (insn->operands[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
-            return true;
-    return false;
-}
-
 static bool is_mmx(const Insn *insn)
 {
     for (unsigned i = 0; i < insn->n_operands; i++)
@@ -416,11 +407,11 @@ void state_forget_open(const Insn *insn, bool wide, uint64_t page, CpuState *a, 
         normalise_gather(b, insn);
     }
     /* The store is what faults; the registers' part may have been done before. */
-    if (is_mmx(insn) && writes_memory(insn)) {
+    if (is_mmx(insn) && insn_writes_memory(insn)) {
         put_top_at_0(a->vectors.legacy);
         put_top_at_0(b->vectors.legacy);
     }
-    if (area_size(insn) && writes_memory(insn))
+    if (area_size(insn) && insn_writes_memory(insn))
         forget_data(a, b, page, insn_effective_address(insn, a), area_size(insn));
     switch (insn->mnemonic) {
     case ZYDIS_MNEMONIC_VCVTPS2PH:

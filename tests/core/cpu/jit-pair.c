@@ -235,3 +235,19 @@ char *difference(Pair *pair, const Outcome *interp, const Outcome *jit, uint64_t
     }
     return g_string_free(text, text->len == 0);
 }
+
+void pair_check_from(Pair *pair, uint32_t rip, unsigned limit)
+{
+    Machine *machines[] = {&pair->interp, &pair->jit};
+
+    for (unsigned i = 0; i < 2; i++) {
+        machines[i]->cpu->rip = rip;
+        machines[i]->cpu->gpr[RSP] = STACK;
+    }
+    Outcome a = run(&pair->interp, limit), b = run(&pair->jit, 0);
+    g_autofree char *text = difference(pair, &a, &b, UINT64_MAX);
+    if (text)
+        g_error("from %x:\n%s", rip, text);
+    g_assert_false(a.raised);
+    g_assert_false(b.raised);
+}

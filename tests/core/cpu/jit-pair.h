@@ -50,3 +50,5 @@ Outcome run(Machine *machine, volatile unsigned limit);
 
 /* NULL when both ended alike; else a text. FLAGS: which of RFLAGS to look at. */
 char *difference(Pair *pair, const Outcome *interp, const Outcome *jit, uint64_t flags);
+/* Both run from RIP to HLT, the interpreter for LIMIT instructions at most, and must end alike. */
+void pair_check_from(Pair *pair, uint32_t rip, unsigned limit);

@@ -13,18 +13,8 @@
 /* Both machines from RIP; RCX is COUNT. */
 static void go(Pair *pair, uint32_t rip, uint32_t count)
 {
-    Machine *machines[] = {&pair->interp, &pair->jit};
-
-    for (unsigned i = 0; i < 2; i++) {
-        machines[i]->cpu->rip = rip;
-        machines[i]->cpu->gpr[RCX] = count;
-        machines[i]->cpu->gpr[RSP] = STACK;
-    }
-    Outcome a = run(&pair->interp, 100000000), b = run(&pair->jit, 0);
-    g_autofree char *text = difference(pair, &a, &b, UINT64_MAX);
-    if (text)
-        g_error("from %x:\n%s", rip, text);
-    g_assert_false(b.raised);
+    pair->interp.cpu->gpr[RCX] = pair->jit.cpu->gpr[RCX] = count;
+    pair_check_from(pair, rip, 100000000);
 }
 
 /* --- eviction --------------------------------------------------------------------------------- */

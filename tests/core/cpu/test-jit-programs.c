@@ -134,17 +134,7 @@ static const uint8_t with_flags[] = {
 
 static void check_from(Pair *pair, uint32_t rip)
 {
-    Machine *machines[] = {&pair->interp, &pair->jit};
-
-    for (unsigned i = 0; i < 2; i++) {
-        machines[i]->cpu->rip = rip;
-        machines[i]->cpu->gpr[RSP] = STACK;
-    }
-    Outcome a = run(&pair->interp, 1000), b = run(&pair->jit, 0);
-    g_autofree char *text = difference(pair, &a, &b, UINT64_MAX);
-    if (text)
-        g_error("from %x:\n%s", rip, text);
-    g_assert_false(a.raised);
+    pair_check_from(pair, rip, 1000);
 }
 
 /* What is mapped behind a page changes, to code that needs the flags which the old did not. */

@@ -131,15 +131,6 @@ static bool touches(const Insn *insn, uint32_t registers, bool written)
     return false;
 }
 
-static bool stores(const Insn *insn)
-{
-    for (unsigned i = 0; i < insn->n_operands; i++)
-        if (insn->operands[i].kind == OPERAND_MEM &&
-            (insn->operands[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
-            return true;
-    return false;
-}
-
 /* Whether a random block may hold INSN. UNDEFINED: flags with no defined value before it. */
 static bool is_wanted(GRand *rand, const Insn *insn, uint32_t undefined, bool vectors)
 {
@@ -176,9 +167,9 @@ static bool is_wanted(GRand *rand, const Insn *insn, uint32_t undefined, bool ve
             !(POINTERS & 1u << insn->mem_base) || insn->mem_index != INSN_REG_NONE ||
             insn->displacement > 0x1000 || insn->displacement < -0x1000)
             return insn->mem_base == INSN_REG_RIP && insn->displacement >= 0 &&
-                   insn->displacement < 64 && !stores(insn);
+                   insn->displacement < 64 && !insn_writes_memory(insn);
     }
-    if (insn->mem_base == INSN_REG_RIP && stores(insn))
+    if (insn->mem_base == INSN_REG_RIP && insn_writes_memory(insn))
         return false; /* into the code */
     if (touches(insn, POINTERS | 1u << RSP, true) && likely(rand, 0.95))
         return false;
