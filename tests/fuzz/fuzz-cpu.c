@@ -107,9 +107,8 @@ static void run_group(Worker *worker, uint64_t group, unsigned n)
     if (asked)
         host_finish(n);
     for (unsigned i = 0; i < n; i++) {
-        if (!asked_host[i] ||
-            (batch->done[i] &&
-             judge_agree_host(&batch->cases[i], &worker->interpreter[i], &batch->out[i])))
+        if (!asked_host[i] || judge_agree_host(&batch->cases[i], &worker->interpreter[i],
+                                               batch->done[i] ? &batch->out[i] : NULL))
             continue;
         if (!failed[i])
             worker->failures[i] = (Verdicts){.jit = worker->interpreter[i]};

@@ -186,7 +186,7 @@ void host_stop(void);
 /* --- judge.c ---------------------------------------------------------------------------------- */
 
 /* Whether both are results of C that a processor may show: equal but for what the manuals leave
- * open. */
+ * open. HOST NULL: its process died. */
 bool judge_agree_host(const FuzzCase *c, const CpuState *interpreter, const CpuState *host);
 /* The same of translated code, whose flags at a fault may be inexact: see guest_reset(). */
 bool judge_agree_translated(const FuzzCase *c, const CpuState *interpreter, const CpuState *jit);

@@ -2,6 +2,7 @@
 
 /* When two results count as the same, and what a case that has none looks like at its smallest. */
 
+#include "tests/core/cpu/host-cpu.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdio.h>
@@ -77,11 +78,15 @@ static bool agree(const FuzzCase *c, const CpuState *a, const CpuState *b, uint6
     return state_equal(&left, &right);
 }
 
+/* The host may go on where the guest ended with an exception, wherever that leads. */
 static bool host_may_go_on(const FuzzCase *c, const CpuState *interpreter)
 {
     Insn insn;
 
-    return ended_at(c, interpreter, &insn) && state_may_skip_store(&insn, interpreter);
+    return ended_at(c, interpreter, &insn) &&
+           (state_may_skip_store(&insn, interpreter) ||
+            state_restores_beyond_xcr0(&insn, interpreter, fuzz_data_offset(c->mode),
+                                       host_cpu_xcr0()));
 }
 
 /* An XRSTOR may look at all of its area (SDM 1, 13.8), or at what it loads. */
@@ -98,8 +103,9 @@ bool judge_agree_host(const FuzzCase *c, const CpuState *interpreter, const CpuS
 {
     uint64_t undefined = undefined_at(c, fuzz_find_insn(c, interpreter->rip));
 
-    return agree(c, interpreter, host, undefined, true) || host_may_go_on(c, interpreter) ||
-           host_may_stop(c, host);
+    if (host_may_go_on(c, interpreter))
+        return true;
+    return host && (agree(c, interpreter, host, undefined, true) || host_may_stop(c, host));
 }
 
 bool judge_agree_translated(const FuzzCase *c, const CpuState *interpreter, const CpuState *jit)
@@ -137,7 +143,7 @@ void judge_alone(const FuzzCase *c, Verdicts *out)
     guest_run(GUEST_JIT, c, &out->jit);
     out->differs = !judge_agree_translated(c, &out->interpreter, &out->jit) ||
                    (out->asked_host &&
-                    (out->lost_host || !judge_agree_host(c, &out->interpreter, &out->host)));
+                    !judge_agree_host(c, &out->interpreter, out->lost_host ? NULL : &out->host));
 }
 
 /* --- shrinking -------------------------------------------------------------------------------- */

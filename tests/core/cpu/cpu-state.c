@@ -325,6 +325,21 @@ bool state_may_skip_store(const Insn *insn, const CpuState *state)
            state->vector != EXC_MF && (state->vectors.legacy[0] & MASKS) != MASKS;
 }
 
+bool state_restores_beyond_xcr0(const Insn *insn, const CpuState *state, uint64_t page,
+                                uint64_t wider)
+{
+    enum { HEADER = 512, XCR0 = 7 };
+    uint64_t at = insn_effective_address(insn, state) + HEADER - page;
+    uint64_t header[2]; /* XSTATE_BV, XCOMP_BV */
+
+    if ((insn->mnemonic != ZYDIS_MNEMONIC_XRSTOR && insn->mnemonic != ZYDIS_MNEMONIC_XRSTOR64) ||
+        state->vector != EXC_GP || at > STATE_PAGE - sizeof header)
+        return false;
+    memcpy(header, state->data + at, sizeof header);
+    uint64_t named = (header[0] | header[1]) & ~(1ull << 63); /* which is the compact format's */
+    return (named & ~(uint64_t)XCR0) && !(named & ~wider);
+}
+
 /* Bytes OFFSET to OFFSET + SIZE of data segments in which the data is at PAGE. */
 static void forget_data(CpuState *a, CpuState *b, uint64_t page, uint64_t offset, unsigned size)
 {

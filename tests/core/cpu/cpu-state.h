@@ -89,6 +89,11 @@ bool state_faults_at_4_gib(const CpuState *a, const CpuState *b);
  * that is not keeps a store from being done (SDM 1, 8.7); whether the place is looked at all the
  * same, no manual says: processors that do not go on. */
 bool state_may_skip_store(const Insn *insn, const CpuState *state);
+/* STATE reports the #GP of an XRSTOR whose header names state components that are not in XCR0, all
+ * of which are in WIDER: a processor with that XCR0 goes on (SDM 1, 13.8). The data page is at PAGE
+ * of the data segments. */
+bool state_restores_beyond_xcr0(const Insn *insn, const CpuState *state, uint64_t page,
+                                uint64_t wider);
 /* A and B both ended with an exception of INSN: makes equal what else that leaves open, since what
  * is done before it is is the model's affair: pushes and parts of stores that came before another
  * that faults (they are beyond the stack, or will be stored again), the mask of a gather, MXCSR,

@@ -183,3 +183,11 @@ uint32_t host_cpu_mxcsr_mask(void)
     memcpy(&mask, saved.legacy + 28, 4);
     return mask;
 }
+
+uint64_t host_cpu_xcr0(void)
+{
+    uint32_t low, high;
+
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
+}

@@ -27,3 +27,4 @@ bool host_cpu_place_exit(uint64_t address, bool compatibility);
 void host_cpu_run(CpuState *state, bool compatibility);
 /* MXCSR_MASK, as FXSAVE shows it. */
 uint32_t host_cpu_mxcsr_mask(void);
+uint64_t host_cpu_xcr0(void);
