@@ -113,6 +113,17 @@ class Desktop:
     def type(self, text):
         self.run("xdotool", "type", "--delay", "60", text + "\n")
 
+    def copy(self, text):
+        """xclip stays in the background as the selection's owner; a pipe would be kept open."""
+        subprocess.run(["xclip", "-selection", "clipboard"], env=self.environment, input=text,
+                       text=True, stdout=subprocess.DEVNULL, stderr=self.log, timeout=10,
+                       check=True)
+
+    def clipboard(self):
+        return subprocess.run(["xclip", "-o", "-selection", "clipboard"], env=self.environment,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                              timeout=10).stdout
+
 
 def pictures():
     """What two programs see is what the screen shows."""
@@ -226,6 +237,23 @@ def in_use():
         assert abs(x - expected) <= 32767 / MODE[0], text
 
 
+def two_viewers():
+    """They see one screen; what is copied at one is on the other's clipboard."""
+    with Guest("-m", "64M", *vnc_flags()) as guest, \
+            Desktop(guest.folder, port_of(guest), "-Shared") as first, \
+            Desktop(guest.folder, port_of(guest), "-Shared") as second:
+        guest.wait_screen("No bootable device", timeout=60)
+        for desktop in first, second:
+            wait_for("the viewer", desktop.size, 60)
+        assert len(guest.qmp("query-vnc")["clients"]) == 2
+        for source, target, text in ((first, second, "words of the first: \u00e9, \u0436"),
+                                     (second, first, "words of the second")):
+            target.focus()
+            source.copy(text)
+            source.focus()
+            wait_for("the clipboard", lambda: target.clipboard() == text, 20)
+
+
 def unix_socket():
     folder = tempfile.mkdtemp(prefix="apiary-vnc-")
     path = os.path.join(folder, "vnc")
@@ -241,4 +269,4 @@ def unix_socket():
 
 
 if __name__ == "__main__":
-    sys.exit(run([pictures, password, on_and_off, unix_socket, in_use]))
+    sys.exit(run([pictures, password, on_and_off, unix_socket, two_viewers, in_use]))
