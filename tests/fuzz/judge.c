@@ -84,7 +84,7 @@ static bool host_may_go_on(const FuzzCase *c, const CpuState *interpreter)
     Insn insn;
 
     return ended_at(c, interpreter, &insn) &&
-           (state_may_skip_store(&insn, interpreter) ||
+           (state_may_skip_store(&insn, interpreter) || state_may_skip_area(&insn, interpreter) ||
             state_restores_beyond_xcr0(&insn, interpreter, fuzz_data_offset(c->mode),
                                        host_cpu_xcr0()));
 }

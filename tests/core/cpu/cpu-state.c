@@ -340,6 +340,24 @@ bool state_restores_beyond_xcr0(const Insn *insn, const CpuState *state, uint64_
     return (named & ~(uint64_t)XCR0) && !(named & ~wider);
 }
 
+bool state_may_skip_area(const Insn *insn, const CpuState *state)
+{
+    enum { LEGACY = 512, X87_SSE_AVX = 7 };
+    bool within = state->address - insn_effective_address(insn, state) < LEGACY;
+
+    if (state->vector != EXC_PF || !within)
+        return false;
+    switch (insn->mnemonic) {
+    case ZYDIS_MNEMONIC_XSAVEOPT:
+    case ZYDIS_MNEMONIC_XSAVEOPT64: return true;
+    case ZYDIS_MNEMONIC_XRSTOR:
+    case ZYDIS_MNEMONIC_XRSTOR64:
+    case ZYDIS_MNEMONIC_XSAVE:
+    case ZYDIS_MNEMONIC_XSAVE64: return !(state->gpr[RAX] & X87_SSE_AVX);
+    default: return false;
+    }
+}
+
 /* Bytes OFFSET to OFFSET + SIZE of data segments in which the data is at PAGE. */
 static void forget_data(CpuState *a, CpuState *b, uint64_t page, uint64_t offset, unsigned size)
 {

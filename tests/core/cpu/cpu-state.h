@@ -94,6 +94,10 @@ bool state_may_skip_store(const Insn *insn, const CpuState *state);
  * of the data segments. */
 bool state_restores_beyond_xcr0(const Insn *insn, const CpuState *state, uint64_t page,
                                 uint64_t wider);
+/* STATE reports a page fault in the first 512 bytes of INSN's XSAVE area, though no state is
+ * requested that belongs there, or an XSAVEOPT may leave it out: a processor that does not look at
+ * the place goes on. */
+bool state_may_skip_area(const Insn *insn, const CpuState *state);
 /* A and B both ended with an exception of INSN: makes equal what else that leaves open, since what
  * is done before it is is the model's affair: pushes and parts of stores that came before another
  * that faults (they are beyond the stack, or will be stored again), the mask of a gather, MXCSR,
