@@ -251,6 +251,7 @@ typedef struct {
     uint32_t n_invalid;                           /* of the blocks */
     uint64_t age;                                 /* when it began to be filled */
     size_t used;                                  /* bytes, when it is no longer filled */
+    bool large_pages;                             /* its memory has been asked to be in such */
 } JitRegion;
 
 /* RIP to code for indirect branches within one mode. */
