@@ -601,6 +601,30 @@ DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode
     return DECODE_OK;
 }
 
+DecodeResult insn_decode_cached(DecodeCache *cache, const uint8_t *bytes, unsigned available,
+                                uint32_t mode, Insn *insn)
+{
+    enum { HASHED = 3 };
+    uint32_t first = 0;
+
+    if (available < HASHED)
+        return insn_decode(bytes, available, mode, insn);
+    memcpy(&first, bytes, HASHED);
+    unsigned i = first * 0x9e3779b1u >> (32 - DECODE_CACHE_BITS); /* Fibonacci hashing */
+    const Insn *known = &cache->entries[i].insn;
+    if (known->length && known->length <= available && cache->entries[i].mode == mode &&
+        !memcmp(known->bytes, bytes, known->length)) {
+        *insn = *known;
+        return DECODE_OK;
+    }
+    DecodeResult result = insn_decode(bytes, available, mode, insn);
+    if (result == DECODE_OK) {
+        cache->entries[i].mode = mode;
+        cache->entries[i].insn = *insn;
+    }
+    return result;
+}
+
 /* --- questions -------------------------------------------------------------------------------- */
 
 bool insn_writes_memory(const Insn *insn)

@@ -98,6 +98,19 @@ typedef enum { DECODE_OK, DECODE_NEED_MORE, DECODE_INVALID, DECODE_TOO_LONG } De
  * the host's vendor. */
 DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode, Insn *insn);
 
+/* Instructions decoded lately, found by their bytes: about half of those that code consists of. All
+ * zero at first; one thread's. */
+enum { DECODE_CACHE_BITS = 10 };
+typedef struct {
+    struct {
+        uint32_t mode;
+        Insn insn; /* length 0: none */
+    } entries[1 << DECODE_CACHE_BITS];
+} DecodeCache;
+/* insn_decode() by way of CACHE. */
+DecodeResult insn_decode_cached(DecodeCache *cache, const uint8_t *bytes, unsigned available,
+                                uint32_t mode, Insn *insn);
+
 /* Whether an operand in memory is written. */
 bool insn_writes_memory(const Insn *insn);
 /* With LOCK, or XCHG with memory, which needs none (SDM 2, XCHG). */

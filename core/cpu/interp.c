@@ -37,61 +37,51 @@ struct InterpCache {
 
 /* --- which instructions the model has --------------------------------------------------------- */
 
-/* The CPUID feature that an instruction belongs to, -1 when every processor has it. */
-static int feature_of(const Insn *insn)
-{
-    static const struct {
-        uint16_t isa_set;
-        CpuidFeature feature;
-    } table[] = {
-        {ZYDIS_ISA_SET_ADOX_ADCX, CPUID_ADX},
-        {ZYDIS_ISA_SET_AES, CPUID_AES},
-        {ZYDIS_ISA_SET_AVX, CPUID_AVX},
-        {ZYDIS_ISA_SET_AVX2, CPUID_AVX2},
-        {ZYDIS_ISA_SET_AVX2GATHER, CPUID_AVX2},
-        {ZYDIS_ISA_SET_AVXAES, CPUID_AES},
-        {ZYDIS_ISA_SET_BMI1, CPUID_BMI1},
-        {ZYDIS_ISA_SET_BMI2, CPUID_BMI2},
-        {ZYDIS_ISA_SET_CLFLUSHOPT, CPUID_CLFLUSHOPT},
-        {ZYDIS_ISA_SET_CLFSH, CPUID_CLFLUSH},
-        {ZYDIS_ISA_SET_CLWB, CPUID_CLWB},
-        {ZYDIS_ISA_SET_CMOV, CPUID_CMOV},
-        {ZYDIS_ISA_SET_CMPXCHG16B, CPUID_CX16},
-        {ZYDIS_ISA_SET_F16C, CPUID_F16C},
-        {ZYDIS_ISA_SET_FCMOV, CPUID_CMOV},
-        {ZYDIS_ISA_SET_FMA, CPUID_FMA},
-        {ZYDIS_ISA_SET_FXSAVE, CPUID_FXSR},
-        {ZYDIS_ISA_SET_INVPCID, CPUID_INVPCID},
-        {ZYDIS_ISA_SET_LZCNT, CPUID_ABM},
-        {ZYDIS_ISA_SET_MOVBE, CPUID_MOVBE},
-        {ZYDIS_ISA_SET_PCLMULQDQ, CPUID_PCLMULQDQ},
-        {ZYDIS_ISA_SET_PENTIUMMMX, CPUID_MMX},
-        {ZYDIS_ISA_SET_POPCNT, CPUID_POPCNT},
-        {ZYDIS_ISA_SET_RDPID, CPUID_RDPID},
-        {ZYDIS_ISA_SET_RDRAND, CPUID_RDRAND},
-        {ZYDIS_ISA_SET_RDSEED, CPUID_RDSEED},
-        {ZYDIS_ISA_SET_RDTSCP, CPUID_RDTSCP},
-        {ZYDIS_ISA_SET_RDWRFSGS, CPUID_FSGSBASE},
-        {ZYDIS_ISA_SET_SHA, CPUID_SHA},
-        {ZYDIS_ISA_SET_SMAP, CPUID_SMAP},
-        {ZYDIS_ISA_SET_SSE, CPUID_SSE},
-        {ZYDIS_ISA_SET_SSE2, CPUID_SSE2},
-        {ZYDIS_ISA_SET_SSE2MMX, CPUID_SSE2},
-        {ZYDIS_ISA_SET_SSE3, CPUID_SSE3},
-        {ZYDIS_ISA_SET_SSE3X87, CPUID_SSE3},
-        {ZYDIS_ISA_SET_SSE4, CPUID_SSE4_1},
-        {ZYDIS_ISA_SET_SSE42, CPUID_SSE4_2},
-        {ZYDIS_ISA_SET_SSEMXCSR, CPUID_SSE},
-        {ZYDIS_ISA_SET_SSSE3, CPUID_SSSE3},
-        {ZYDIS_ISA_SET_SSSE3MMX, CPUID_SSSE3},
-        {ZYDIS_ISA_SET_XSAVE, CPUID_XSAVE},
-        {ZYDIS_ISA_SET_XSAVEOPT, CPUID_XSAVEOPT},
-    };
-    for (unsigned i = 0; i < G_N_ELEMENTS(table); i++)
-        if (table[i].isa_set == insn->isa_set)
-            return table[i].feature;
-    return -1;
-}
+/* The CPUID feature that the instructions of a set belong to, + 1; 0: every processor has them. */
+static const uint16_t set_features[ZYDIS_ISA_SET_MAX_VALUE + 1] = {
+    [ZYDIS_ISA_SET_ADOX_ADCX] = CPUID_ADX + 1,
+    [ZYDIS_ISA_SET_AES] = CPUID_AES + 1,
+    [ZYDIS_ISA_SET_AVX] = CPUID_AVX + 1,
+    [ZYDIS_ISA_SET_AVX2] = CPUID_AVX2 + 1,
+    [ZYDIS_ISA_SET_AVX2GATHER] = CPUID_AVX2 + 1,
+    [ZYDIS_ISA_SET_AVXAES] = CPUID_AES + 1,
+    [ZYDIS_ISA_SET_BMI1] = CPUID_BMI1 + 1,
+    [ZYDIS_ISA_SET_BMI2] = CPUID_BMI2 + 1,
+    [ZYDIS_ISA_SET_CLFLUSHOPT] = CPUID_CLFLUSHOPT + 1,
+    [ZYDIS_ISA_SET_CLFSH] = CPUID_CLFLUSH + 1,
+    [ZYDIS_ISA_SET_CLWB] = CPUID_CLWB + 1,
+    [ZYDIS_ISA_SET_CMOV] = CPUID_CMOV + 1,
+    [ZYDIS_ISA_SET_CMPXCHG16B] = CPUID_CX16 + 1,
+    [ZYDIS_ISA_SET_F16C] = CPUID_F16C + 1,
+    [ZYDIS_ISA_SET_FCMOV] = CPUID_CMOV + 1,
+    [ZYDIS_ISA_SET_FMA] = CPUID_FMA + 1,
+    [ZYDIS_ISA_SET_FXSAVE] = CPUID_FXSR + 1,
+    [ZYDIS_ISA_SET_INVPCID] = CPUID_INVPCID + 1,
+    [ZYDIS_ISA_SET_LZCNT] = CPUID_ABM + 1,
+    [ZYDIS_ISA_SET_MOVBE] = CPUID_MOVBE + 1,
+    [ZYDIS_ISA_SET_PCLMULQDQ] = CPUID_PCLMULQDQ + 1,
+    [ZYDIS_ISA_SET_PENTIUMMMX] = CPUID_MMX + 1,
+    [ZYDIS_ISA_SET_POPCNT] = CPUID_POPCNT + 1,
+    [ZYDIS_ISA_SET_RDPID] = CPUID_RDPID + 1,
+    [ZYDIS_ISA_SET_RDRAND] = CPUID_RDRAND + 1,
+    [ZYDIS_ISA_SET_RDSEED] = CPUID_RDSEED + 1,
+    [ZYDIS_ISA_SET_RDTSCP] = CPUID_RDTSCP + 1,
+    [ZYDIS_ISA_SET_RDWRFSGS] = CPUID_FSGSBASE + 1,
+    [ZYDIS_ISA_SET_SHA] = CPUID_SHA + 1,
+    [ZYDIS_ISA_SET_SMAP] = CPUID_SMAP + 1,
+    [ZYDIS_ISA_SET_SSE] = CPUID_SSE + 1,
+    [ZYDIS_ISA_SET_SSE2] = CPUID_SSE2 + 1,
+    [ZYDIS_ISA_SET_SSE2MMX] = CPUID_SSE2 + 1,
+    [ZYDIS_ISA_SET_SSE3] = CPUID_SSE3 + 1,
+    [ZYDIS_ISA_SET_SSE3X87] = CPUID_SSE3 + 1,
+    [ZYDIS_ISA_SET_SSE4] = CPUID_SSE4_1 + 1,
+    [ZYDIS_ISA_SET_SSE42] = CPUID_SSE4_2 + 1,
+    [ZYDIS_ISA_SET_SSEMXCSR] = CPUID_SSE + 1,
+    [ZYDIS_ISA_SET_SSSE3] = CPUID_SSSE3 + 1,
+    [ZYDIS_ISA_SET_SSSE3MMX] = CPUID_SSSE3 + 1,
+    [ZYDIS_ISA_SET_XSAVE] = CPUID_XSAVE + 1,
+    [ZYDIS_ISA_SET_XSAVEOPT] = CPUID_XSAVEOPT + 1,
+};
 
 /* Extensions without a feature bit in our table are never shown. */
 static bool is_never_shown(const Insn *insn)
@@ -110,10 +100,11 @@ static bool is_never_shown(const Insn *insn)
 
 bool interp_insn_exists(const Cpu *cpu, const Insn *insn)
 {
-    int feature = feature_of(insn);
+    unsigned feature = set_features[insn->isa_set];
+
     if (!cpu->model)
         return true;
-    return feature >= 0 ? cpuid_has(cpu->model, feature) : !is_never_shown(insn);
+    return feature ? cpuid_has(cpu->model, feature - 1) : !is_never_shown(insn);
 }
 
 /* --- handlers --------------------------------------------------------------------------------- */

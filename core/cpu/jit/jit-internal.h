@@ -326,6 +326,8 @@ typedef struct {
     uint64_t n_samples, last_noted;
     bool leave; /* something changed under the running block */
 
+    DecodeCache decoded;
+
     GMutex stale_lock;
     GArray *stale; /* JitStale from other threads */
     _Atomic bool has_stale;

@@ -411,7 +411,8 @@ static void set_flag_use(Item *item)
 
 static DecodeResult decode_at(const Translator *t, unsigned offset, Insn *insn)
 {
-    return insn_decode(t->page + offset, GUEST_PAGE_SIZE - offset, t->mode, insn);
+    return insn_decode_cached(&t->jc->decoded, t->page + offset, GUEST_PAGE_SIZE - offset, t->mode,
+                              insn);
 }
 
 static void depend_on(Translator *t, unsigned first, unsigned last)

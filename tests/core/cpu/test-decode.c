@@ -132,6 +132,34 @@ static void test_layout(void)
     g_assert_cmpint(insn_decode(insn.bytes, 2, MODE64, &insn), ==, DECODE_NEED_MORE);
 }
 
+/* Through a cache everything is as without: bytes that are few, so that it is full of what is
+ * nearly the same. */
+static void test_cache(void)
+{
+    static const uint8_t few[] = {0x0f, 0x48, 0x66, 0x89, 0x8b, 0x90, 0xc0, 0xe8, 0xf3, 0xff, 0x05};
+    static const uint32_t modes[] = {MODE16, MODE32, MODE64};
+    g_autofree DecodeCache *cache = g_new0(DecodeCache, 1);
+    GRand *random = g_rand_new_with_seed(1);
+    unsigned decoded = 0;
+
+    for (unsigned n = 0; n < 300000; n++) {
+        uint8_t bytes[INSN_MAX_BYTES];
+        Insn with, without;
+        uint32_t mode = modes[g_rand_int_range(random, 0, G_N_ELEMENTS(modes))];
+        unsigned available = (unsigned)g_rand_int_range(random, 1, sizeof bytes + 1);
+        for (unsigned i = 0; i < sizeof bytes; i++)
+            bytes[i] = few[g_rand_int_range(random, 0, i < 5 ? G_N_ELEMENTS(few) : 2)];
+        DecodeResult result = insn_decode_cached(cache, bytes, available, mode, &with);
+        g_assert_cmpint(result, ==, insn_decode(bytes, available, mode, &without));
+        if (result != DECODE_OK)
+            continue;
+        g_assert_cmpmem(&with, sizeof with, &without, sizeof without);
+        decoded++;
+    }
+    g_assert_cmpuint(decoded, >, 100000);
+    g_rand_free(random);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -139,5 +167,6 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu/decode/memory-operand", test_memory_operand);
     g_test_add_func("/cpu/decode/immediates", test_immediates);
     g_test_add_func("/cpu/decode/layout", test_layout);
+    g_test_add_func("/cpu/decode/cache", test_cache);
     return g_test_run();
 }
