@@ -137,7 +137,7 @@ void t_exit_direct(Translator *t, int32_t target, uint32_t live)
         t_exit_indirect(t);
         return;
     }
-    if (target <= t->item->offset || t->check_requests) {
+    if ((target <= t->item->offset && !t->requests_checked) || t->check_requests) {
         free_flags_for(t, live);
         emit_alu_mem_imm(&t->hot, false, 7, H_RSP, OFFSET_REQUESTS, 0);
         emit_jcc(&t->hot, CC_NE, t->cold.p);
@@ -531,7 +531,7 @@ void t_check_requests(Translator *t, const Item *backward)
     emit_call(&t->cold, t->jc->stub_request);
     emit32(&t->cold, t->item->offset);
     emit32(&t->cold, (uint32_t)backward->target);
-    t->checked_for = backward;
+    t->requests_checked = true;
 }
 
 static void emit_jcc_exit(Translator *t)
@@ -540,7 +540,7 @@ static void emit_jcc_exit(Translator *t)
     int32_t target = t->item->target;
 
     t_want_flags(t);
-    if (is_in_page(t, target) && (target > t->item->offset || t->checked_for == t->item)) {
+    if (is_in_page(t, target) && (target > t->item->offset || t->requests_checked)) {
         link_site(t, emit_jcc(&t->hot, condition, t->hot.p), target, false);
         return;
     }

@@ -556,8 +556,9 @@ static void decode_block(Translator *t)
     }
 }
 
-/* A backward branch looks at the requests. Where its flags come from the instruction before it, as
- * those of a loop do, that is done before both, where EFLAGS are free. */
+/* A block's first backward branch looks at the requests, for those behind it too. Where its flags
+ * come from the instruction before it, as those of a loop do, that is done before both, where
+ * EFLAGS are free. */
 static void plan_request_checks(Translator *t)
 {
     for (unsigned i = 1; i < t->n_items; i++) {
@@ -598,7 +599,7 @@ static bool keeps_r10(const Item *item)
 
 static void emit_item(Translator *t)
 {
-    if (t->item->backward && !t->x87)
+    if (t->item->backward && !t->x87 && !t->requests_checked)
         t_check_requests(t, t->item->backward);
     switch (t->item->kind) {
     case KIND_INTERPRET: t_emit_interpret(t, true); break;

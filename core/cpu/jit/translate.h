@@ -76,13 +76,13 @@ typedef struct {
     Emit hot, cold;
     Item items[MAX_INSNS];
     unsigned n_items;
-    Item *item;              /* the one being emitted */
-    bool flags_saved;        /* live flags are in SLOT_FLAGS, not in EFLAGS */
-    bool vectors_checked;    /* the guest's vectors are known to be live */
-    const Item *x87;         /* the last x87 instruction whose address is yet to be noted */
-    const Item *x87_data;    /* the last with a memory operand whose segment is */
-    const Item *checked_for; /* the backward branch before which requests were looked at */
-    bool check_requests;     /* forward exits look at the requests too */
+    Item *item;            /* the one being emitted */
+    bool flags_saved;      /* live flags are in SLOT_FLAGS, not in EFLAGS */
+    bool vectors_checked;  /* the guest's vectors are known to be live */
+    const Item *x87;       /* the last x87 instruction whose address is yet to be noted */
+    const Item *x87_data;  /* the last with a memory operand whose segment is */
+    bool requests_checked; /* on the way to here: enough for all backward branches to come */
+    bool check_requests;   /* forward exits look at the requests too */
     uint32_t granules;
     HostOperand at;
     bool busy;            /* time is spent here: SitePages for all groups */
