@@ -51,6 +51,27 @@ static void map_set(uint64_t *bits, unsigned i, bool on)
     bits[i / 64] = on ? bits[i / 64] | bit : bits[i / 64] & ~bit;
 }
 
+typedef enum { FILLED, NOT_GLOBAL, LARGE } Which; /* entries, all of them filled */
+
+/* Moves *I on to the first entry of MAP from there that is one of WHICH. False: there is none. */
+static inline bool next_entry(const TlbMap *map, Which which, unsigned *i)
+{
+    for (; *i < TLB_ENTRIES; *i = (*i | 63) + 1) {
+        unsigned w = *i / 64;
+        uint64_t bits = map->used[w];
+        if (which == NOT_GLOBAL)
+            bits &= ~map->global[w];
+        else if (which == LARGE)
+            bits &= map->large[w];
+        bits >>= *i & 63;
+        if (bits) {
+            *i += (unsigned)__builtin_ctzll(bits);
+            return true;
+        }
+    }
+    return false;
+}
+
 static void drop_data(Cpu *cpu, unsigned set, unsigned i)
 {
     cpu->tlb[set].load_tag[i] = TLB_EMPTY(i);
@@ -99,14 +120,9 @@ static void report_fetch_flush(Cpu *cpu, unsigned sets)
 static void drop_entries(Cpu *cpu, bool keep_global)
 {
     forget_sites(cpu);
-    for (unsigned m = 0; m < N_MMU + 2; m++) {
-        TlbMap *map = map_at(cpu, m);
-        for (unsigned w = 0; w < TLB_ENTRIES / 64; w++) {
-            uint64_t bits = map->used[w] & ~(keep_global ? map->global[w] : 0);
-            for (; bits; bits &= bits - 1)
-                drop(cpu, m, w * 64 + __builtin_ctzll(bits));
-        }
-    }
+    for (unsigned m = 0; m < N_MMU + 2; m++)
+        for (unsigned i = 0; next_entry(map_at(cpu, m), keep_global ? NOT_GLOBAL : FILLED, &i); i++)
+            drop(cpu, m, i);
 }
 
 static void flush(Cpu *cpu, bool keep_global)
@@ -145,27 +161,18 @@ void mmu_drop_stores(Cpu *cpu)
 {
     forget_sites(cpu);
     for (unsigned set = 0; set < N_MMU; set++)
-        for (unsigned w = 0; w < TLB_ENTRIES / 64; w++)
-            for (uint64_t bits = cpu->tlb_map[set].used[w]; bits; bits &= bits - 1) {
-                unsigned i = w * 64 + __builtin_ctzll(bits);
-                cpu->tlb[set].store_tag[i] = TLB_EMPTY(i);
-            }
+        for (unsigned i = 0; next_entry(&cpu->tlb_map[set], FILLED, &i); i++)
+            cpu->tlb[set].store_tag[i] = TLB_EMPTY(i);
 }
 
 /* Entries of a large page are 4 KiB pieces: INVLPG of any of its bytes drops all of them (SDM
  * 4.10.4.1). Whatever is large within the same GiB goes. */
 static void drop_large(Cpu *cpu, unsigned m, uint64_t linear)
 {
-    TlbMap *map = map_at(cpu, m);
-
-    for (unsigned w = 0; w < TLB_ENTRIES / 64; w++) {
-        uint64_t bits = map->used[w] & map->large[w];
-        for (; bits; bits &= bits - 1) {
-            unsigned i = w * 64 + __builtin_ctzll(bits);
-            uint64_t tag = m < N_MMU ? cpu->tlb[m].load_tag[i] : cpu->fetch[m - N_MMU].tag[i];
-            if (!((tag ^ linear) >> 30))
-                drop(cpu, m, i);
-        }
+    for (unsigned i = 0; next_entry(map_at(cpu, m), LARGE, &i); i++) {
+        uint64_t tag = m < N_MMU ? cpu->tlb[m].load_tag[i] : cpu->fetch[m - N_MMU].tag[i];
+        if (!((tag ^ linear) >> 30))
+            drop(cpu, m, i);
     }
 }
 
@@ -190,14 +197,12 @@ bool mmu_flush_stores_to(Cpu *cpu, const void *host_page)
         TlbSet *tlb = &cpu->tlb[set];
         for (unsigned i = 0; i < N_SITES; i++)
             had |= pages[i].tag + pages[i].delta == (uintptr_t)host_page;
-        for (unsigned w = 0; w < TLB_ENTRIES / 64; w++)
-            for (uint64_t bits = cpu->tlb_map[set].used[w]; bits; bits &= bits - 1) {
-                unsigned i = w * 64 + (unsigned)__builtin_ctzll(bits);
-                if (tlb->host[i] != (uintptr_t)host_page)
-                    continue;
-                had |= tlb->store_tag[i] == tlb->load_tag[i];
-                tlb->store_tag[i] = TLB_EMPTY(i);
-            }
+        for (unsigned i = 0; next_entry(&cpu->tlb_map[set], FILLED, &i); i++) {
+            if (tlb->host[i] != (uintptr_t)host_page)
+                continue;
+            had |= tlb->store_tag[i] == tlb->load_tag[i];
+            tlb->store_tag[i] = TLB_EMPTY(i);
+        }
     }
     forget_sites(cpu);
     return had;
@@ -211,9 +216,8 @@ static void keep_tiny(Cpu *cpu, unsigned set)
     enum { FEW = 6 };
     unsigned n = 0;
 
-    for (unsigned w = 0; w < TLB_ENTRIES / 64; w++)
-        for (uint64_t bits = cpu->tlb_map[set].used[w]; bits; bits &= bits - 1)
-            n++;
+    for (unsigned i = 0; next_entry(&cpu->tlb_map[set], FILLED, &i); i++)
+        n++;
     for (unsigned i = 0; n >= FEW && i < TLB_ENTRIES; i++)
         drop_data(cpu, set, i);
 }
