@@ -17,14 +17,14 @@ enum {
     IDT = 0x3000,
     TSS = 0x4000,
     OTHER_TSS = 0x5000,
-    PML4 = TABLES_ENTRIES,
+    PML4 = 0x8000,
     PDPT = 0x9000,
     PD = 0xa000,
     PT = 0xb000,
     PD_4 = 0xc000, /* of 4-byte entries */
     PT_4 = 0xd000,
     PT_2 = 0xe000, /* of the second playground: probes */
-    PT_2_4 = TABLES_ENTRIES_END - 0x1000,
+    PT_2_4 = 0xf000,
     STACK = 0x17000,
     HANDLERS = 0x18000,
     N_HANDLERS = 16,

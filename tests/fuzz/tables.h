@@ -12,8 +12,6 @@ enum {
     TABLES_RAM = 0x200000,
     TABLES_ROM = TABLES_RAM, /* 64 KiB, then 64 KiB of a device */
     TABLES_DEVICE = TABLES_ROM + 0x10000,
-    TABLES_ENTRIES = 0x8000, /* page tables, up to */
-    TABLES_ENTRIES_END = 0x10000,
 };
 
 typedef enum {
