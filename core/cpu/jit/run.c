@@ -130,10 +130,11 @@ JIT_VECTOR_SAFE static void *host_memory(Cpu *cpu, uint64_t linear, const JitSit
     uint64_t last = linear + site->size - 1;
     bool crosses = (linear ^ last) & GUEST_PAGE_MASK;
 
-    /* Alignment faults and waiting x87 exceptions come before page faults: the interpreter knows.
-     */
+    /* Alignment faults, ends of segments and waiting x87 exceptions come before page faults: the
+     * interpreter knows. */
     if ((cpu->mode & MODE_WATCHED) ||
-        ((cpu->mode & MODE_CS64) && !(cpu_canonical(linear) && cpu_canonical(last))) ||
+        (cpu->mode & MODE_CS64 ? !(cpu_canonical(linear) && cpu_canonical(last))
+                               : last > UINT32_MAX) ||
         ((site->flags & SITE_ALIGNED) && (linear & (site->size - 1u))) ||
         ((site->flags & SITE_X87) && !is_mapped(cpu, linear, site->size, access))) {
         count_slow(cpu, JIT_SLOW_ODD);

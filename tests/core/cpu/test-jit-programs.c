@@ -349,6 +349,29 @@ static void test_operands_over_pages(void)
     pair_clear(&pair);
 }
 
+/* Over the end of 4 GiB the segment ends: no page is looked for there. */
+static void test_operand_over_4_gib(void)
+{
+    static const uint8_t codes[][7] = {
+        {0xbc, 0xfd, 0xff, 0xff, 0xff, 0x58, 0xf4}, /* mov esp, -3; pop eax */
+        {0xbf, 0xfd, 0xff, 0xff, 0xff, 0x8b, 0x07}, /* mov edi, -3; mov eax, [edi] */
+        {0xbf, 0xfd, 0xff, 0xff, 0xff, 0x89, 0x07}, /* mov edi, -3; mov [edi], eax */
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(codes); i++) {
+        Pair pair;
+        pair_init(&pair, FLAT_32, &JIT_OPTIONS_DEFAULT);
+        pair_write(&pair, CODE, codes[i], sizeof codes[i]);
+        pair.interp.cpu->rip = pair.jit.cpu->rip = CODE;
+        Outcome interp = run(&pair.interp, 10), jit = run(&pair.jit, 10);
+        g_assert_true(interp.raised);
+        g_assert_cmpint(interp.vector, ==, i ? EXC_GP : EXC_SS);
+        g_autofree char *text = difference(&pair, &interp, &jit, 0);
+        g_assert_cmpstr(text, ==, NULL);
+        pair_clear(&pair);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -363,5 +386,6 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu/jit/flushes-of-data", test_flushes_of_data);
     g_test_add_func("/cpu/jit/homeless-registers", test_homeless_registers);
     g_test_add_func("/cpu/jit/operands-over-pages", test_operands_over_pages);
+    g_test_add_func("/cpu/jit/operand-over-4-gib", test_operand_over_4_gib);
     return g_test_run();
 }
