@@ -309,12 +309,15 @@ static char *difference(const Guest *a, const Guest *b)
     return g_string_free(text, text->len == 0);
 }
 
-/* Whether the guest, interpreted step by step from its reset, does what has no defined result, or
- * comes to another end than INTERPRETED where nothing stays in the TLB: then it has changed page
- * tables that were in use, and what counts from when on, nobody says (SDM 3, 4.10.2.3). */
+/* Whether the guest, interpreted step by step from its reset, does what has no defined result; or
+ * a repetition overwrites itself, which it may notice sooner or later (SDM 3, 11.6); or it comes to
+ * another end than INTERPRETED where nothing stays in the TLB: then it has changed page tables that
+ * were in use, and what counts from when on, nobody says (SDM 3, 4.10.2.3). */
 static bool is_open(const uint8_t *image, const Guest *interpreted)
 {
     Guest guest = {0};
+    Insn repeated = {0};
+    uint64_t at = 0;
     bool open = false;
 
     guest_init(&guest, NULL);
@@ -323,8 +326,13 @@ static bool is_open(const uint8_t *image, const Guest *interpreted)
         uint8_t bytes[15];
         Insn insn;
         unsigned n = peek_code(&guest, bytes);
-        if (n && insn_decode(bytes, n, guest.cpu->mode, &insn) == DECODE_OK)
-            open = has_no_definite_result(&insn);
+        if (n && insn_decode(bytes, n, guest.cpu->mode, &insn) == DECODE_OK) {
+            open = has_no_definite_result(&insn) ||
+                   (repeated.length && at == guest.cpu->rip &&
+                    memcmp(bytes, repeated.bytes, repeated.length) != 0);
+            repeated = insn.rep || insn.repne ? insn : (Insn){0};
+            at = guest.cpu->rip;
+        }
         mmu_flush_all(guest.cpu);
         cpu_step(guest.cpu, 1);
     }
