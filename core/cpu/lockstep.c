@@ -418,6 +418,7 @@ static const Insn *next_insn(Cpu *cpu)
 
 void lockstep_look_at_next(Cpu *cpu)
 {
+    cpu_spill_vectors(cpu); /* a system call leaves them where they are */
     if (cpu->lockstep->step.keeping && cannot_be_repeated(next_insn(cpu)))
         stop_before(cpu);
 }

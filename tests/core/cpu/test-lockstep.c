@@ -37,6 +37,17 @@ static const uint8_t unrepeatable[] = {
     0xf4,                     /* hlt */
 };
 
+/* A system call, which leads to what is behind it, with a vector register just written. */
+static const uint8_t calling[] = {
+    0xbb, ROUNDS, 0,    0,    0, /* mov ebx, ROUNDS */
+    0x66, 0x0f,   0x6e, 0xc3,    /* again: movd xmm0, ebx */
+    0x0f, 0x05,                  /* syscall */
+    0xff, 0xcb,                  /* dec ebx */
+    0x75, 0xf6,                  /* jnz again */
+    0xf4,                        /* hlt */
+};
+enum { BEHIND_CALL = 11 };
+
 static GString *printed;
 static void (*real_store_hook)(Cpu *cpu, RamBlock *block, uint64_t offset, unsigned length);
 
@@ -69,6 +80,8 @@ static uint64_t run_in_lockstep(const uint8_t *code, size_t length, bool spoiled
     Cpu *cpu = pair.jit.cpu;
     cpu->rip = CODE;
     cpu->gpr[RSP] = STACK;
+    cpu->efer |= EFER_SCE;
+    cpu->lstar = CODE + BEHIND_CALL;
     printed = g_string_new(NULL);
     real_print = g_set_printerr_handler(note_printed);
     g_assert_cmpint(sigsetjmp(cpu->escape, 0), ==, 0);
@@ -105,6 +118,13 @@ static void test_unrepeatable(void)
     g_string_free(printed, TRUE);
 }
 
+static void test_vectors_at_calls(void)
+{
+    run_in_lockstep(calling, sizeof calling, false);
+    assert_printed(" 0 differences");
+    g_string_free(printed, TRUE);
+}
+
 static void test_finds_instruction(void)
 {
     g_autofree char *place = g_strdup_printf("the instruction at 0000:%016x", CODE + STORE);
@@ -122,6 +142,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/cpu/lockstep/no-difference", test_no_difference);
     g_test_add_func("/cpu/lockstep/unrepeatable", test_unrepeatable);
+    g_test_add_func("/cpu/lockstep/vectors-at-calls", test_vectors_at_calls);
     g_test_add_func("/cpu/lockstep/finds-instruction", test_finds_instruction);
     return g_test_run();
 }
