@@ -540,7 +540,8 @@ static void emit_jcc_exit(Translator *t)
     int32_t target = t->item->target;
 
     t_want_flags(t);
-    if (is_in_page(t, target) && (target > t->item->offset || t->requests_checked)) {
+    if (is_in_page(t, target) && !t->check_requests &&
+        (target > t->item->offset || t->requests_checked)) {
         link_site(t, emit_jcc(&t->hot, condition, t->hot.p), target, false);
         return;
     }

@@ -470,6 +470,41 @@ static void test_string_is_interruptible(void)
     pair_clear(&pair);
 }
 
+/* Interrupts are let in behind the instruction after STI alone: a branch there looks at the
+ * requests, though the block has done so before. */
+static void test_interrupts_behind_a_branch(void)
+{
+    static const uint8_t code[] = {
+        0xb9, 0x64, 0x00, 0x00, 0x00, /*        mov ecx, 100 */
+        0xfa,                         /* again: cli */
+        0x85, 0xc0,                   /*        test eax, eax */
+        0x78, 0xfb,                   /*        js again */
+        0xff, 0xc9,                   /*        dec ecx */
+        0xfb,                         /*        sti */
+        0x75, 0xf6,                   /*        jnz again */
+        0xf4,
+    };
+    const uint64_t again = PROGRAM + 5;
+    Pair pair;
+
+    make_pair(&pair, &JIT_OPTIONS_DEFAULT);
+    pair_write(&pair, PROGRAM, code, sizeof code);
+    Cpu *cpu = pair.jit.cpu;
+    for (unsigned i = 0; i < 2; i++) { /* the second time, exits are linked */
+        cpu->rip = PROGRAM;
+        cpu->lines = i;
+        cpu->halt_state = CPU_RUNNING;
+        atomic_store(&cpu->requests, 0);
+        if (sigsetjmp(cpu->escape, 0))
+            g_assert_not_reached();
+        jit_run(cpu);
+        g_assert_cmphex(cpu->rip, ==, i ? again : PROGRAM + sizeof code);
+        g_assert_true(cpu->rflags & RFLAGS_IF);
+    }
+    g_assert_cmpuint(cpu->gpr[RCX], ==, 99);
+    pair_clear(&pair);
+}
+
 /* --- to other privilege levels ---------------------------------------------------------------- */
 
 static const uint8_t calls_code[] = {
@@ -646,6 +681,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu/jit-system/moves", test_moves);
     g_test_add_func("/cpu/jit-system/tsc", test_tsc);
     g_test_add_func("/cpu/jit-system/access-control", test_access_control);
+    g_test_add_func("/cpu/jit-system/interrupts-behind-a-branch", test_interrupts_behind_a_branch);
     g_test_add_func("/cpu/jit-system/access-control-at-page-end", test_access_control_at_page_end);
     g_test_add_func("/cpu/jit-system/strings", test_strings);
     g_test_add_func("/cpu/jit-system/string-over-code", test_string_over_code);
