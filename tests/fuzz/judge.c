@@ -78,11 +78,15 @@ static bool agree(const FuzzCase *c, const CpuState *a, const CpuState *b, uint6
     return state_equal(&left, &right);
 }
 
-/* The host may go on where the guest ended with an exception, wherever that leads. */
+/* The host may go on where the guest ended with an exception, wherever that leads. At the exit it
+ * has a page, too. */
 static bool host_may_go_on(const FuzzCase *c, const CpuState *interpreter)
 {
     Insn insn;
 
+    if (interpreter->vector == EXC_PF &&
+        interpreter->address - fuzz_places[c->mode].exit < STATE_PAGE)
+        return true;
     return ended_at(c, interpreter, &insn) &&
            (state_may_skip_store(&insn, interpreter) || state_may_skip_area(&insn, interpreter) ||
             state_restores_beyond_xcr0(&insn, interpreter, fuzz_data_offset(c->mode),

@@ -143,7 +143,7 @@ bool host_cpu_place_exit(uint64_t address, bool compatibility)
     }
     memcpy(p, "\xff\x25\x00\x00\x00\x00", 6); /* jmp [rip] */
     memcpy(p + 6, &back, 8);
-    return true;
+    return !mprotect(page, STATE_PAGE, PROT_READ | PROT_EXEC);
 }
 
 void host_cpu_run(CpuState *state, bool compatibility)
