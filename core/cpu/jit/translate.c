@@ -372,7 +372,8 @@ InsnKind t_classify(const Translator *t, const Insn *insn)
                                                                         : KIND_INTERPRET;
 }
 
-static bool ends_block(InsnKind kind)
+/* What follows is not the next instruction, or is not known to be. */
+static bool leads_away(InsnKind kind)
 {
     switch (kind) {
     case KIND_LEAVE_TO:
@@ -384,6 +385,12 @@ static bool ends_block(InsnKind kind)
     case KIND_RET: return true;
     default: return false;
     }
+}
+
+/* It is the last of its block, and the way out is part of its code. */
+static bool ends_block(InsnKind kind)
+{
+    return leads_away(kind) || kind == KIND_AC;
 }
 
 /* --- flags ------------------------------------------------------------------------------------ */
@@ -453,7 +460,7 @@ static uint32_t look_ahead(Translator *t, int32_t offset)
             return live;
         if (item.kind == KIND_JMP || item.kind == KIND_CALL)
             offset = branch_target(t, &item.insn, (unsigned)offset);
-        else if (ends_block(item.kind) || item.kind == KIND_JCC || item.kind == KIND_LOOP)
+        else if (leads_away(item.kind) || item.kind == KIND_JCC || item.kind == KIND_LOOP)
             break;
         else
             offset += item.insn.length;
@@ -467,7 +474,7 @@ static void find_live_flags(Translator *t)
     bool exact = t->jc->jit->options.exact_flags || (t->mode & MODE_DEBUGGED);
     uint32_t live = ALL_FLAGS;
 
-    if (!ends_block(last->kind))
+    if (!leads_away(last->kind))
         live = look_ahead(t, last->offset + last->insn.length);
     for (unsigned i = t->n_items; i-- > 0;) {
         Item *item = &t->items[i];
@@ -475,7 +482,7 @@ static void find_live_flags(Translator *t)
         if (item->kind == KIND_JCC || item->kind == KIND_LOOP || item->kind == KIND_JMP ||
             item->kind == KIND_CALL) {
             item->live_target = look_ahead(t, item->target);
-            live = ends_block(item->kind) ? item->live_target : live | item->live_target;
+            live = leads_away(item->kind) ? item->live_target : live | item->live_target;
         }
         if (exact)
             live = item->live_target = ALL_FLAGS;
@@ -538,7 +545,7 @@ static void decode_block(Translator *t)
         depend_on(t, offset, MIN(offset + item->insn.length, GUEST_PAGE_SIZE) - 1);
         offset += item->insn.length;
         t->n_items++;
-        if (ends_block(item->kind) || item->kind == KIND_AC)
+        if (ends_block(item->kind))
             return;
         /* Interrupts may come after the instruction in STI's shadow, though a CLI follow. */
         if (follows_sti(t, t->n_items - 1))
@@ -651,7 +658,7 @@ static void emit_block(Translator *t)
         if (!keeps)
             t->r10_group = NO_GROUP;
     }
-    if (!ends_block(t->item->kind) && t->item->kind != KIND_AC)
+    if (!ends_block(t->item->kind))
         t_exit_direct(t, t->item->offset + t->item->insn.length, t->item->live_after);
     block->code_size = (uint32_t)(t->hot.p - block->entry);
 }
