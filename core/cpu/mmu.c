@@ -53,19 +53,53 @@ static void map_set(uint64_t *bits, unsigned i, bool on)
 
 typedef enum { FILLED, NOT_GLOBAL, LARGE } Which; /* entries, all of them filled */
 
+/* Entry I is filled by what WALK has found. */
+static void map_fill(TlbMap *map, unsigned i, const PageWalk *walk)
+{
+    map_set(map->words, i / 64, true);
+    map_set(map->used, i, true);
+    map_set(map->global, i, walk->global);
+    map_set(map->large, i, walk->large);
+}
+
+static void map_empty(TlbMap *map, unsigned i)
+{
+    map_set(map->used, i, false);
+    if (!map->used[i / 64])
+        map_set(map->words, i / 64, false);
+}
+
+/* The first set bit of BITS from I on, END if none is. */
+static inline unsigned next_bit(const uint64_t *bits, unsigned i, unsigned end)
+{
+    for (; i < end; i = (i | 63) + 1)
+        if (bits[i / 64] >> (i & 63))
+            return i + (unsigned)__builtin_ctzll(bits[i / 64] >> (i & 63));
+    return end;
+}
+
+static inline uint64_t entries_in(const TlbMap *map, Which which, unsigned word)
+{
+    return map->used[word] & (which == NOT_GLOBAL ? ~map->global[word]
+                              : which == LARGE    ? map->large[word]
+                                                  : UINT64_MAX);
+}
+
 /* Moves *I on to the first entry of MAP from there that is one of WHICH. False: there is none. */
 static inline bool next_entry(const TlbMap *map, Which which, unsigned *i)
 {
-    for (; *i < TLB_ENTRIES; *i = (*i | 63) + 1) {
-        unsigned w = *i / 64;
-        uint64_t bits = map->used[w];
-        if (which == NOT_GLOBAL)
-            bits &= ~map->global[w];
-        else if (which == LARGE)
-            bits &= map->large[w];
-        bits >>= *i & 63;
+    enum { WORDS = TLB_ENTRIES / 64 };
+    unsigned word = *i / 64;
+    uint64_t bits = word < WORDS ? entries_in(map, which, word) >> (*i & 63) : 0;
+
+    if (bits) {
+        *i += (unsigned)__builtin_ctzll(bits);
+        return true;
+    }
+    while ((word = next_bit(map->words, word + 1, WORDS)) < WORDS) {
+        bits = entries_in(map, which, word);
         if (bits) {
-            *i += (unsigned)__builtin_ctzll(bits);
+            *i = word * 64 + (unsigned)__builtin_ctzll(bits);
             return true;
         }
     }
@@ -76,7 +110,7 @@ static void drop_data(Cpu *cpu, unsigned set, unsigned i)
 {
     cpu->tlb[set].load_tag[i] = TLB_EMPTY(i);
     cpu->tlb[set].store_tag[i] = TLB_EMPTY(i);
-    map_set(cpu->tlb_map[set].used, i, false);
+    map_empty(&cpu->tlb_map[set], i);
 }
 
 /* Their entries may have given way to others, so any flush concerns them. */
@@ -94,7 +128,7 @@ static void forget_sites(Cpu *cpu)
 static void drop_fetch(Cpu *cpu, unsigned set, unsigned i)
 {
     cpu->fetch[set].tag[i] = TLB_EMPTY(i);
-    map_set(cpu->fetch_map[set].used, i, false);
+    map_empty(&cpu->fetch_map[set], i);
 }
 
 /* MAP 0..N_MMU-1 are data sets, the two after them fetch sets. */
@@ -246,7 +280,6 @@ static void fill_data(Cpu *cpu, unsigned set, uint64_t linear, const PageWalk *w
     uint64_t page = linear & GUEST_PAGE_MASK;
     unsigned i = entry_of(linear);
     TlbSet *tlb = &cpu->tlb[set];
-    TlbMap *map = &cpu->tlb_map[set];
 
     if (UNLIKELY(cpu->mode & MODE_WATCHED)) {
         if (debug_page_is_watched(cpu, page, DEBUG_READ))
@@ -260,9 +293,7 @@ static void fill_data(Cpu *cpu, unsigned set, uint64_t linear, const PageWalk *w
     tlb->load_tag[i] = page;
     tlb->store_tag[i] = stores ? page : TLB_EMPTY(i);
     tlb->host[i] = (uintptr_t)place->host & GUEST_PAGE_MASK;
-    map_set(map->used, i, true);
-    map_set(map->global, i, walk->global);
-    map_set(map->large, i, walk->large);
+    map_fill(&cpu->tlb_map[set], i, walk);
 }
 
 /* Where PHYSICAL lives; *TARGET tells whether stores go there too. */
@@ -734,7 +765,6 @@ static int fetch_fill(Cpu *cpu, uint64_t linear, Place *place, uint32_t *error)
 {
     bool user = cpu->cpl == 3;
     FetchTlb *fetch = &cpu->fetch[user];
-    TlbMap *map = &cpu->fetch_map[user];
     unsigned i = entry_of(linear);
     PageWalk walk;
     MemoryTarget target;
@@ -750,9 +780,7 @@ static int fetch_fill(Cpu *cpu, uint64_t linear, Place *place, uint32_t *error)
     fetch->host[i] = (uintptr_t)place->host & GUEST_PAGE_MASK;
     fetch->ram[i] = place->block->id_base + (place->block_offset & GUEST_PAGE_MASK);
     fetched_note(cpu, user, linear, fetch->ram[i], &walk);
-    map_set(map->used, i, true);
-    map_set(map->global, i, walk.global);
-    map_set(map->large, i, walk.large);
+    map_fill(&cpu->fetch_map[user], i, &walk);
     return (int)i;
 }
 
