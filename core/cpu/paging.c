@@ -92,9 +92,24 @@ static Entry read_entry(Cpu *cpu, uint64_t physical, unsigned size)
     return entry;
 }
 
-/* False: the entry changed since it was read. */
+/* One compare-and-exchange of the entry in memory; *EXPECTED is what was there. */
+static bool exchange(const Entry *entry, uint64_t *expected, uint64_t wanted, unsigned size)
+{
+    if (size == 8)
+        return __atomic_compare_exchange_n((uint64_t *)entry->host, expected, wanted, false,
+                                           __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    uint32_t narrow = (uint32_t)*expected;
+    bool done = __atomic_compare_exchange_n((uint32_t *)entry->host, &narrow, (uint32_t)wanted,
+                                            false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    *expected = narrow;
+    return done;
+}
+
+/* False: the entry leads elsewhere, or allows something else, than when it was read. What programs
+ * keep in it (SDM 3, table 4-20), A and D may change as often as they like. */
 static bool set_bits(Cpu *cpu, Entry *entry, uint64_t bits, unsigned size)
 {
+    const uint64_t free = PTE_A | PTE_D | UINT64_C(0x07f0000000000e00);
     uint64_t wanted = entry->value | bits;
 
     if (wanted == entry->value || !entry->host)
@@ -103,17 +118,9 @@ static bool set_bits(Cpu *cpu, Entry *entry, uint64_t bits, unsigned size)
         cpu_spill_vectors(cpu);
         lockstep_keep_page(cpu, entry->host);
     }
-    if (size == 8) {
-        uint64_t expected = entry->value;
-        if (!__atomic_compare_exchange_n((uint64_t *)entry->host, &expected, wanted, false,
-                                         __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+    for (uint64_t now = entry->value; !exchange(entry, &now, wanted, size); wanted = now | bits)
+        if ((now ^ entry->value) & ~free)
             return false;
-    } else {
-        uint32_t expected = (uint32_t)entry->value;
-        if (!__atomic_compare_exchange_n((uint32_t *)entry->host, &expected, (uint32_t)wanted,
-                                         false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-            return false;
-    }
     entry->value = wanted;
     if (atomic_load_explicit(&entry->block->flags[entry->block_offset >> GUEST_PAGE_SHIFT],
                              memory_order_relaxed) &&
