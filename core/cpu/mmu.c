@@ -51,8 +51,6 @@ static void map_set(uint64_t *bits, unsigned i, bool on)
     bits[i / 64] = on ? bits[i / 64] | bit : bits[i / 64] & ~bit;
 }
 
-typedef enum { FILLED, NOT_GLOBAL, LARGE } Which; /* entries, all of them filled */
-
 /* Entry I is filled by what WALK has found. */
 static void map_fill(TlbMap *map, unsigned i, const PageWalk *walk)
 {
@@ -78,6 +76,8 @@ static inline unsigned next_bit(const uint64_t *bits, unsigned i, unsigned end)
     return end;
 }
 
+typedef enum { FILLED, NOT_GLOBAL, LARGE } Which; /* entries, all of them filled */
+
 static inline uint64_t entries_in(const TlbMap *map, Which which, unsigned word)
 {
     return map->used[word] & (which == NOT_GLOBAL ? ~map->global[word]
@@ -89,17 +89,13 @@ static inline uint64_t entries_in(const TlbMap *map, Which which, unsigned word)
 static inline bool next_entry(const TlbMap *map, Which which, unsigned *i)
 {
     enum { WORDS = TLB_ENTRIES / 64 };
-    unsigned word = *i / 64;
-    uint64_t bits = word < WORDS ? entries_in(map, which, word) >> (*i & 63) : 0;
+    unsigned word;
 
-    if (bits) {
-        *i += (unsigned)__builtin_ctzll(bits);
-        return true;
-    }
-    while ((word = next_bit(map->words, word + 1, WORDS)) < WORDS) {
-        bits = entries_in(map, which, word);
+    for (; (word = next_bit(map->words, *i / 64, WORDS)) < WORDS; *i = (word + 1) * 64) {
+        *i = MAX(*i, word * 64);
+        uint64_t bits = entries_in(map, which, word) >> (*i & 63);
         if (bits) {
-            *i = word * 64 + (unsigned)__builtin_ctzll(bits);
+            *i += (unsigned)__builtin_ctzll(bits);
             return true;
         }
     }

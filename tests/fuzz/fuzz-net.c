@@ -403,6 +403,7 @@ static double cpu_time(void)
 
 static void run_operation(Fuzz *fuzz)
 {
+    Clock *clock = fuzz->nic.storage.board.clock;
     unsigned total = 0, at = 0;
 
     for (size_t i = 0; i < G_N_ELEMENTS(operations); i++)
@@ -413,11 +414,11 @@ static void run_operation(Fuzz *fuzz)
     /* libslirp keeps answers to unknown neighbours for a second, and looks at all of them each
      * time: on a clock that stands still their number would have no end. */
     if (fuzz->user)
-        clock_advance(fuzz->nic.storage.board.clock, 20000000);
+        clock_advance(clock, 20000000);
     double begin = cpu_time();
-    int64_t ns = clock_now(fuzz->nic.storage.board.clock);
+    int64_t ns = clock_now(clock);
     operations[at].run(fuzz);
-    double passed = (double)(clock_now(fuzz->nic.storage.board.clock) - ns) / 1e9;
+    double passed = (double)(clock_now(clock) - ns) / 1e9;
     if (cpu_time() - begin > CPU_LIMIT + CPU_SHARE * passed)
         fail("one operation takes too long");
     if (fuzz->net->queued_bytes > NET_QUEUE_BYTES || fuzz->net->queue.length > NET_QUEUE_FRAMES)

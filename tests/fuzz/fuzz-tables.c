@@ -253,7 +253,7 @@ static unsigned peek_code(Guest *guest, uint8_t *bytes)
         cpu->mode & MODE_CS64 ? cpu->rip : (uint32_t)(cpu->seg[SEG_CS].base + cpu->rip);
     unsigned n = 0;
 
-    for (uint64_t physical; n < 15; n++)
+    for (uint64_t physical; n < INSN_MAX_BYTES; n++)
         if (!mmu_translate_debug(cpu, linear + n, &physical) ||
             !memory_read(guest->map, physical, bytes + n, 1))
             break;
@@ -323,7 +323,7 @@ static bool is_open(const uint8_t *image, const Guest *interpreted)
     guest_init(&guest, NULL);
     guest_reset(&guest, image);
     for (unsigned steps = 0; steps < 1000000 && !cpu_is_halted(guest.cpu) && !open; steps++) {
-        uint8_t bytes[15];
+        uint8_t bytes[INSN_MAX_BYTES] = {0};
         Insn insn;
         unsigned n = peek_code(&guest, bytes);
         if (n && insn_decode(bytes, n, guest.cpu->mode, &insn) == DECODE_OK) {

@@ -107,9 +107,8 @@ bool judge_agree_host(const FuzzCase *c, const CpuState *interpreter, const CpuS
 {
     uint64_t undefined = undefined_at(c, fuzz_find_insn(c, interpreter->rip));
 
-    if (host_may_go_on(c, interpreter))
-        return true;
-    return host && (agree(c, interpreter, host, undefined, true) || host_may_stop(c, host));
+    return (host && (agree(c, interpreter, host, undefined, true) || host_may_stop(c, host))) ||
+           host_may_go_on(c, interpreter);
 }
 
 bool judge_agree_translated(const FuzzCase *c, const CpuState *interpreter, const CpuState *jit)

@@ -79,7 +79,7 @@ static void *map_aligned(int fd, size_t size, int protection)
 }
 
 /* Code of some megabytes has more pages than the host's processor keeps translations of: gcc ran a
- * fifth slower. MADV_HUGEPAGE is in vain where shared memory has no large pages unless asked, as on
+ * tenth slower. MADV_HUGEPAGE is in vain where shared memory has no large pages unless asked, as on
  * Debian; to be asked by MADV_COLLAPSE, Linux does it since 6.1. */
 static void make_pages_large(const JitCpu *jc, JitRegion *region)
 {
