@@ -10,6 +10,7 @@
 #include "core/config/network.h"
 #include "core/config/objects.h"
 #include "core/config/vnc-spec.h"
+#include "core/devices/debugcon.h"
 #include "core/remote/vnc.h"
 
 #include <gio/gio.h>
@@ -231,18 +232,36 @@ static bool set_vnc(MachineConfig *config, const char *value, GError **error)
     return take(&config->vnc, value);
 }
 
-/* DRIVER.PROPERTY=VALUE for what the board itself has: its graphics card. */
+/* Properties of what the board itself has: they are set by -global, since no -device names it. */
+static const struct {
+    const char *driver, *property;
+    size_t field; /* an unsigned of MachineConfig */
+    unsigned usual;
+} globals[] = {
+    {"VGA", "vgamem_mb", offsetof(MachineConfig, vga_memory_mb), USUAL_VGA_MEMORY_MB},
+    {"isa-debugcon", "iobase", offsetof(MachineConfig, debugcon_port), DEBUGCON_PORT},
+};
+
+static unsigned *global_field(const MachineConfig *config, unsigned i)
+{
+    return (unsigned *)((char *)config + globals[i].field);
+}
+
 static bool set_global(MachineConfig *config, const char *value, GError **error)
 {
-    static const char vga_memory[] = "VGA.vgamem_mb=";
-    guint64 megabytes;
-
-    if (!g_str_has_prefix(value, vga_memory))
-        return option_refuse(error, "known is VGA.vgamem_mb=MIB; other options go with -device.");
-    if (!g_ascii_string_to_unsigned(value + strlen(vga_memory), 10, 1, 256, &megabytes, NULL))
-        return option_refuse(error, "the display memory is 1 to 256 MiB.");
-    config->vga_memory_mb = (unsigned)megabytes;
-    return true;
+    for (unsigned i = 0; i < G_N_ELEMENTS(globals); i++) {
+        g_autofree char *name = g_strdup_printf("%s.%s=", globals[i].driver, globals[i].property);
+        if (!g_str_has_prefix(value, name))
+            continue;
+        g_autoptr(OptionValues) values =
+            option_values_new(device_class_find(globals[i].driver)->options);
+        if (!option_values_set(values, globals[i].property, value + strlen(name), error))
+            return false;
+        *global_field(config, i) = (unsigned)option_uint(values, globals[i].property);
+        return true;
+    }
+    return option_refuse(error, "known are VGA.vgamem_mb=MIB and isa-debugcon.iobase=PORT; other "
+                                "options go with -device.");
 }
 
 static bool set_display(MachineConfig *config, const char *value, GError **error)
@@ -547,7 +566,8 @@ static const struct {
     {"-fda", true, add_fda, N_("first floppy")},
     {"-fdb", true, add_fdb, N_("second floppy")},
     {"-gdb", true, set_gdb, N_("tcp:[HOST]:PORT, unix:PATH or stdio: GDB connects there")},
-    {"-global", true, set_global, N_("VGA.vgamem_mb=MIB: display memory")},
+    {"-global", true, set_global,
+     N_("VGA.vgamem_mb=MIB: display memory; isa-debugcon.iobase=PORT: of -debugcon")},
     {"-hda", true, add_hda, N_("disk, first channel master")},
     {"-hdb", true, add_hdb, N_("disk, first channel slave")},
     {"-hdc", true, add_hdc, N_("disk, second channel master")},
@@ -776,12 +796,19 @@ static void append_networks(GString *line, const MachineConfig *config)
     }
 }
 
+static void append_globals(GString *line, const MachineConfig *config)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(globals); i++) {
+        unsigned number = *global_field(config, i);
+        g_autofree char *value =
+            g_strdup_printf("%s.%s=%u", globals[i].driver, globals[i].property, number);
+        append_text(line, "-global", number == globals[i].usual ? NULL : value);
+    }
+}
+
 static void append_display(GString *line, const MachineConfig *config)
 {
-    g_autofree char *memory = g_strdup_printf("VGA.vgamem_mb=%u", config->vga_memory_mb);
-
     append_text(line, "-vga", g_str_equal(config->vga, "std") ? NULL : config->vga);
-    append_text(line, "-global", config->vga_memory_mb == 16 ? NULL : memory);
     append_text(line, "-vnc", config->vnc);
     append_text(line, "-display", g_str_equal(config->display, "gtk") ? NULL : config->display);
 }
@@ -801,6 +828,7 @@ char *config_to_command_line(const MachineConfig *config)
     append_list(line, "-monitor", config->monitors);
     append_list(line, "-qmp", config->qmps);
     append_networks(line, config);
+    append_globals(line, config);
     append_display(line, config);
     append_text(line, "-gdb", config->gdb);
     append_text(line, "-rtc", g_str_equal(config->rtc_base, "utc") ? NULL : rtc);

@@ -6,6 +6,7 @@
 
 #include "core/config/network.h"
 #include "core/config/objects.h"
+#include "core/devices/debugcon.h"
 
 #include <gio/gio.h>
 #include <glib/gi18n.h>
@@ -56,7 +57,8 @@ MachineConfig *config_new(void)
     config->qmps = g_ptr_array_new_with_free_func(g_free);
     config->monitors = g_ptr_array_new_with_free_func(g_free);
     config->vga = g_strdup("std");
-    config->vga_memory_mb = 16;
+    config->vga_memory_mb = USUAL_VGA_MEMORY_MB;
+    config->debugcon_port = DEBUGCON_PORT;
     config->rtc_base = g_strdup("utc");
     config->display = g_strdup("gtk");
     config->usb_tablet = true;

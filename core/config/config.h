@@ -10,6 +10,8 @@
 
 typedef enum { DRIVE_IDE_DISK, DRIVE_IDE_CD, DRIVE_FLOPPY } DriveKind;
 
+enum { USUAL_VGA_MEMORY_MB = 16 };
+
 typedef struct {
     DriveKind kind;
     int bus, unit; /* IDE: channel 0-1, unit 0-1; floppy: unit 0-1 */
@@ -58,13 +60,14 @@ typedef struct {
     GPtrArray *chardevs;        /* char*: "id=..." specs of -chardev */
     GPtrArray *qmps, *monitors; /* char*: chardev specs */
     char *debugcon;             /* chardev spec or NULL */
+    unsigned debugcon_port;     /* its I/O port */
     char *vga;                  /* "std" or "none" */
-    unsigned vga_memory_mb;
-    char *rtc_base;     /* "utc", "localtime" or an ISO date */
-    char *display;      /* "gtk", "none" */
-    char *vnc;          /* -vnc's words (vnc-spec.h), or NULL: off */
-    char *vnc_password; /* from the machine file; -vnc takes none */
-    char *gdb;          /* -gdb's words (gdb-spec.h), or NULL: off */
+    unsigned vga_memory_mb;     /* 1-256 */
+    char *rtc_base;             /* "utc", "localtime" or an ISO date */
+    char *display;              /* "gtk", "none" */
+    char *vnc;                  /* -vnc's words (vnc-spec.h), or NULL: off */
+    char *vnc_password;         /* from the machine file; -vnc takes none */
+    char *gdb;                  /* -gdb's words (gdb-spec.h), or NULL: off */
     bool no_reboot, no_shutdown, start_paused, snapshot, usb_tablet;
     bool network_named; /* a flag spoke of networks: no default card */
     bool no_defaults;   /* -nodefaults: no empty CD drive either */

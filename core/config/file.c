@@ -52,6 +52,7 @@ static const Key machine_keys[] = {
     MACHINE_KEY("Serial", KEY_LIST, serials),
     MACHINE_KEY("Chardev", KEY_LIST, chardevs),
     MACHINE_KEY("DebugConsole", KEY_TEXT, debugcon),
+    MACHINE_KEY("DebugConsolePort", KEY_NUMBER, debugcon_port),
     MACHINE_KEY("QMP", KEY_LIST, qmps),
     MACHINE_KEY("Monitor", KEY_LIST, monitors),
     MACHINE_KEY("VGA", KEY_TEXT, vga),

@@ -50,6 +50,8 @@ enum {
     MSR_GS_BASE,
     MSR_KERNEL_GS_BASE,
     MSR_TSC_AUX,
+    MSR_AMD_PERF_FIRST = 0xc0010000, /* PERF_CTL0-3, PERF_CTR0-3 */
+    MSR_AMD_PERF_LAST = 0xc0010007,
     MSR_AMD_SYSCFG = 0xc0010010,
     MSR_AMD_HWCR = 0xc0010015,
     MSR_AMD_IORR_FIRST = 0xc0010016,
@@ -125,6 +127,13 @@ static uint64_t *address_register(Cpu *cpu, uint32_t msr)
 /* --- reading
  * --------------------------------------------------------------------------------------- */
 
+/* Every AMD processor has four counters, whatever CPUID shows (APM 2, 13.2.1). Ours count nothing
+ * and keep nothing, which tells the guest that they are of no use. */
+static bool is_amd_counter(uint32_t msr)
+{
+    return msr >= MSR_AMD_PERF_FIRST && msr <= MSR_AMD_PERF_LAST;
+}
+
 static bool read_amd(uint32_t msr, uint64_t *value)
 {
     switch (msr) {
@@ -134,7 +143,7 @@ static bool read_amd(uint32_t msr, uint64_t *value)
     case MSR_AMD_NB_CFG:
     case MSR_AMD_INT_PENDING: *value = 0; return true;
     default:
-        if (msr >= MSR_AMD_IORR_FIRST && msr <= MSR_AMD_TOM2) {
+        if ((msr >= MSR_AMD_IORR_FIRST && msr <= MSR_AMD_TOM2) || is_amd_counter(msr)) {
             *value = 0;
             return true;
         }
@@ -292,7 +301,7 @@ static bool write_mc_bank(Cpu *cpu, unsigned index, uint64_t value)
 static bool write_amd(uint32_t msr)
 {
     return (msr >= MSR_AMD_SYSCFG && msr <= MSR_AMD_TOM2) || msr == MSR_AMD_NB_CFG ||
-           msr == MSR_AMD_INT_PENDING || msr == MSR_AMD_PATCH_LOADER;
+           msr == MSR_AMD_INT_PENDING || msr == MSR_AMD_PATCH_LOADER || is_amd_counter(msr);
 }
 
 bool msr_write(Cpu *cpu, uint32_t msr, uint64_t value)

@@ -200,6 +200,9 @@ void cpu_request(Cpu *cpu, uint32_t bits)
 
     if (bits & REQUEST_INTERRUPT)
         atomic_fetch_or(&cpu->lines, REQUEST_INTERRUPT);
+    /* A SIPI that came before, to a processor that did not wait for it, is no answer to INIT. */
+    if (bits & REQUEST_INIT)
+        atomic_fetch_and(&cpu->requests, ~(uint32_t)REQUEST_SIPI);
     atomic_fetch_or(&cpu->requests, bits);
     if (atomic_load(&thread->asleep)) {
         /* Past the mutex the sleeper sleeps or has seen the bits; it is woken with the mutex free,

@@ -227,6 +227,9 @@ void piix_ide_reset(PiixIde *ide)
 
     pci_device_reset(pci);
     memset(pci->config + IDETIM_PRIMARY, 0, 5);
+    /* The data sheet's 0 until firmware sets it; EDK2 does not, since QEMU's channels are there
+     * without. */
+    pci->config[IDETIM_PRIMARY + 1] = pci->config[IDETIM_SECONDARY + 1] = IDETIM_DECODE_ENABLE;
     pci->config[0x06] = 0x80; /* fast back-to-back capable */
     pci->config[0x07] = 0x02; /* medium DEVSEL# timing */
     for (int i = 0; i < 2; i++) {

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Debian's kernel with busybox (the demo machine's) on one, two and four CPUs."""
+"""Debian's kernel with busybox (the demo machine's) on one, two and four CPUs, started by UEFI firmware,
+and as domain 0 of Xen."""
 
 import os
 import re
@@ -154,6 +155,36 @@ def hardware_i386():
     hardware_as_in_qemu("686")
 
 
+def by_uefi():
+    """EDK2's firmware brings up the board by itself and starts the kernel, which uses its services."""
+    command = "ls%20/sys/firmware/efi/efivars%20|%20wc%20-l;dmesg;echo%20end-of$x-test"
+    with tempfile.NamedTemporaryFile() as log:
+        with Guest(*flags("amd64", 2, command, "-m", "512M", "-bios", "/usr/share/ovmf/OVMF.fd",
+                          "-cdrom", f"{FOLDER}/demo.iso", "-debugcon", f"file:{log.name}",
+                          "-global", "isa-debugcon.iobase=0x402")) as guest:
+            text = guest.wait_serial("end-of-test\n", timeout=240)
+            print(f"# user space after {guest.seconds():.1f} s")
+            guest.wait_exit(30)
+            check_log(guest)
+    for line in "efi: EFI v", "Registered efivars operations", "efifb: mode is 1280x800x32":
+        assert line in text, f"the kernel did not say: {line}"
+
+
+def under_xen():
+    """Xen's kernel runs in ring 0, its domain 0, a Debian, in ring 3: by page tables that Xen checks,
+    segments and traps that it passes on, emulated instructions and its own time."""
+    command = "nproc;cat%20/sys/hypervisor/type;dmesg;echo%20end-of$x-test"
+    kernel = f"{FOLDER}/vmlinuz-amd64 console=hvc0 apiary.run={command}"
+    with Guest("-m", "1G", "-smp", "2", "-kernel", f"{FOLDER}/xen",
+               "-append", "console=com1 com1=115200 dom0_mem=600M",
+               "-initrd", f"{kernel},{FOLDER}/initrd-amd64.gz", "-no-reboot") as guest:
+        text = guest.wait_serial("end-of-test\n", timeout=240).replace("\r", "")
+        print(f"# user space after {guest.seconds():.1f} s")
+        guest.wait_exit(30)
+        check_log(guest)
+    assert "\n2\nxen\n" in text, "not two processors under Xen"
+
+
 if __name__ == "__main__":
     sys.exit(run([one_cpu, two_cpus, four_cpus, i386, i386_two_cpus, hardware_amd64,
-                  hardware_i386, pcid]))
+                  hardware_i386, pcid, by_uefi, under_xen]))

@@ -126,13 +126,15 @@ static void test_character_flags(void)
     g_autoptr(MachineConfig) config = parsed(
         "-serial stdio -serial file:/tmp/x -serial pty -serial unix:/s,server=on,wait=off "
         "-chardev socket,id=c,path=/t,server=on,wait=off -debugcon file:/d -monitor none "
-        "-monitor unix:/m,server,nowait -qmp tcp:localhost:4444,server=on,wait=off "
+        "-global isa-debugcon.iobase=0x402 -monitor unix:/m,server,nowait -qmp "
+        "tcp:localhost:4444,server=on,wait=off "
         "-device isa-debugcon,iobase=0x402,chardev=c -device isa-debug-exit,iobase=0xf4,iosize=4");
 
     g_assert_cmpuint(config->serials->len, ==, 4);
     g_assert_cmpstr(config->serials->pdata[3], ==, "unix:/s,server=on,wait=off");
     g_assert_cmpuint(config->chardevs->len, ==, 1);
     g_assert_cmpstr(config->debugcon, ==, "file:/d");
+    g_assert_cmphex(config->debugcon_port, ==, 0x402);
     g_assert_cmpuint(config->monitors->len, ==, 1);
     g_assert_cmpuint(config->qmps->len, ==, 1);
     /* The default network card comes on top. */
@@ -198,6 +200,9 @@ static void test_refusals(void)
         {"-hdc a -cdrom b", "-cdrom b", "taken"},
         {"-hda a -hdb b -hdc c -hdd d -drive file=e", "all 4", "taken"},
         {"-device rtl8139", "rtl8139", "e1000"},
+        {"-global VGA.vgamem_mb=0", "vgamem_mb=0", "from 1 to 256"},
+        {"-global isa-debugcon.iobase=65536", "iobase=65536", "65535"},
+        {"-global e1000.mac=1", "e1000.mac=1", "isa-debugcon.iobase=PORT"},
         {"-device isa-debug-exit,iobsae=1", "iobsae", "iobase"},
         {"-device isa-debug-exit,iobase=0x10000", "iobase=0x10000", "65535"},
         {"-netdev user", "id=", "-netdev user"},

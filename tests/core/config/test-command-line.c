@@ -98,6 +98,7 @@ static void compare(const MachineConfig *a, const MachineConfig *b)
     compare_lists(a->qmps, b->qmps);
     compare_lists(a->monitors, b->monitors);
     g_assert_cmpstr(a->debugcon, ==, b->debugcon);
+    g_assert_cmpuint(a->debugcon_port, ==, b->debugcon_port);
     g_assert_cmpstr(a->vga, ==, b->vga);
     g_assert_cmpuint(a->vga_memory_mb, ==, b->vga_memory_mb);
     g_assert_cmpstr(a->rtc_base, ==, b->rtc_base);
@@ -135,7 +136,8 @@ static void test_given(void)
         "apiary run -boot order=nc,once=d,menu=on,splash-time=2500 -snapshot -hda /tmp/x.raw",
         "apiary run -kernel /boot/k -initrd '/boot/my initrd' -append 'root=/dev/sda1 a=\"b c\"'",
         "apiary run -chardev null,id=c0 -serial chardev:c0 -serial none -debugcon file:/tmp/d "
-        "-monitor null -qmp unix:/tmp/q,server=on,wait=off -pidfile /tmp/p",
+        "-global isa-debugcon.iobase=0x402 -monitor null -qmp unix:/tmp/q,server=on,wait=off "
+        "-pidfile /tmp/p",
         "apiary run -accel interp -vga none -display none -no-reboot -no-shutdown -S",
         "apiary run -accel jit,tb-size=64 -machine pc,usb=off -global VGA.vgamem_mb=32 -bios b.bin "
         "-rtc base=2026-01-31T12:00:00",

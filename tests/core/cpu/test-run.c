@@ -268,12 +268,16 @@ static void board1_triple_fault(void *opaque)
     atomic_fetch_add(&board->triple_faults, 1);
 }
 
+static void board1_init_received(void *opaque)
+{
+}
+
 static const CpuBoardOps board1_ops = {
     .lock = board1_lock,
     .unlock = board1_unlock,
     .acknowledge = board1_acknowledge,
     .triple_fault = board1_triple_fault,
-    .init_received = NULL,
+    .init_received = board1_init_received,
 };
 
 static void board1_set_up(Board1 *board, gconstpointer data)
@@ -314,6 +318,29 @@ static void test_traps(Board1 *board, gconstpointer data)
     g_assert_cmphex(code[back - 2], ==, 0xfb);
     g_assert_cmphex(code[back - 1], ==, 0x90);
     g_assert_cmphex(code[back], ==, 0x90);
+}
+
+/* Start-up messages count when they come to a processor that waits for one: the usual second one to
+ * a processor that has been started and sleeps does not answer the next INIT. */
+static void test_start_up(Board1 *board, gconstpointer data)
+{
+    Cpu *cpu = board->f.cpu;
+
+    load_program(&board->f, halting_code, sizeof halting_code);
+    cpu_step(cpu, 100);
+    g_assert_true(cpu_is_halted(cpu));
+    cpu->index = 1; /* not the bootstrap processor */
+    atomic_store(&cpu->sipi_vector, 0x90);
+    cpu_request(cpu, REQUEST_SIPI);
+    cpu_request(cpu, REQUEST_INIT);
+    cpu_step(cpu, 10);
+    g_assert_cmpint(cpu->halt_state, ==, CPU_WAIT_FOR_SIPI);
+    cpu_request(cpu, REQUEST_INIT);
+    atomic_store(&cpu->sipi_vector, 0xf0);
+    cpu_request(cpu, REQUEST_SIPI);
+    cpu_step(cpu, 1);
+    g_assert_cmpint(cpu->halt_state, ==, CPU_RUNNING);
+    g_assert_cmphex(cpu->seg[SEG_CS].base, ==, 0xf0000);
 }
 
 static void test_breakpoints(Fixture *f, gconstpointer data)
@@ -440,6 +467,7 @@ int main(int argc, char **argv)
     g_test_add("/cpu/run/breakpoints", Fixture, NULL, fixture_set_up, test_breakpoints,
                fixture_tear_down);
     g_test_add("/cpu/run/traps", Board1, NULL, board1_set_up, test_traps, board1_tear_down);
+    g_test_add("/cpu/run/start-up", Board1, NULL, board1_set_up, test_start_up, board1_tear_down);
     g_test_add("/cpu/run/triple-fault", Board1, NULL, board1_set_up, test_triple_fault,
                board1_tear_down);
     g_test_add("/cpu/run/thread", Board1, NULL, board1_set_up, test_thread, board1_tear_down);

@@ -642,6 +642,24 @@ static void test_control(Fixture *f, gconstpointer data)
     g_assert_cmphex(cpu->seg[SEG_FS].base, ==, 0x123400000000);
 }
 
+/* AMD's four counters are there whatever CPUID says, and do not count; Intel has none there. */
+static void test_counters(Fixture *f, gconstpointer data)
+{
+    Cpu *cpu = f->cpu;
+
+    for (uint32_t msr = 0xc0010000; msr <= 0xc0010007; msr++) {
+        cpu->gpr[RCX] = msr;
+        cpu->gpr[RAX] = cpu->gpr[RDX] = 0xffff;
+        if (!cpuid_is_amd(cpu->model)) {
+            assert_raises(cpu, system_wrmsr(cpu), EXC_GP, 0);
+            continue;
+        }
+        assert_succeeds(cpu, system_wrmsr(cpu));
+        assert_succeeds(cpu, system_rdmsr(cpu));
+        g_assert_cmphex(cpu->gpr[RAX] | cpu->gpr[RDX], ==, 0);
+    }
+}
+
 static void test_io_permission(Fixture *f, gconstpointer data)
 {
     Cpu *cpu = f->cpu;
@@ -708,6 +726,7 @@ int main(int argc, char **argv)
         {"/cpu/system/syscall", test_syscall},
         {"/cpu/system/legacy-syscall", test_legacy_syscall},
         {"/cpu/system/control", test_control},
+        {"/cpu/system/counters", test_counters},
         {"/cpu/system/io-permission", test_io_permission},
         {"/cpu/system/cpuid", test_cpuid},
     };
