@@ -30,6 +30,13 @@
 #ifndef MADV_COLLAPSE /* of Linux, not yet of every C library */
 #define MADV_COLLAPSE 25
 #endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_READ  22
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* So much memory is made present at a time. */
+#define PRESENT_STEP ((size_t)128 << 10)
 
 enum { LEAST_REGIONS = 16 };
 
@@ -78,16 +85,49 @@ static void *map_aligned(int fd, size_t size, int protection)
     return place;
 }
 
+/* What is from P on, MARGIN bytes and a step more, but not beyond LIMIT, has its memory up to
+ * *PRESENT. To touch page after page for the first time costs a fault each, in a virtual machine
+ * some ten microseconds: with two mappings of the code more than a tenth of its translation. Before
+ * Linux 5.14 the calls fail, and the faults come. */
+static bool make_present(uint8_t **present, uint8_t *p, size_t margin, uint8_t *limit)
+{
+    if (G_LIKELY(p + margin <= *present || *present >= limit))
+        return false;
+    uint8_t *start = (uint8_t *)((uintptr_t)MAX(p, *present) & ~(uintptr_t)(HOST_PAGE - 1));
+    uint8_t *end = MIN(MAX(p + margin, start) + PRESENT_STEP, limit);
+    (void)madvise(start, (size_t)(end - start), MADV_POPULATE_WRITE);
+    *present = end;
+    return true;
+}
+
 /* Code of some megabytes has more pages than the host's processor keeps translations of: gcc ran a
  * tenth slower. MADV_HUGEPAGE is in vain where shared memory has no large pages unless asked, as on
- * Debian; to be asked by MADV_COLLAPSE, Linux does it since 6.1. */
+ * Debian; to be asked by MADV_COLLAPSE, Linux does it since 6.1. It wants to find a page there, and
+ * copies what it finds, so that it is best asked before there is code. */
 static void make_pages_large(const JitCpu *jc, JitRegion *region)
 {
     size_t start = (size_t)(region->hot - jc->rw) & ~(LARGE_PAGE - 1);
-    size_t end = ((size_t)(region->end - jc->rw) + LARGE_PAGE - 1) & ~(LARGE_PAGE - 1);
+    size_t end = MIN((size_t)(region->end - jc->rw + LARGE_PAGE - 1) & ~(LARGE_PAGE - 1), jc->size);
 
     region->large_pages = true;
-    (void)madvise((void *)(jc->rx + start), MIN(end, jc->size) - start, MADV_COLLAPSE);
+    for (size_t at = start; at < end; at += LARGE_PAGE)
+        (void)madvise(jc->rw + at, HOST_PAGE, MADV_POPULATE_WRITE);
+    if (madvise((void *)(jc->rx + start), end - start, MADV_COLLAPSE) == 0) {
+        region->hot_present = region->cold;
+        region->cold_present = region->end;
+    }
+}
+
+static void make_code_present(const JitCpu *jc, uint8_t **present, uint8_t *p, size_t margin,
+                              uint8_t *limit)
+{
+    uint8_t *before = MAX(p, *present);
+
+    if (make_present(present, p, margin, limit)) {
+        size_t start = (size_t)(before - jc->rw) & ~(HOST_PAGE - 1);
+        size_t end = (size_t)(*present - jc->rw);
+        (void)madvise((void *)(jc->rx + start), end - start, MADV_POPULATE_READ);
+    }
 }
 
 static bool map_cache(JitCpu *jc, size_t size)
@@ -204,6 +244,8 @@ static size_t bytes_used(const JitCpu *jc)
 /* Blocks are put into REGION, which is empty, from now on. */
 static void fill_region(JitCpu *jc, JitRegion *region)
 {
+    if (!region->large_pages)
+        make_pages_large(jc, region);
     jc->region = region;
     region->age = ++jc->age;
     jc->hot = region->hot;
@@ -368,9 +410,9 @@ void jit_cache_evict(JitCpu *jc)
         jit_cache_forget_targets(jc, 3);
         jc->generation++;
         jit_count(&jc->statistics.evictions);
+        empty_region(jc, next);
+        pin_contexts_again(jc);
     }
-    empty_region(jc, next);
-    pin_contexts_again(jc);
     fill_region(jc, next);
 }
 
@@ -391,12 +433,27 @@ bool jit_cache_has_room_for_link(const JitCpu *jc)
     return jc->cold + LINK_BYTES <= jc->region->end;
 }
 
+/* For one more block. */
+static void make_room_present(JitCpu *jc)
+{
+    JitRegion *region = jc->region;
+    uint32_t block = region->first_block, exit = region->first_exit, trap = region->first_trap;
+
+    make_code_present(jc, &region->hot_present, jc->hot, HOT_MARGIN, region->cold);
+    make_code_present(jc, &region->cold_present, jc->cold, COLD_MARGIN, region->end);
+    make_present(&region->blocks_present, (uint8_t *)&jc->blocks[block + region->n_blocks],
+                 sizeof(JitBlock), (uint8_t *)&jc->blocks[block + jc->region_blocks]);
+    make_present(&region->exits_present, (uint8_t *)&jc->exits[exit + region->n_exits],
+                 MOST_EXITS * sizeof(JitExit), (uint8_t *)&jc->exits[exit + jc->region_exits]);
+    make_present(&region->traps_present, (uint8_t *)&jc->traps[trap + region->n_traps],
+                 MOST_TRAPS * sizeof(JitTrap), (uint8_t *)&jc->traps[trap + jc->region_traps]);
+}
+
 JitBlock *jit_cache_new_block(JitCpu *jc)
 {
     if (!has_room(jc))
         jit_cache_evict(jc);
-    if (!jc->region->large_pages && bytes_used(jc) > jc->region_bytes / 2)
-        make_pages_large(jc, jc->region);
+    make_room_present(jc);
     JitBlock *block = jit_block(jc, jc->region->first_block + jc->region->n_blocks);
     memset(block, 0, sizeof *block);
     return block;

@@ -252,6 +252,8 @@ typedef struct {
     uint64_t age;                                 /* when it began to be filled */
     size_t used;                                  /* bytes, when it is no longer filled */
     bool large_pages;                             /* its memory has been asked to be in such */
+    /* Up to where memory is present: of the two kinds of code, and of the tables. */
+    uint8_t *hot_present, *cold_present, *blocks_present, *exits_present, *traps_present;
 } JitRegion;
 
 /* RIP to code for indirect branches within one mode. */

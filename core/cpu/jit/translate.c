@@ -447,7 +447,7 @@ static uint32_t look_ahead(Translator *t, int32_t offset)
     uint32_t decided = 0, live = 0;
 
     for (unsigned i = 0; i < LOOK_AHEAD; i++) {
-        Item item = {0};
+        Item item;
         if (offset < 0 || offset >= (int32_t)GUEST_PAGE_SIZE ||
             decode_at(t, (unsigned)offset, &item.insn) != DECODE_OK)
             break;
@@ -518,6 +518,7 @@ static void decode_block(Translator *t)
         Item *item = &t->items[t->n_items];
         DecodeResult result = decode_at(t, offset, &item->insn);
         item->offset = (uint16_t)offset;
+        item->backward = NULL;
         if (result == DECODE_NEED_MORE && !t->n_items)
             crosses = t_decode_crossing(t, offset, &item->insn);
         if (!crosses && (result != DECODE_OK || is_beyond_limit(t, offset, item->insn.length))) {
@@ -670,14 +671,14 @@ JitBlock *jit_translate(JitCpu *jc, const JitKey *key, const uint8_t *host_page)
     if (!page)
         return NULL;
 
-    Translator t = {
-        .jc = jc,
-        .block = block,
-        .mode = key->mode & ~KEY_UNGROUPED,
-        .ungrouped = key->mode & KEY_UNGROUPED,
-        .page = host_page,
-        .busy = jit_smc_wants_sites(page, key->ram),
-    };
+    Translator t;
+    memset(&t, 0, offsetof(Translator, items));
+    t.jc = jc;
+    t.block = block;
+    t.mode = key->mode & ~KEY_UNGROUPED;
+    t.ungrouped = key->mode & KEY_UNGROUPED;
+    t.page = host_page;
+    t.busy = jit_smc_wants_sites(page, key->ram);
     t.hot.p = jc->hot;
     t.cold.p = jc->cold;
     block->key = *key;

@@ -74,7 +74,6 @@ typedef struct {
     bool ungrouped;      /* KEY_UNGROUPED */
     const uint8_t *page; /* the guest's bytes */
     Emit hot, cold;
-    Item items[MAX_INSNS];
     unsigned n_items;
     Item *item;            /* the one being emitted */
     bool flags_saved;      /* live flags are in SLOT_FLAGS, not in EFLAGS */
@@ -91,6 +90,7 @@ typedef struct {
     bool cut;             /* its end is on another page */
     AccessGroup groups[MAX_GROUPS];
     unsigned n_groups;
+    Item items[MAX_INSNS]; /* last: only those that there are have been set to anything */
 } Translator;
 
 static inline bool t_64bit(const Translator *t)
