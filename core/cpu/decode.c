@@ -457,6 +457,7 @@ static void set_layout(Insn *insn, const ZydisDecodedInstruction *zi, const uint
     if (zi->raw.imm[0].size) {
         insn->imm_offset = zi->raw.imm[0].offset;
         insn->imm_size = zi->raw.imm[0].size / 8;
+        insn->imm_signed = zi->raw.imm[0].is_signed;
         insn->immediate = zi->raw.imm[0].value.u;
     }
     if (zi->raw.imm[1].size)
@@ -601,6 +602,61 @@ DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode
     return DECODE_OK;
 }
 
+/* --- decoding by what was decoded before -------------------------------------------------------
+ */
+
+static uint64_t field(const uint8_t *at, unsigned size, bool is_signed)
+{
+    uint64_t value = 0;
+
+    memcpy(&value, at, size);
+    unsigned shift = 64 - 8 * size;
+    return is_signed ? (uint64_t)((int64_t)(value << shift) >> shift) : value;
+}
+
+/* Takes displacement and immediate from BYTES. */
+static void set_fields(Insn *insn, const uint8_t *bytes)
+{
+    memcpy(insn->bytes, bytes, insn->length);
+    if (insn->disp_size)
+        insn->displacement = (int64_t)field(bytes + insn->disp_offset, insn->disp_size, true);
+    if (insn->imm_size)
+        insn->immediate = field(bytes + insn->imm_offset, insn->imm_size, insn->imm_signed);
+}
+
+/* Of INSN's bytes, those that its description hangs on but for set_fields(): the ones before a
+ * displacement and an immediate, if all that comes behind is these. */
+static unsigned fixed_bytes(const Insn *insn)
+{
+    unsigned fixed = insn->length - insn->disp_size - insn->imm_size;
+    unsigned end = fixed;
+
+    if (insn->disp_size && insn->disp_offset == end)
+        end += insn->disp_size;
+    if (insn->imm_size && insn->imm_offset == end)
+        end += insn->imm_size;
+    for (unsigned i = 0; i < insn->n_operands; i++)
+        if (insn->operands[i].encoding == ZYDIS_OPERAND_ENCODING_IS4)
+            return insn->length; /* the immediate names a register */
+    return end == insn->length ? fixed : insn->length;
+}
+
+/* How many of the first bytes are neither displacement nor immediate, of three at most: a guess,
+ * right for what is frequent. */
+static unsigned telling_bytes(const uint8_t *bytes, uint32_t mode)
+{
+    unsigned rex = (mode & MODE_CS64) && (bytes[0] & 0xf0) == 0x40;
+    uint8_t opcode = bytes[rex];
+
+    if (opcode == 0x0f)
+        return (bytes[rex + 1] & 0xf0) == 0x80 ? rex + 2 : 3;
+    if ((opcode & 0xf0) == 0x70 || (opcode & 0xf0) == 0xb0 || (opcode & 0xfc) == 0xe8 ||
+        opcode == 0x68 || opcode == 0x6a || opcode == 0xa8 || opcode == 0xa9 ||
+        ((opcode & 0xc6) == 0x04))
+        return rex + 1;
+    return 3;
+}
+
 DecodeResult insn_decode_cached(DecodeCache *cache, const uint8_t *bytes, unsigned available,
                                 uint32_t mode, Insn *insn)
 {
@@ -610,17 +666,20 @@ DecodeResult insn_decode_cached(DecodeCache *cache, const uint8_t *bytes, unsign
     if (available < HASHED)
         return insn_decode(bytes, available, mode, insn);
     memcpy(&first, bytes, HASHED);
+    first &= 0xffffffu >> (8 * (HASHED - telling_bytes(bytes, mode)));
     unsigned i = first * 0x9e3779b1u >> (32 - DECODE_CACHE_BITS); /* Fibonacci hashing */
-    const Insn *known = &cache->entries[i].insn;
-    if (known->length && known->length <= available && cache->entries[i].mode == mode &&
-        !memcmp(known->bytes, bytes, known->length)) {
-        *insn = *known;
+    typeof(cache->entries[0]) *entry = &cache->entries[i];
+    if (entry->fixed && entry->insn.length <= available && entry->mode == mode &&
+        !memcmp(entry->insn.bytes, bytes, entry->fixed)) {
+        *insn = entry->insn;
+        set_fields(insn, bytes);
         return DECODE_OK;
     }
     DecodeResult result = insn_decode(bytes, available, mode, insn);
     if (result == DECODE_OK) {
-        cache->entries[i].mode = mode;
-        cache->entries[i].insn = *insn;
+        entry->mode = mode;
+        entry->insn = *insn;
+        entry->fixed = (uint8_t)fixed_bytes(insn);
     }
     return result;
 }

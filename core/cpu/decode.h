@@ -69,8 +69,9 @@ typedef struct {
     uint8_t rex, rex_offset, opcode_offset /* its first byte: 0F, or the one after VEX */,
         modrm_offset, sib_offset, disp_offset, disp_size, imm_offset, imm_size, vex_offset,
         opcode_map /* ZydisOpcodeMap */;
-    uint8_t opcode; /* the last opcode byte */
-    uint8_t modrm;  /* 0 when absent */
+    bool imm_signed; /* IMMEDIATE is its field's sign-extended value */
+    uint8_t opcode;  /* the last opcode byte */
+    uint8_t modrm;   /* 0 when absent */
 } Insn;
 
 #define INSN_REG_NONE 0xff
@@ -98,13 +99,14 @@ typedef enum { DECODE_OK, DECODE_NEED_MORE, DECODE_INVALID, DECODE_TOO_LONG } De
  * the host's vendor. */
 DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode, Insn *insn);
 
-/* Instructions decoded lately, found by their bytes: about half of those that code consists of. All
- * zero at first; one thread's. */
-enum { DECODE_CACHE_BITS = 10 };
+/* Instructions decoded lately, found by their bytes, also for those that only have another
+ * displacement or immediate. All zero at first; one thread's. */
+enum { DECODE_CACHE_BITS = 11 };
 typedef struct {
     struct {
         uint32_t mode;
-        Insn insn; /* length 0: none */
+        uint8_t fixed; /* bytes that must be the same; 0: none */
+        Insn insn;
     } entries[1 << DECODE_CACHE_BITS];
 } DecodeCache;
 /* insn_decode() by way of CACHE. */

@@ -31,8 +31,11 @@ PATIENCE = 7200 # seconds for a command, on a busy host
 class Userland:
     """A started guest that is spoken to by ssh."""
 
-    def __init__(self, guest, port):
+    def __init__(self, guest, port, model):
         self.guest, self.port = guest, port
+        # Linux calls the clocks of several processors of AMD's unsynchronised without looking, unless
+        # CPUID shows an invariant TSC.
+        self.harmless = () if model in ("max", "host") else ("due to TSCs unsynchronized",)
 
     def run(self, command, timeout=PATIENCE):
         """COMMAND's output; it must succeed."""
@@ -47,7 +50,8 @@ class Userland:
 
     def complaints(self):
         return [line for line in self.run("dmesg").splitlines()
-                if any(word in line for word in COMPLAINTS + PROCESSOR_COMPLAINTS)]
+                if any(word in line for word in COMPLAINTS + PROCESSOR_COMPLAINTS)
+                and not any(word in line for word in self.harmless)]
 
     def check_kernel(self):
         wrong = self.complaints()
@@ -69,7 +73,7 @@ def userland(cpus, model="max", base=DISK):
                    f"user,id=net0,hostfwd=tcp::{port}-:22") as guest:
             wait_ssh(port, 1800, lambda: guest.process.poll() is not None or PANIC in guest.serial())
             print(f"# {cpus} vCPUs, -cpu {model}: ssh after {guest.seconds():.0f} s", flush=True)
-            system = Userland(guest, port)
+            system = Userland(guest, port, model)
             system.run("mkdir -p /cdrom; mount -o ro /dev/sr0 /cdrom")
             suite = "$(ls /cdrom/dists)"
             system.run(f'for kind in deb deb-src; do echo "$kind [trusted=yes] file:/cdrom {suite} main"; '

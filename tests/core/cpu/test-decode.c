@@ -160,6 +160,47 @@ static void test_cache(void)
     g_rand_free(random);
 }
 
+/* The same instruction with another displacement and immediate, of all maps of opcodes. */
+static void test_cache_fields(void)
+{
+    static const char *const starts[] = {"",       "66",     "f3",     "48",     "4166",   "67",
+                                         "0f",     "660f",   "f30f",   "480f",   "0f38",   "660f38",
+                                         "0f3a",   "660f3a", "660f3a", "c5f8",   "c5fd",   "c4e179",
+                                         "c4e279", "c4e37d", "c4e379", "c4c3f9", "f20f38", "6766"};
+    static const uint32_t modes[] = {MODE16, MODE32, MODE64};
+    g_autofree DecodeCache *cache = g_new0(DecodeCache, 1);
+    GRand *random = g_rand_new_with_seed(2);
+    unsigned changed = 0;
+
+    for (unsigned n = 0; n < 500000; n++) {
+        const char *start = starts[g_rand_int_range(random, 0, G_N_ELEMENTS(starts))];
+        uint32_t mode = modes[g_rand_int_range(random, 0, G_N_ELEMENTS(modes))];
+        uint8_t bytes[INSN_MAX_BYTES];
+        Insn with, without;
+        for (unsigned i = 0; i < sizeof bytes; i++)
+            bytes[i] = (uint8_t)g_rand_int(random);
+        for (unsigned i = 0; start[2 * i]; i++) {
+            const char digits[] = {start[2 * i], start[2 * i + 1], 0};
+            bytes[i] = (uint8_t)g_ascii_strtoull(digits, NULL, 16);
+        }
+        if (insn_decode_cached(cache, bytes, sizeof bytes, mode, &with) != DECODE_OK)
+            continue;
+        unsigned field = MIN(with.disp_offset, with.imm_offset);
+        if (field == 0xff)
+            continue;
+        for (unsigned i = field; i < sizeof bytes; i++)
+            bytes[i] = (uint8_t)g_rand_int(random);
+        DecodeResult result = insn_decode_cached(cache, bytes, sizeof bytes, mode, &with);
+        g_assert_cmpint(result, ==, insn_decode(bytes, sizeof bytes, mode, &without));
+        if (result == DECODE_OK)
+            g_assert_cmpmem(&with, sizeof with, &without, sizeof without);
+        changed++;
+    }
+    g_assert_cmpuint(changed, >, 50000);
+    g_test_message("%u changed", changed);
+    g_rand_free(random);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -168,5 +209,6 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu/decode/immediates", test_immediates);
     g_test_add_func("/cpu/decode/layout", test_layout);
     g_test_add_func("/cpu/decode/cache", test_cache);
+    g_test_add_func("/cpu/decode/cache-fields", test_cache_fields);
     return g_test_run();
 }
