@@ -18,7 +18,7 @@ struct SlirpPoll {
     Slirp *slirp;
     GPtrArray *round;        /* Descriptor*, by libslirp's index */
     GHashTable *descriptors; /* fd -> Descriptor, those in the source; board lock */
-    gint64 deadline;         /* monotonic us, INT64_MAX: none; board lock */
+    gint64 deadline;         /* of libslirp's timers; monotonic us, INT64_MAX: none; board lock */
     bool changed;            /* sockets came or went since the round began; board lock */
     gint asleep;             /* poll() waits for the round, or is about to; atomic */
 };
@@ -116,12 +116,16 @@ static gboolean prepare(GSource *source, gint *timeout)
     if (net_backend_room(poll->backend))
         slirp_pollfds_fill(poll->slirp, &wait, want, poll);
     g_hash_table_foreach_remove(poll->descriptors, drop_unwanted, source);
-    poll->deadline = deadline_of(wait);
+    /* libslirp counts the wait from now, but it is for timers that have been running: however often
+     * the thread is woken by others in between, they are due when they were. */
+    gint64 deadline = deadline_of(wait);
+    poll->deadline = deadline == G_MAXINT64 ? deadline : MIN(deadline, poll->deadline);
+    gint64 left = poll->deadline - g_get_monotonic_time();
     poll->changed = false;
     g_atomic_int_set(&poll->asleep, 1);
     board_unlock(poll->backend->board);
 
-    *timeout = wait > G_MAXINT ? -1 : (gint)wait;
+    *timeout = deadline == G_MAXINT64 ? -1 : (gint)(MAX(left, 0) + 999) / 1000;
     return FALSE;
 }
 
@@ -143,6 +147,7 @@ static gboolean dispatch(GSource *source, GSourceFunc func, gpointer data)
     SlirpPoll *poll = (SlirpPoll *)source;
 
     board_lock(poll->backend->board);
+    poll->deadline = G_MAXINT64;
     slirp_pollfds_poll(poll->slirp, 0, happened, poll);
     board_unlock(poll->backend->board);
     return G_SOURCE_CONTINUE;
@@ -166,6 +171,7 @@ SlirpPoll *slirp_poll_new(NetBackend *backend, Slirp *slirp)
     poll->slirp = slirp;
     poll->descriptors = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     poll->round = g_ptr_array_new();
+    poll->deadline = G_MAXINT64;
     g_source_set_name(&poll->source, "slirp");
     board_attach(backend->board, &poll->source);
     return poll;

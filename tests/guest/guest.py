@@ -3,6 +3,7 @@
 serial line, its text screen and its picture. Works with qemu-system-x86_64 as well, which is how
 a test itself is tested (GUEST_PROGRAM=qemu-system-x86_64)."""
 
+import http.server
 import json
 import os
 import shlex
@@ -55,6 +56,50 @@ def waiting_seconds(pid):
         with open(f"/proc/{pid}/task/{task}/schedstat") as file:
             nanoseconds += int(file.read().split()[1])
     return nanoseconds / 1e9
+
+
+def wait_for(what, test, timeout=30):
+    """Until TEST() is true; WHAT names that for people."""
+    end = time.monotonic() + timeout
+    while not test():
+        if time.monotonic() > end:
+            raise Failure(f"{what} did not come about in {timeout} s")
+        time.sleep(0.2)
+
+
+class WebServer(http.server.ThreadingHTTPServer):
+    """Serves what ANSWER(path) gives, bytes or None, on a port of the loopback while it is entered;
+    keeps the paths that were ASKED for and what was POSTED."""
+
+    def __init__(self, answer):
+        asked, posted = self.asked, self.posted = [], []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def reply(self, data):
+                self.send_response(404 if data is None else 200)
+                self.send_header("Content-Length", str(len(data or b"")))
+                self.end_headers()
+                self.wfile.write(data or b"")
+
+            def do_GET(self):
+                asked.append(self.path)
+                self.reply(answer(self.path))
+
+            def do_POST(self):
+                posted.append(self.rfile.read(int(self.headers["Content-Length"])))
+                self.reply(b"")
+
+            def log_message(self, *arguments):
+                pass
+        super().__init__(("127.0.0.1", 0), Handler)
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *exception):
+        self.shutdown()
+        self.server_close()
 
 
 class Guest:

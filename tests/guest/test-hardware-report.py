@@ -5,7 +5,6 @@ the same CD lists in QEMU: PCI functions, VESA modes, DMI and ACPI tables, proce
 
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import time

@@ -4,14 +4,11 @@
 menu, the graphical one shows its list and answers keyboard and pointer, and an automatic one finds its
 card and goes to a mirror on this computer."""
 
-import http.server
 import os
-import subprocess
 import sys
-import threading
 import time
 
-from guest import Failure, Guest, run
+from guest import Failure, Guest, WebServer, run, wait_for
 
 IMAGES = "/usr/lib/debian-installer/images/12/amd64"
 
@@ -92,30 +89,11 @@ d-i mirror/http/proxy string
 """
 
 
-class Mirror(http.server.ThreadingHTTPServer):
-    """Answers with the installer's instructions; what else is asked for is noted."""
-
-    def __init__(self):
-        asked = self.asked = []
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                asked.append(self.path)
-                text = PRESEED.format(port=self.server.server_port).encode()
-                self.send_response(200 if self.path == "/preseed.cfg" else 404)
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-            def log_message(self, *arguments):
-                pass
-        super().__init__(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-
 def mirror_on_this_computer():
     """Further it does not get: what the mirror would have to have, packages' mirrors lack."""
-    with Mirror() as mirror, \
+    def answer(path):
+        return PRESEED.format(port=mirror.server_port).encode() if path == "/preseed.cfg" else None
+    with WebServer(answer) as mirror, \
             Guest(*flags("text", "console=ttyS0 TERM=dumb DEBIAN_FRONTEND=text auto=true priority=critical "
                          "locale=en_US.UTF-8 keymap=us hostname=hive domain=test "
                          f"url=http://10.0.2.2:{mirror.server_port}/preseed.cfg"),
@@ -124,14 +102,10 @@ def mirror_on_this_computer():
         print(f"# the card is found after {guest.seconds():.1f} s")
         guest.wait_serial("Configuring the network with DHCP", timeout=180)
         print(f"# DHCP after {guest.seconds():.1f} s")
-        end = time.monotonic() + 180
-        while not any(path.startswith("/debian/dists/") for path in mirror.asked):
-            if time.monotonic() > end:
-                raise Failure(f"the mirror was asked for {mirror.asked}: " + guest.serial()[-1000:])
-            time.sleep(0.5)
+        wait_for("a question to the mirror", lambda: any(
+            path.startswith("/debian/dists/") for path in mirror.asked), 180)
         print(f"# the mirror is asked after {guest.seconds():.1f} s: {' '.join(mirror.asked)}")
         assert mirror.asked[0] == "/preseed.cfg"
-        mirror.shutdown()
 
 
 if __name__ == "__main__":

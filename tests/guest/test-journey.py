@@ -11,7 +11,6 @@ JOURNEY_QEMU=write writes the table to docs/speed-journey.md as well."""
 import contextlib
 import datetime
 import os
-import subprocess
 import sys
 
 from guest import Guest, free_port, processor_seconds, program, run

@@ -3,9 +3,7 @@
 """The e1000 on the user-mode network: Linux gets an address, reaches the host and is reached through
 forwards that come and go while it runs; what is closed stays closed; network boot by iPXE."""
 
-import contextlib
 import hashlib
-import http.server
 import os
 import re
 import socket
@@ -15,7 +13,7 @@ import threading
 import time
 import urllib.request
 
-from guest import Failure, Guest, free_port, program, run
+from guest import Failure, Guest, WebServer, free_port, program, run, wait_for
 
 FOLDER = os.environ.get("GUEST_FOLDER", "build/guests")
 NETBOOT = "/usr/lib/debian-installer/images/12/amd64/text"
@@ -27,36 +25,6 @@ def linux(command, *flags):
     return Guest("-m", "256M", "-kernel", f"{FOLDER}/vmlinuz-amd64", "-initrd",
                  f"{FOLDER}/initrd-amd64.gz", "-no-reboot", "-append",
                  "console=ttyS0 loglevel=4 apiary.run=" + command.replace(" ", "%20"), *flags)
-
-
-@contextlib.contextmanager
-def web_server(data):
-    """Serves DATA and keeps what is PUT; gives the port and the list of what came."""
-    came = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def do_POST(self):
-            came.append(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *arguments):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server.server_address[1], came
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def fetch(port, path="/", timeout=10):
@@ -83,10 +51,10 @@ def answers_nothing(port):
 
 def address_and_download():
     data = os.urandom(SIZE)
-    with web_server(data) as (port, _):
+    with WebServer(lambda path: data) as server:
         command = ("ip -4 address show eth0;ip route;cat /etc/resolv.conf;"
                    "ping -c 3 10.0.2.2;ping -c 1 -s 5000 10.0.2.2 >/dev/null&&echo large$x-ping;"
-                   f"wget -q -O - http://10.0.2.2:{port}/|md5sum;"
+                   f"wget -q -O - http://10.0.2.2:{server.server_port}/|md5sum;"
                    "cat /sys/class/net/eth0/statistics/rx_errors;echo end-of$x-test")
         with linux(command) as guest:
             text = guest.wait_serial("end-of-test", timeout=120)
@@ -178,7 +146,8 @@ def busy_port_is_named():
 
 def restrict():
     port = free_port()
-    with web_server(b"secret") as (outside, came):
+    with WebServer(lambda path: b"secret") as server:
+        outside = server.server_port
         command = (SERVER + f"wget -T 5 -q -O - http://10.0.2.2:{outside}/||echo no$x-way;"
                    f"nc -w 5 10.0.2.2 {outside} </dev/null;ping -c 1 -W 3 10.0.2.2;"
                    "echo tried$x-all;sleep 1000")
@@ -201,11 +170,7 @@ def link():
         assert answers_nothing(port)
         assert "link=off" in guest.monitor("info network")
         guest.monitor("set_link lan on")
-        end = time.monotonic() + 20
-        while "carrier=1" not in guest.serial().rsplit("carrier=0", 1)[1]:
-            if time.monotonic() > end:
-                raise Failure("the link did not come back")
-            time.sleep(0.2)
+        wait_for("the link", lambda: "carrier=1" in guest.serial().rsplit("carrier=0", 1)[1])
         assert fetch(port, timeout=20)
         assert "no network" in guest.monitor("set_link nothing on").lower()
 

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 
-from guest import Failure, Guest, program, run
+from guest import Failure, Guest, program, run, wait_for
 
 FOLDER = os.environ.get("GUEST_FOLDER", "build/guests")
 LINUX = ("-m", "256M", "-cdrom", f"{FOLDER}/demo.iso")
@@ -45,14 +45,6 @@ def difference(first, second, fuzz="8%"):
     result = command("compare", "-metric", "AE", "-fuzz", fuzz, first, second, "null:",
                      check=False)
     return float(result.stdout.split()[0])
-
-
-def wait_for(what, test, timeout=30):
-    end = time.monotonic() + timeout
-    while not test():
-        if time.monotonic() > end:
-            raise Failure(f"{what} did not come about in {timeout} s")
-        time.sleep(0.2)
 
 
 class Desktop:
