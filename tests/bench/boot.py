@@ -73,7 +73,7 @@ def idle(who, cpus, seconds):
         look()
         (guest_a, host_a), (guest_b, host_b) = looks[-2:]
         error = (guest_b - guest_a) / (host_b - host_a) - 1
-        if abs(error) > CLOCK_TOLERANCE:
+        if abs(error) > CLOCK_TOLERANCE[who]:
             raise Failure(f"{who}'s clock is off by {error:.1%}")
         return share * 100, *memory_over_ram(guest.process.pid, RAM_MIB), error * 100
 

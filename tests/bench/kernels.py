@@ -2,10 +2,12 @@
 """Small CPU-bound programs in plain C, and what leans on the guest's kernel."""
 
 import os
+import re
 import subprocess
 import tempfile
 
-from common import Contest, PROGRAMS, compile_c, copy_into, initrd_with, run_script, say, table
+from common import (Contest, Failure, PROGRAMS, compile_c, copy_into, initrd_with, median, run_script, say,
+                    table)
 
 GROUPS = (
     ("integer", ["qsort", "sieve", "hash", "crc", "sha", "queens", "strings"]),
@@ -15,8 +17,24 @@ GROUPS = (
 )
 
 
+def speed_up(who, program, initrd):
+    """How much sooner two CPU-bound processes are done side by side on two CPUs than in turn."""
+    job = f"{program} 8 sha >/dev/null"
+    clock = "$(cut -d' ' -f1 /proc/uptime)"
+    script = f"a={clock};{job};{job};b={clock};{job}&{job};wait;echo parallel $a $b {clock}"
+    if who in PROGRAMS:
+        text = run_script(who, script, initrd, 600, cpus=2)
+    else:
+        text = subprocess.run(["sh", "-c", script], stdout=subprocess.PIPE, text=True, check=True).stdout
+    found = re.search(r"^parallel ([\d.]+) ([\d.]+) ([\d.]+)", text, re.M)
+    if not found:
+        raise Failure(f"{who} did not measure two processes:\n{text[-1000:]}")
+    begin, middle, end = map(float, found.groups())
+    return (middle - begin) / (end - middle)
+
+
 def run(options):
-    contest = Contest()
+    contest, speed_ups = Contest(), {who: [] for who in Contest.CONTESTANTS}
     with tempfile.TemporaryDirectory() as folder:
         tree = os.path.join(folder, "tree")
         programs = [compile_c(name, folder) for name in ("kernels", "system")]
@@ -33,4 +51,8 @@ def run(options):
                     text = "".join(subprocess.run([p, repeats], stdout=subprocess.PIPE, text=True,
                                                   check=True).stdout for p in programs)
                 contest.take(who, text)
-    return table(Contest.HEADER, contest.rows(GROUPS))
+                speed_ups[who].append(speed_up(who, programs[0], initrd))
+    return table(Contest.HEADER, contest.rows(GROUPS)) + table(
+        ["-smp 2", *speed_ups],
+        [["two CPU-bound processes at once, against one after the other",
+          *(f"{median(values):.2f}x" for values in speed_ups.values())]])

@@ -244,8 +244,6 @@ static size_t bytes_used(const JitCpu *jc)
 /* Blocks are put into REGION, which is empty, from now on. */
 static void fill_region(JitCpu *jc, JitRegion *region)
 {
-    if (!region->large_pages)
-        make_pages_large(jc, region);
     jc->region = region;
     region->age = ++jc->age;
     jc->hot = region->hot;
@@ -453,6 +451,8 @@ JitBlock *jit_cache_new_block(JitCpu *jc)
 {
     if (!has_room(jc))
         jit_cache_evict(jc);
+    if (!jc->region->large_pages)
+        make_pages_large(jc, jc->region);
     make_room_present(jc);
     JitBlock *block = jit_block(jc, jc->region->first_block + jc->region->n_blocks);
     memset(block, 0, sizeof *block);
