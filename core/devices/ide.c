@@ -23,6 +23,9 @@ enum {
     COMMAND_EXECUTE_DIAGNOSTIC = 0x90,
 };
 
+/* An empty channel floats high except for DD7, which is pulled down (ATA/ATAPI-6 table 3). */
+#define FLOATING_BYTE 0x7f
+
 /* --- Media ------------------------------------------------------------------------------------ */
 
 void ide_set_image(IdeDrive *drive, BlockImage *image)
@@ -368,10 +371,11 @@ static uint8_t register_read(IdeChannel *channel, unsigned reg)
 
     if (drive->kind == IDE_NONE) {
         /* ATA/ATAPI-6 9.16.1: a device 0 that is alone answers for device 1; a packet device with
-         * zeroes. Without a device 0 nobody drives the bus, which reads as zeroes too: EDK2 waits
-         * for a channel that shows BSY or DRQ, as a bus that floats would. */
+         * zeroes. Without a device 0 nobody drives the bus. */
+        if (drive->unit == 0 || channel_empty(channel))
+            return FLOATING_BYTE;
         drive = &channel->drives[0];
-        if (drive->kind != IDE_DISK || reg == REG_STATUS_COMMAND)
+        if (drive->kind == IDE_CD || reg == REG_STATUS_COMMAND)
             return 0;
     }
     switch (reg) {
@@ -439,7 +443,7 @@ static uint32_t data_read(IdeChannel *channel, unsigned size)
 {
     IdeDrive *drive = channel->selected;
     if (drive->kind == IDE_NONE)
-        return 0;
+        return drive->unit == 0 || channel_empty(channel) ? 0xff7fff7f : 0;
     uint32_t value = data_read_word(drive);
     if (size == 4) /* PIIX makes two 16-bit cycles */
         value |= (uint32_t)data_read_word(drive) << 16;
@@ -521,7 +525,7 @@ static uint32_t control_block_read(void *opaque, uint16_t port, unsigned size)
     IdeChannel *channel = opaque;
     const IdeDrive *drive = channel->selected;
     if (drive->kind == IDE_NONE)
-        return 0;
+        return drive->unit == 0 || channel_empty(channel) ? FLOATING_BYTE : 0;
     return drive->status; /* the alternate status leaves the interrupt pending */
 }
 

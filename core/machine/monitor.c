@@ -4,6 +4,7 @@
 
 #include "core/chipset/pci.h"
 #include "core/config/gdb-spec.h"
+#include "core/cpu/cpuid.h"
 #include "core/cpu/jit/jit.h"
 #include "core/cpu/mmu.h"
 #include "core/machine/keynames.h"
@@ -206,6 +207,14 @@ static void info_hottest(Line *line)
                                hottest[i].user ? "user" : "kernel");
 }
 
+/* Nanoseconds that an instruction's translation took. */
+static double translation_ns(const Pc *pc, const JitStatistics *statistics)
+{
+    double ticks = (double)statistics->translation_ticks * 1e6 / cpuid_tsc_khz(pc->cpuid);
+
+    return ticks / (double)MAX(statistics->instructions, 1);
+}
+
 static void info_jit(Line *line)
 {
     if (!line->pc->jit) {
@@ -216,18 +225,18 @@ static void info_jit(Line *line)
     g_string_append_printf(
         line->out,
         "blocks %" PRIu64 " (tier 1 %" PRIu64 ", tier 2 %" PRIu64 ")\ntranslated: blocks %" PRIu64
-        " (tier 2 %" PRIu64 "), instructions %" PRIu64 "\ncode %" PRIu64 " of %" PRIu64
-        " bytes\nflushes %" PRIu64 ", evictions %" PRIu64 ", evicted blocks %" PRIu64
+        " (tier 2 %" PRIu64 "), instructions %" PRIu64 ", %.0f ns each\ncode %" PRIu64
+        " of %" PRIu64 " bytes\nflushes %" PRIu64 ", evictions %" PRIu64 ", evicted blocks %" PRIu64
         ", invalidated blocks %" PRIu64 "\nexits %" PRIu64 " (direct branches %" PRIu64
         ", indirect %" PRIu64 ", requests %" PRIu64 ", others %" PRIu64 ")\nlinks %" PRIu64
         ", traps %" PRIu64 "\nslow memory accesses %" PRIu64 " (refills %" PRIu64
         ", stores near code %" PRIu64 ", over pages %" PRIu64 ", alignment and x87 %" PRIu64
         ", devices, faults, code %" PRIu64 ")\ninterpreted %" PRIu64,
         s.present, s.present - s.present_again, s.present_again, s.blocks, s.translated_again,
-        s.instructions, s.code_bytes, s.cache_bytes, s.flushes, s.evictions, s.evicted,
-        s.invalidated, s.exits, s.exits_direct, s.exits_indirect, s.exits_requested,
-        s.exits - s.exits_direct - s.exits_indirect - s.exits_requested, s.links, s.traps,
-        jit_slow_accesses(&s), s.slow[JIT_SLOW_REFILL], s.slow[JIT_SLOW_NEAR_CODE],
+        s.instructions, translation_ns(line->pc, &s), s.code_bytes, s.cache_bytes, s.flushes,
+        s.evictions, s.evicted, s.invalidated, s.exits, s.exits_direct, s.exits_indirect,
+        s.exits_requested, s.exits - s.exits_direct - s.exits_indirect - s.exits_requested, s.links,
+        s.traps, jit_slow_accesses(&s), s.slow[JIT_SLOW_REFILL], s.slow[JIT_SLOW_NEAR_CODE],
         s.slow[JIT_SLOW_SPLIT], s.slow[JIT_SLOW_ODD], s.slow[JIT_SLOW_OTHER], s.interpreted);
     info_interpreted(line);
     info_hottest(line);

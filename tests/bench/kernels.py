@@ -17,6 +17,13 @@ GROUPS = (
 )
 
 
+def with_two_cpus(who, program, repeats, initrd):
+    """Seconds of what leans on the guest's kernel, by name, with a second CPU there."""
+    text = run_script(who, f"{program} {repeats}", initrd, 1800, cpus=2)
+    return {name: float(seconds)
+            for name, seconds in re.findall(r"^result (\S+) ([\d.]+) ", text, re.M)}
+
+
 def speed_up(who, program, initrd):
     """How much sooner two CPU-bound processes are done side by side on two CPUs than in turn."""
     job = f"{program} 8 sha >/dev/null"
@@ -35,6 +42,7 @@ def speed_up(who, program, initrd):
 
 def run(options):
     contest, speed_ups = Contest(), {who: [] for who in Contest.CONTESTANTS}
+    two_cpus = {who: [] for who in PROGRAMS}
     with tempfile.TemporaryDirectory() as folder:
         tree = os.path.join(folder, "tree")
         programs = [compile_c(name, folder) for name in ("kernels", "system")]
@@ -52,7 +60,12 @@ def run(options):
                                                   check=True).stdout for p in programs)
                 contest.take(who, text)
                 speed_ups[who].append(speed_up(who, programs[0], initrd))
+                if who in PROGRAMS:
+                    two_cpus[who].append(with_two_cpus(who, programs[1], repeats, initrd))
+    rows = [[name, *(f"{median(contest.seconds[who][name]) / median([r[name] for r in rounds]):.2f}x"
+                     for who, rounds in two_cpus.items())] for name in GROUPS[-1][1]]
     return table(Contest.HEADER, contest.rows(GROUPS)) + table(
         ["-smp 2", *speed_ups],
         [["two CPU-bound processes at once, against one after the other",
-          *(f"{median(values):.2f}x" for values in speed_ups.values())]])
+          *(f"{median(values):.2f}x" for values in speed_ups.values())]]) + table(
+        ["-smp 2 against -smp 1", *two_cpus], rows)

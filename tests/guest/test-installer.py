@@ -65,7 +65,11 @@ def graphical_list():
     with Guest(*flags("gtk", "vga=788 quiet")) as guest:
         first = wait_row(guest, lambda row: True, 240)
         print(f"# graphical language list after {guest.seconds():.1f} s")
-        time.sleep(2)
+        for _ in range(10):  # until the list has been laid out and scrolled to its row
+            time.sleep(2)
+            before, first = first, wait_row(guest, lambda row: True, 20)
+            if first == before:
+                break
         guest.key("down")
         second = wait_row(guest, lambda row: row != first, 20)
         assert 15 < second - first < 60, "the key did not move the selection by a row"

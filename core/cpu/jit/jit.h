@@ -37,6 +37,7 @@ typedef enum {
 
 typedef struct {
     uint64_t blocks, instructions; /* translated */
+    uint64_t translation_ticks;    /* that took, of the host's time stamp counter */
     uint64_t translated_again;     /* of the blocks: tier 2, since time is spent there */
     uint64_t present;              /* blocks that can be entered now, */
     uint64_t present_again;        /* and those of tier 2 among them */

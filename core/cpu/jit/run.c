@@ -221,7 +221,10 @@ JIT_VECTOR_SAFE void jit_enter_context(JitCpu *jc, JitContext *context)
 static JitBlock *translate(JitCpu *jc, const JitKey *key, const uint8_t *host_page)
 {
     cpu_spill_vectors(jc->cpu);
-    return jit_translate(jc, key, host_page);
+    uint64_t begin = __builtin_ia32_rdtsc();
+    JitBlock *block = jit_translate(jc, key, host_page);
+    jc->statistics.translation_ticks += __builtin_ia32_rdtsc() - begin;
+    return block;
 }
 
 /* BLOCK is about to be entered at LINEAR by another way than a link. */

@@ -187,10 +187,8 @@ static void test_detection(void)
     g_assert_cmphex(inb(s, 0x1f3), ==, 1);
     g_assert_cmphex(inb(s, 0x1f4), ==, 0);
     g_assert_cmphex(inb(s, 0x1f5), ==, 0);
-    /* nobody on the second channel: EDK2 waits for BSY and DRQ to go; nothing stored */
-    g_assert_cmphex(inb(s, 0x177), ==, 0);
-    g_assert_cmphex(inb(s, 0x376), ==, 0);
-    g_assert_cmphex(inw(s, 0x170), ==, 0);
+    /* nobody on the second channel: not busy, nothing stored */
+    g_assert_cmphex(inb(s, 0x177) & 0x80, ==, 0);
     outb(s, 0x172, 0x55);
     g_assert_cmphex(inb(s, 0x172), !=, 0x55);
     /* without the decode enable bit the ports are gone */
