@@ -51,6 +51,7 @@ struct CpuThread {
     GCond wake;          /* the vCPU sleeps here, paused or halted */
     GCond reported;      /* others wait here for `paused` and for calls */
     _Atomic bool asleep; /* in or about to enter g_cond_wait(wake) */
+    gint64 poll_us;      /* how long it looks for requests before it sleeps */
     bool paused;
     Call *calls; /* first in, first out */
 };
@@ -303,18 +304,49 @@ static void run_calls(Cpu *cpu)
     g_mutex_unlock(&thread->mutex);
 }
 
+enum { LEAST_POLL_US = 10, MOST_POLL_US = 200 };
+
+/* Whether some of BITS are requested within the time that the thread polls. */
+static bool poll_for(const Cpu *cpu, uint32_t bits, gint64 begin)
+{
+    do {
+        for (unsigned i = 0; i < 16; i++) {
+            if (atomic_load_explicit(&cpu->requests, memory_order_relaxed) & bits)
+                return true;
+            __builtin_ia32_pause();
+        }
+    } while (g_get_monotonic_time() - begin < cpu->thread->poll_us);
+    return false;
+}
+
+/* To wake a thread costs tens of microseconds; two processes that hand each other their turn from
+ * vCPU to vCPU would wait for little else. After short sleeps the thread looks for requests a while
+ * before it sleeps again, after a long one no more, so that an idle guest costs nothing. With one
+ * processor, who could request something would have to wait for it. */
+static void set_poll(struct CpuThread *thread, gint64 slept_us)
+{
+    if (slept_us > MOST_POLL_US || g_get_num_processors() == 1)
+        thread->poll_us = 0;
+    else
+        thread->poll_us = CLAMP(thread->poll_us * 2, LEAST_POLL_US, MOST_POLL_US);
+}
+
 /* Until some of BITS are requested. */
 static void sleep_until(Cpu *cpu, uint32_t bits)
 {
     struct CpuThread *thread = cpu->thread;
+    gint64 begin = g_get_monotonic_time();
 
     cpu_bus_leave(cpu);
-    g_mutex_lock(&thread->mutex);
-    atomic_store(&thread->asleep, true);
-    while (!(atomic_load(&cpu->requests) & bits))
-        g_cond_wait(&thread->wake, &thread->mutex);
-    atomic_store(&thread->asleep, false);
-    g_mutex_unlock(&thread->mutex);
+    if (!thread->poll_us || !poll_for(cpu, bits, begin)) {
+        g_mutex_lock(&thread->mutex);
+        atomic_store(&thread->asleep, true);
+        while (!(atomic_load(&cpu->requests) & bits))
+            g_cond_wait(&thread->wake, &thread->mutex);
+        atomic_store(&thread->asleep, false);
+        g_mutex_unlock(&thread->mutex);
+        set_poll(thread, g_get_monotonic_time() - begin);
+    }
     cpu_bus_enter(cpu);
 }
 
