@@ -52,6 +52,7 @@ struct CpuThread {
     GCond reported;      /* others wait here for `paused` and for calls */
     _Atomic bool asleep; /* in or about to enter g_cond_wait(wake) */
     gint64 poll_us;      /* how long it looks for requests before it sleeps */
+    bool may_poll;       /* the host has other processors */
     bool paused;
     Call *calls; /* first in, first out */
 };
@@ -146,6 +147,7 @@ Cpu *cpu_new(const CpuConfig *config, GError **error)
     cpu->thread->mapping = mapping;
     cpu->thread->mapping_size = size;
     cpu->thread->c_stack = guard + GUARD;
+    cpu->thread->may_poll = g_get_num_processors() > 1;
     g_mutex_init(&cpu->thread->mutex);
     g_cond_init(&cpu->thread->wake);
     g_cond_init(&cpu->thread->reported);
@@ -325,7 +327,7 @@ static bool poll_for(const Cpu *cpu, uint32_t bits, gint64 begin)
  * processor, who could request something would have to wait for it. */
 static void set_poll(struct CpuThread *thread, gint64 slept_us)
 {
-    if (slept_us > MOST_POLL_US || g_get_num_processors() == 1)
+    if (slept_us > MOST_POLL_US || !thread->may_poll)
         thread->poll_us = 0;
     else
         thread->poll_us = CLAMP(thread->poll_us * 2, LEAST_POLL_US, MOST_POLL_US);

@@ -170,7 +170,7 @@ def link():
         assert answers_nothing(port)
         assert "link=off" in guest.monitor("info network")
         guest.monitor("set_link lan on")
-        wait_for("the link", lambda: "carrier=1" in guest.serial().rsplit("carrier=0", 1)[1])
+        wait_for("the link", lambda: "carrier=1" in guest.serial().rsplit("carrier=0", 1)[1], 20)
         assert fetch(port, timeout=20)
         assert "no network" in guest.monitor("set_link nothing on").lower()
 

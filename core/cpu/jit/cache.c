@@ -88,16 +88,16 @@ static void *map_aligned(int fd, size_t size, int protection)
 /* What is from P on, MARGIN bytes and a step more, but not beyond LIMIT, has its memory up to
  * *PRESENT. To touch page after page for the first time costs a fault each, in a virtual machine
  * some ten microseconds: with two mappings of the code more than a tenth of its translation. Before
- * Linux 5.14 the calls fail, and the faults come. */
-static bool make_present(uint8_t **present, uint8_t *p, size_t margin, uint8_t *limit)
+ * Linux 5.14 the calls fail, and the faults come. Returns where what is new begins, or NULL. */
+static uint8_t *make_present(uint8_t **present, uint8_t *p, size_t margin, uint8_t *limit)
 {
     if (G_LIKELY(p + margin <= *present || *present >= limit))
-        return false;
+        return NULL;
     uint8_t *start = (uint8_t *)((uintptr_t)MAX(p, *present) & ~(uintptr_t)(HOST_PAGE - 1));
     uint8_t *end = MIN(MAX(p + margin, start) + PRESENT_STEP, limit);
     (void)madvise(start, (size_t)(end - start), MADV_POPULATE_WRITE);
     *present = end;
-    return true;
+    return start;
 }
 
 /* Code of some megabytes has more pages than the host's processor keeps translations of: gcc ran a
@@ -121,13 +121,11 @@ static void make_pages_large(const JitCpu *jc, JitRegion *region)
 static void make_code_present(const JitCpu *jc, uint8_t **present, uint8_t *p, size_t margin,
                               uint8_t *limit)
 {
-    uint8_t *before = MAX(p, *present);
+    const uint8_t *start = make_present(present, p, margin, limit);
 
-    if (make_present(present, p, margin, limit)) {
-        size_t start = (size_t)(before - jc->rw) & ~(HOST_PAGE - 1);
-        size_t end = (size_t)(*present - jc->rw);
-        (void)madvise((void *)(jc->rx + start), end - start, MADV_POPULATE_READ);
-    }
+    if (start)
+        (void)madvise((void *)(jc->rx + (start - jc->rw)), (size_t)(*present - start),
+                      MADV_POPULATE_READ);
 }
 
 static bool map_cache(JitCpu *jc, size_t size)
