@@ -174,13 +174,25 @@ enum {
 /* One set a kind of data access. A SET hit means the access may touch host memory directly: the
  * page is present with sufficient rights, A (and for store_tag D) already set in the tables, it is
  * plain RAM (or ROM for loads), and for stores neither PAGE_HAS_CODE nor PAGE_CLEAN is set.
- *   hit when: address - tag[i] <= 4096 - size (unsigned), i = (address >> 12) & (TLB_ENTRIES - 1)
+ *   hit when: address - tag[i] <= 4096 - size (unsigned), i = cpu_tlb_index(address)
  *   host pointer: host[i] + (address - tag[i])
- * An empty entry i holds TLB_EMPTY(i), which no address with index i can match. The entries reach
- * 64 MiB far; a miss costs some twenty hits. */
-#define TLB_BITS     14
-#define TLB_ENTRIES  (1u << TLB_BITS)
-#define TLB_EMPTY(i) ((uint64_t)((i) ^ 1u) << GUEST_PAGE_SHIFT)
+ * An empty entry i holds TLB_EMPTY(i), which no address with index i can match: 0 but for the first,
+ * so that memory is taken only by what was ever filled. The data's entries reach 256 MiB far; a miss
+ * costs some twenty hits. The index is the page number's low word: one instruction (MOVZX) makes it. */
+#define TLB_ENTRIES       (1u << 16)
+#define FETCH_TLB_ENTRIES (1u << 14)
+#define TLB_EMPTY(i)      ((uint64_t)((i) == 0) << GUEST_PAGE_SHIFT)
+
+static inline unsigned cpu_tlb_index(uint64_t linear)
+{
+    return (uint16_t)(linear >> GUEST_PAGE_SHIFT);
+}
+
+static inline unsigned cpu_fetch_index(uint64_t linear)
+{
+    return (linear >> GUEST_PAGE_SHIFT) & (FETCH_TLB_ENTRIES - 1);
+}
+
 /* A page that a place in translated code used last, which it finds with one comparison: a tag of
  * the TLB and the distance to the host address. No page is an address that is not canonical, so
  * that an access through it faults on the host, too (SDM 1, 3.3.7.1). Dropped with any entry of the
@@ -218,11 +230,11 @@ typedef struct {
 } TlbSet;
 /* Instruction fetch: one for supervisor, one for user. */
 typedef struct {
-    uint64_t tag[TLB_ENTRIES]; /* as load_tag */
-    uint64_t host[TLB_ENTRIES];
-    uint64_t ram[TLB_ENTRIES]; /* RamBlock id_base + page offset: the JIT's block key */
+    uint64_t tag[FETCH_TLB_ENTRIES]; /* as load_tag */
+    uint64_t host[FETCH_TLB_ENTRIES];
+    uint64_t ram[FETCH_TLB_ENTRIES]; /* RamBlock id_base + page offset: the JIT's block key */
 } FetchTlb;
-/* Which entries of a set are filled, and which of them are global or part of a large page: what a
+/* Which entries of a TlbSet or FetchTlb are filled, and which of them are global or part of a large page: what a
  * flush must visit. Bit i of `words` is set if word i of `used` is not 0. */
 typedef struct {
     uint64_t words[TLB_ENTRIES / 64 / 64];

@@ -125,7 +125,7 @@ INTERP_INLINE void interp_check_alignment(Cpu *cpu, uint64_t linear, unsigned si
 INTERP_INLINE void *tlb_load_pointer(const Cpu *cpu, uint64_t linear, unsigned size)
 {
     const TlbSet *set = &cpu->tlb[cpu_mmu_index(cpu)];
-    unsigned i = (linear >> GUEST_PAGE_SHIFT) & (TLB_ENTRIES - 1);
+    unsigned i = cpu_tlb_index(linear);
     uint64_t delta = linear - set->load_tag[i];
     if (__builtin_expect(cpu->mode & (MODE_AC | MODE_DEBUG), 0))
         return NULL;
@@ -135,7 +135,7 @@ INTERP_INLINE void *tlb_load_pointer(const Cpu *cpu, uint64_t linear, unsigned s
 INTERP_INLINE void *tlb_store_pointer(const Cpu *cpu, uint64_t linear, unsigned size)
 {
     const TlbSet *set = &cpu->tlb[cpu_mmu_index(cpu)];
-    unsigned i = (linear >> GUEST_PAGE_SHIFT) & (TLB_ENTRIES - 1);
+    unsigned i = cpu_tlb_index(linear);
     uint64_t delta = linear - set->store_tag[i];
     if (__builtin_expect(cpu->mode & (MODE_AC | MODE_DEBUG), 0))
         return NULL;

@@ -241,7 +241,7 @@ static __attribute__((noinline)) void fetch_and_execute(Cpu *cpu, uint64_t linea
 INTERP_INLINE const CacheEntry *cached(const Cpu *cpu, uint64_t linear)
 {
     const FetchTlb *tlb = &cpu->fetch[cpu->cpl == 3];
-    unsigned i = (linear >> GUEST_PAGE_SHIFT) & (TLB_ENTRIES - 1);
+    unsigned i = cpu_fetch_index(linear);
     uint64_t delta = linear - tlb->tag[i];
 
     if (delta > GUEST_PAGE_SIZE - FETCH_WINDOW || !cpu->interp_cache)

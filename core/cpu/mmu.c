@@ -37,11 +37,6 @@ static inline uint64_t wrap(const Cpu *cpu, uint64_t linear)
     return cpu->mode & MODE_LMA ? linear : (uint32_t)linear;
 }
 
-static inline unsigned entry_of(uint64_t linear)
-{
-    return (linear >> GUEST_PAGE_SHIFT) & (TLB_ENTRIES - 1);
-}
-
 /* --- flushing --------------------------------------------------------------------------------- */
 
 static void map_set(uint64_t *bits, unsigned i, bool on)
@@ -211,7 +206,7 @@ void mmu_flush_page(Cpu *cpu, uint64_t linear)
     linear = wrap(cpu, linear);
     forget_sites(cpu);
     for (unsigned m = 0; m < N_MMU + 2; m++) {
-        drop(cpu, m, entry_of(linear));
+        drop(cpu, m, m < N_MMU ? cpu_tlb_index(linear) : cpu_fetch_index(linear));
         drop_large(cpu, m, linear);
     }
     report_fetch_flush(cpu, (unsigned)fetched_flush_page(cpu, 0, linear) |
@@ -248,7 +243,7 @@ static void keep_tiny(Cpu *cpu, unsigned set)
 
     for (unsigned i = 0; next_entry(&cpu->tlb_map[set], FILLED, &i); i++)
         n++;
-    for (unsigned i = 0; n >= FEW && i < TLB_ENTRIES; i++)
+    for (unsigned i = 0; n >= FEW && next_entry(&cpu->tlb_map[set], FILLED, &i); i++)
         drop_data(cpu, set, i);
 }
 
@@ -274,7 +269,7 @@ static void fill_data(Cpu *cpu, unsigned set, uint64_t linear, const PageWalk *w
                       const Place *place, bool stores)
 {
     uint64_t page = linear & GUEST_PAGE_MASK;
-    unsigned i = entry_of(linear);
+    unsigned i = cpu_tlb_index(linear);
     TlbSet *tlb = &cpu->tlb[set];
 
     if (UNLIKELY(cpu->mode & MODE_WATCHED)) {
@@ -348,7 +343,7 @@ static void resolve(Cpu *cpu, unsigned set, uint64_t linear, MmuAccess access, P
 static void find_byte(Cpu *cpu, unsigned set, uint64_t linear, MmuAccess access, Place *place)
 {
     const TlbSet *tlb = &cpu->tlb[set];
-    unsigned i = entry_of(linear);
+    unsigned i = cpu_tlb_index(linear);
     uint64_t tag = access == ACCESS_WRITE ? tlb->store_tag[i] : tlb->load_tag[i];
 
     if (LIKELY(linear - tag < GUEST_PAGE_SIZE))
@@ -540,7 +535,7 @@ static __attribute__((noinline)) void store_slow(Cpu *cpu, unsigned set, uint64_
 static inline uint64_t load(Cpu *cpu, unsigned set, uint64_t linear, unsigned size)
 {
     const TlbSet *tlb = &cpu->tlb[set];
-    unsigned i = entry_of(linear);
+    unsigned i = cpu_tlb_index(linear);
 
     if (LIKELY(linear - tlb->load_tag[i] <= GUEST_PAGE_SIZE - size))
         return host_load((uint8_t *)(tlb->host[i] + (linear - tlb->load_tag[i])), size);
@@ -550,7 +545,7 @@ static inline uint64_t load(Cpu *cpu, unsigned set, uint64_t linear, unsigned si
 static inline void store(Cpu *cpu, unsigned set, uint64_t linear, uint64_t value, unsigned size)
 {
     const TlbSet *tlb = &cpu->tlb[set];
-    unsigned i = entry_of(linear);
+    unsigned i = cpu_tlb_index(linear);
 
     if (LIKELY(linear - tlb->store_tag[i] <= GUEST_PAGE_SIZE - size))
         host_store((uint8_t *)(tlb->host[i] + (linear - tlb->store_tag[i])), value, size);
@@ -630,7 +625,7 @@ void mmu_probe_as(Cpu *cpu, unsigned set, uint64_t linear, unsigned length, MmuA
         uint64_t at = wrap(cpu, linear + done);
         Place place;
 
-        if (at - tags[entry_of(at)] >= GUEST_PAGE_SIZE)
+        if (at - tags[cpu_tlb_index(at)] >= GUEST_PAGE_SIZE)
             resolve(cpu, set, at, access, &place);
         done += GUEST_PAGE_SIZE - (at & 0xfff);
     }
@@ -706,7 +701,7 @@ void *mmu_host_pointer(Cpu *cpu, uint64_t linear, unsigned size, MmuAccess acces
     linear = wrap(cpu, linear);
     if (UNLIKELY(cpu->mode & (MODE_AC | MODE_DEBUG)))
         check_odd(cpu, linear, size, access);
-    unsigned i = entry_of(linear);
+    unsigned i = cpu_tlb_index(linear);
     if (LIKELY(linear - tags[i] <= GUEST_PAGE_SIZE - size))
         return (uint8_t *)(tlb->host[i] + (linear - tags[i]));
     if ((linear & 0xfff) + size > GUEST_PAGE_SIZE)
@@ -731,7 +726,7 @@ void *mmu_locked_pointer(Cpu *cpu, uint64_t linear, unsigned size)
         return NULL;
     }
     const TlbSet *tlb = &cpu->tlb[set];
-    unsigned i = entry_of(linear);
+    unsigned i = cpu_tlb_index(linear);
     if (LIKELY(linear - tlb->store_tag[i] < GUEST_PAGE_SIZE))
         return (uint8_t *)(tlb->host[i] + (linear - tlb->store_tag[i]));
     resolve(cpu, set, linear, ACCESS_WRITE, &place);
@@ -747,7 +742,7 @@ void mmu_locked_done(Cpu *cpu, uint64_t linear, unsigned size)
     uint32_t error;
 
     linear = wrap(cpu, linear);
-    if (linear - cpu->tlb[set].store_tag[entry_of(linear)] >= GUEST_PAGE_SIZE &&
+    if (linear - cpu->tlb[set].store_tag[cpu_tlb_index(linear)] >= GUEST_PAGE_SIZE &&
         try_resolve(cpu, set, linear, ACCESS_WRITE, &place, &error) && place.host)
         report_code_store(cpu, &place, size);
 }
@@ -761,7 +756,7 @@ static int fetch_fill(Cpu *cpu, uint64_t linear, Place *place, uint32_t *error)
 {
     bool user = cpu->cpl == 3;
     FetchTlb *fetch = &cpu->fetch[user];
-    unsigned i = entry_of(linear);
+    unsigned i = cpu_fetch_index(linear);
     PageWalk walk;
     MemoryTarget target;
 
@@ -782,7 +777,7 @@ static int fetch_fill(Cpu *cpu, uint64_t linear, Place *place, uint32_t *error)
 
 static int fetch_find(Cpu *cpu, uint64_t linear, Place *place, uint32_t *error)
 {
-    unsigned i = entry_of(linear);
+    unsigned i = cpu_fetch_index(linear);
 
     if (LIKELY(linear - cpu->fetch[cpu->cpl == 3].tag[i] < GUEST_PAGE_SIZE))
         return (int)i;

@@ -28,8 +28,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define C_STACK (1024 * 1024)
-#define GUARD   4096
+#define C_STACK    (1024 * 1024)
+#define GUARD      4096
+#define LARGE_PAGE ((size_t)2 << 20)
 
 typedef struct Call Call;
 struct Call {
@@ -116,20 +117,19 @@ static const CpuBoardOps no_board = {
 /* --- making and freeing --------------------------------------------------------------------------
  */
 
+/* Of memory that is all 0. */
 static void empty_tlbs(Cpu *cpu)
 {
-    for (unsigned i = 0; i < TLB_ENTRIES; i++) {
-        for (unsigned set = 0; set < N_MMU; set++)
-            cpu->tlb[set].load_tag[i] = cpu->tlb[set].store_tag[i] = TLB_EMPTY(i);
-        cpu->fetch[0].tag[i] = cpu->fetch[1].tag[i] = TLB_EMPTY(i);
-    }
+    for (unsigned set = 0; set < N_MMU; set++)
+        cpu->tlb[set].load_tag[0] = cpu->tlb[set].store_tag[0] = TLB_EMPTY(0);
+    cpu->fetch[0].tag[0] = cpu->fetch[1].tag[0] = TLB_EMPTY(0);
     cpu->sites_used = true;
 }
 
 Cpu *cpu_new(const CpuConfig *config, GError **error)
 {
-    size_t cpu_size = (sizeof(Cpu) + GUARD - 1) & ~(size_t)(GUARD - 1);
-    size_t size = GUARD + CPU_HELPER_STACK + cpu_size + GUARD + C_STACK;
+    size_t cpu_size = (sizeof(Cpu) + LARGE_PAGE - 1) & ~(LARGE_PAGE - 1);
+    size_t size = LARGE_PAGE + GUARD + CPU_HELPER_STACK + cpu_size + GUARD + C_STACK;
     uint8_t *mapping = mmap(NULL, size, PROT_READ | PROT_WRITE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
 
@@ -138,9 +138,13 @@ Cpu *cpu_new(const CpuConfig *config, GError **error)
                     _("Cannot get memory for a virtual processor: %s."), g_strerror(errno));
         return NULL;
     }
-    Cpu *cpu = (Cpu *)(mapping + GUARD + CPU_HELPER_STACK);
+    uintptr_t place = (uintptr_t)mapping + GUARD + CPU_HELPER_STACK;
+    Cpu *cpu = (Cpu *)((place + LARGE_PAGE - 1) & ~(LARGE_PAGE - 1));
     uint8_t *guard = (uint8_t *)cpu + cpu_size;
-    mprotect(mapping, GUARD, PROT_NONE);
+    /* The soft TLB is looked into all the time: that should not push the guest's pages out of the
+     * host's own TLB. A refusal costs only speed. */
+    (void)madvise(cpu, cpu_size, MADV_HUGEPAGE);
+    mprotect((uint8_t *)cpu - CPU_HELPER_STACK - GUARD, GUARD, PROT_NONE);
     mprotect(guard, GUARD, PROT_NONE);
 
     cpu->thread = g_new0(struct CpuThread, 1);

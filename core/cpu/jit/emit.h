@@ -132,6 +132,17 @@ static inline void emit_mov_rr(Emit *e, unsigned to, unsigned from)
     emit_rr(e, true, 0x89, from, to);
 }
 
+/* rorx TO, FROM, BY with registers of 32 bits: leaves EFLAGS alone, wants BMI2. */
+static inline void emit_rorx(Emit *e, unsigned to, unsigned from, unsigned by)
+{
+    emit8(e, 0xc4);
+    emit8(e, 0x43 | (to < 8) << 7 | (from < 8) << 5); /* not R, X, not B; map 0f 3a */
+    emit8(e, 0x7b);                                   /* W0, no second source, L0, f2 */
+    emit8(e, 0xf0);
+    emit8(e, 0xc0 | (to & 7) << 3 | (from & 7));
+    emit8(e, by);
+}
+
 static inline void emit_mov_imm(Emit *e, unsigned to, uint64_t value)
 {
     if (value == (uint32_t)value) {

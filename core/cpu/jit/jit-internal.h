@@ -314,7 +314,7 @@ typedef struct {
     uint32_t free_far_link;                             /* number + 1 of the first */
     uint32_t free_crossing;
     JitPage *page_buckets[N_PAGE_BUCKETS];
-    JitPage *fetched[2][TLB_ENTRIES]; /* where the fetch TLBs' entries lead, if RAM is the same */
+    JitPage *fetched[2][FETCH_TLB_ENTRIES]; /* where the fetch TLBs' entries lead, if RAM is the same */
     JitContext contexts[N_CONTEXTS];
     unsigned next_context, n_pinned, next_target;
     JitContext *context;      /* of the running block, unless a link has led into another mode */
@@ -419,13 +419,17 @@ static inline void emit_test_canonical(Emit *e)
     emit_alu_imm(e, true, 7, H_R11, 1);
 }
 
-/* r11 = where the soft TLB would have the page of r10. Changes EFLAGS. */
-static inline void emit_tlb_index(Emit *e)
+/* TO, r8 to r15 or rax, = cpu_tlb_index() of r10. Changes EFLAGS. */
+static inline void emit_tlb_index(Emit *e, unsigned to)
 {
-    emit_rr(e, false, 0x89, H_R10, H_R11);
-    emit_rr(e, false, 0xc1, 5, H_R11); /* shr r11d, 12 */
-    emit8(e, GUEST_PAGE_SHIFT);
-    emit_alu_imm(e, false, 4, H_R11, TLB_ENTRIES - 1);
+    if (__builtin_cpu_supports("bmi2")) {
+        emit_rorx(e, to, H_R10, GUEST_PAGE_SHIFT);
+    } else {
+        emit_rr(e, false, 0x89, H_R10, to);
+        emit_rr(e, false, 0xc1, 5, to); /* shr */
+        emit8(e, GUEST_PAGE_SHIFT);
+    }
+    emit_rr(e, false, 0x0fb7, to, to); /* movzx */
 }
 
 /* cache.c */

@@ -292,7 +292,7 @@ JIT_VECTOR_SAFE const void *jit_helper_target(Cpu *cpu, uint64_t rip)
 {
     JitCpu *jc = jit_state(cpu);
     const FetchTlb *fetch = &cpu->fetch[cpu->cpl == 3];
-    unsigned i = rip >> GUEST_PAGE_SHIFT & (TLB_ENTRIES - 1);
+    unsigned i = cpu_fetch_index(rip);
 
     if (atomic_load_explicit(&cpu->requests, memory_order_relaxed) || !(cpu->mode & MODE_CS64) ||
         jc->jit->options.no_links || rip - fetch->tag[i] >= GUEST_PAGE_SIZE)
@@ -408,7 +408,7 @@ JIT_VECTOR_SAFE static void sample(JitCpu *jc, unsigned other)
     Cpu *cpu = jc->cpu;
     const FetchTlb *fetch = &cpu->fetch[cpu->cpl == 3];
     uint64_t page = cpu->rip & GUEST_PAGE_MASK, now = __builtin_ia32_rdtsc();
-    unsigned i = page >> GUEST_PAGE_SHIFT & (TLB_ENTRIES - 1);
+    unsigned i = cpu_fetch_index(page);
     unsigned first = MIN(other, cpu->rip & 0xfff), last = MAX(other, cpu->rip & 0xfff);
 
     jit_note_sample(jc, now);

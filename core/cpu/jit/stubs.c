@@ -133,10 +133,7 @@ static uint8_t *emit_site_page_stub(Emit *e, unsigned set, bool store)
 
     emit8(e, 0x50); /* push rax */
     emit_alu_mem_imm(e, true, 0, H_R11, offsetof(SiteSet, misses), 1);
-    emit_rr(e, false, 0x89, H_R10, H_RAX);
-    emit_rr(e, false, 0xc1, 5, H_RAX); /* shr */
-    emit8(e, GUEST_PAGE_SHIFT);
-    emit_alu_imm(e, false, 4, H_RAX, TLB_ENTRIES - 1);
+    emit_tlb_index(e, H_RAX);
     emit_rmx(e, true, 0x2b, H_R10, H_RSP, H_RAX, 8, tag);
     emit_alu_imm(e, true, 7, H_R10, GUEST_PAGE_SIZE - 1);
     uint8_t *out = emit_jcc(e, CC_A, e->p);

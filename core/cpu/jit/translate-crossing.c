@@ -17,7 +17,7 @@ JIT_VECTOR_SAFE static int next_page_entry(const Cpu *cpu)
 
     if (!(cpu->mode & MODE_CS64))
         next = (uint32_t)next;
-    unsigned i = next >> GUEST_PAGE_SHIFT & (TLB_ENTRIES - 1);
+    unsigned i = cpu_fetch_index(next);
     return fetch->tag[i] == next ? (int)i : -1;
 }
 

@@ -325,7 +325,7 @@ static void emit_check(Translator *t, Emit *e, const AccessGroup *group)
     if (group->site != NO_SITE) {
         emit_rm(e, true, 0x2b, H_R10, H_RSP, site_offset(t, group));
     } else {
-        emit_tlb_index(e);
+        emit_tlb_index(e, H_R11);
         emit_rmx(e, true, 0x2b, H_R10, H_RSP, H_R11, 8,
                  tlb_offset(t) + (int32_t)(group->store ? offsetof(TlbSet, store_tag)
                                                         : offsetof(TlbSet, load_tag)));

@@ -161,7 +161,7 @@ void t_access(Translator *t, unsigned seg, unsigned size, bool store)
     }
 
     t->at = (HostOperand){H_NONE, 0};
-    emit_tlb_index(e);
+    emit_tlb_index(e, H_R11);
     emit_rmx(e, true, 0x2b, H_R10, H_RSP, H_R11, 8, tag);
     emit_alu_imm(e, true, 7, H_R10,
                  t->jc->jit->options.slow_accesses ? -1 : (int32_t)(GUEST_PAGE_SIZE - size));
