@@ -169,6 +169,16 @@ void lapic_tsc_changed(LapicSet *set, unsigned cpu)
         aim_at_deadline(&set->apics[cpu]);
 }
 
+int64_t lapic_timer_borrow(LapicSet *set, unsigned cpu)
+{
+    return clock_timer_borrow(set->apics[cpu].timer);
+}
+
+void lapic_timer_give_back(LapicSet *set, unsigned cpu)
+{
+    clock_timer_give_back(set->apics[cpu].timer);
+}
+
 void lapic_timer_reset(Lapic *apic)
 {
     apic->initial_count = 0;

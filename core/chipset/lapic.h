@@ -76,4 +76,8 @@ bool lapic_write_msr(LapicSet *set, unsigned cpu, uint32_t msr, uint64_t value);
 /* The guest's TSC was changed (WRMSR to TSC or TSC_ADJUST): re-aims the deadline timer. */
 void lapic_tsc_changed(LapicSet *set, unsigned cpu);
 
+/* CpuBoardOps' timer_borrow and timer_give_back. */
+int64_t lapic_timer_borrow(LapicSet *set, unsigned cpu);
+void lapic_timer_give_back(LapicSet *set, unsigned cpu);
+
 void lapic_describe(LapicSet *set, unsigned cpu, GString *out); /* `info lapic` */

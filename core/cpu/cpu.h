@@ -176,9 +176,10 @@ enum {
  * plain RAM (or ROM for loads), and for stores neither PAGE_HAS_CODE nor PAGE_CLEAN is set.
  *   hit when: address - tag[i] <= 4096 - size (unsigned), i = cpu_tlb_index(address)
  *   host pointer: host[i] + (address - tag[i])
- * An empty entry i holds TLB_EMPTY(i), which no address with index i can match: 0 but for the first,
- * so that memory is taken only by what was ever filled. The data's entries reach 256 MiB far; a miss
- * costs some twenty hits. The index is the page number's low word: one instruction (MOVZX) makes it. */
+ * An empty entry i holds TLB_EMPTY(i), which no address with index i can match: 0 but for the
+ * first, so that memory is taken only by what was ever filled. The data's entries reach 256 MiB
+ * far; a miss costs some twenty hits. The index is the page number's low word: one instruction
+ * (MOVZX) makes it. */
 #define TLB_ENTRIES       (1u << 16)
 #define FETCH_TLB_ENTRIES (1u << 14)
 #define TLB_EMPTY(i)      ((uint64_t)((i) == 0) << GUEST_PAGE_SHIFT)
@@ -234,8 +235,8 @@ typedef struct {
     uint64_t host[FETCH_TLB_ENTRIES];
     uint64_t ram[FETCH_TLB_ENTRIES]; /* RamBlock id_base + page offset: the JIT's block key */
 } FetchTlb;
-/* Which entries of a TlbSet or FetchTlb are filled, and which of them are global or part of a large page: what a
- * flush must visit. Bit i of `words` is set if word i of `used` is not 0. */
+/* Which entries of a TlbSet or FetchTlb are filled, and which of them are global or part of a large
+ * page: what a flush must visit. Bit i of `words` is set if word i of `used` is not 0. */
 typedef struct {
     uint64_t words[TLB_ENTRIES / 64 / 64];
     uint64_t used[TLB_ENTRIES / 64], global[TLB_ENTRIES / 64], large[TLB_ENTRIES / 64];
@@ -294,6 +295,11 @@ typedef struct {
     void (*init_received)(void *opaque);    /* the local APIC resets itself on INIT */
     /* The vCPU has stopped itself for a debugger (debug.h) and pauses. */
     void (*debug_stopped)(void *opaque);
+    /* A halted vCPU waits for its APIC's timer by itself: when that is due, ns of CLOCK_MONOTONIC,
+     * or INT64_MAX. The board does not wake for it until it is given back, then fires it if it is
+     * due. NULL: there is none. */
+    int64_t (*timer_borrow)(void *opaque);
+    void (*timer_give_back)(void *opaque);
 } CpuBoardOps;
 
 typedef enum { CPU_ACCEL_JIT, CPU_ACCEL_INTERP } CpuAccel;

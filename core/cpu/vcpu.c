@@ -26,6 +26,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #define C_STACK    (1024 * 1024)
@@ -337,7 +338,44 @@ static void set_poll(struct CpuThread *thread, gint64 slept_us)
         thread->poll_us = CLAMP(thread->poll_us * 2, LEAST_POLL_US, MOST_POLL_US);
 }
 
-/* Until some of BITS are requested. */
+/* The vCPU's own timer while it sleeps: waking the board thread first, which wakes this one, would
+ * double the time by which the guest's timers are late. Returns when it is due, us, rounded up. */
+static gint64 borrow_timer(Cpu *cpu)
+{
+    if (!cpu->board->timer_borrow)
+        return G_MAXINT64;
+    cpu->board->lock(cpu->board_opaque);
+    int64_t due = cpu->board->timer_borrow(cpu->board_opaque);
+    cpu->board->unlock(cpu->board_opaque);
+    return due == INT64_MAX ? G_MAXINT64 : due / 1000 + 1;
+}
+
+static void give_back_timer(Cpu *cpu)
+{
+    cpu->board->lock(cpu->board_opaque);
+    cpu->board->timer_give_back(cpu->board_opaque);
+    cpu->board->unlock(cpu->board_opaque);
+}
+
+/* Until some of BITS are requested or DUE has come. */
+static void wait_for(Cpu *cpu, uint32_t bits, gint64 due)
+{
+    struct CpuThread *thread = cpu->thread;
+    bool in_time = true;
+
+    g_mutex_lock(&thread->mutex);
+    atomic_store(&thread->asleep, true);
+    while (in_time && !(atomic_load(&cpu->requests) & bits)) {
+        if (due == G_MAXINT64)
+            g_cond_wait(&thread->wake, &thread->mutex);
+        else
+            in_time = g_cond_wait_until(&thread->wake, &thread->mutex, due);
+    }
+    atomic_store(&thread->asleep, false);
+    g_mutex_unlock(&thread->mutex);
+}
+
+/* Until some of BITS are requested; returns sooner when the vCPU's timer has fired. */
 static void sleep_until(Cpu *cpu, uint32_t bits)
 {
     struct CpuThread *thread = cpu->thread;
@@ -345,12 +383,10 @@ static void sleep_until(Cpu *cpu, uint32_t bits)
 
     cpu_bus_leave(cpu);
     if (!thread->poll_us || !poll_for(cpu, bits, begin)) {
-        g_mutex_lock(&thread->mutex);
-        atomic_store(&thread->asleep, true);
-        while (!(atomic_load(&cpu->requests) & bits))
-            g_cond_wait(&thread->wake, &thread->mutex);
-        atomic_store(&thread->asleep, false);
-        g_mutex_unlock(&thread->mutex);
+        gint64 due = bits & REQUEST_INTERRUPT ? borrow_timer(cpu) : G_MAXINT64;
+        wait_for(cpu, bits, due);
+        if (due != G_MAXINT64)
+            give_back_timer(cpu);
         set_poll(thread, g_get_monotonic_time() - begin);
     }
     cpu_bus_enter(cpu);
@@ -722,6 +758,8 @@ static void *thread_main(void *opaque)
     cpu->thread->id = gettid();
     g_snprintf(name, sizeof name, "vcpu%u", cpu->index);
     pthread_setname_np(pthread_self(), name);
+    /* Linux lets others sleep 50 us longer. */
+    prctl(PR_SET_TIMERSLACK, 1ul, 0, 0, 0);
     /* Only what the thread's own instructions cause. */
     sigfillset(&signals);
     sigdelset(&signals, SIGSEGV);

@@ -15,6 +15,7 @@ struct ClockTimer {
     void *opaque;
     int64_t deadline;
     bool set;
+    bool borrowed;    /* the board thread need not wake for it */
     ClockTimer *next; /* in the clock's list, by deadline */
 };
 
@@ -53,12 +54,21 @@ int64_t clock_host_tsc_offset(Clock *clock)
     return atomic_load_explicit(&clock->tsc_offset, memory_order_relaxed);
 }
 
-/* When the clock has something to do, INT64_MAX: never. */
+static bool fires(const Clock *clock)
+{
+    return clock->running && !clock->silent;
+}
+
+/* When the board thread has something to do, INT64_MAX: never. */
 static int64_t next_deadline(const Clock *clock)
 {
-    bool fires = clock->running && !clock->silent && clock->timers;
+    const ClockTimer *timer = clock->timers;
 
-    return fires ? clock->timers->deadline : INT64_MAX;
+    if (!fires(clock))
+        return INT64_MAX;
+    while (timer && timer->borrowed)
+        timer = timer->next;
+    return timer ? timer->deadline : INT64_MAX;
 }
 
 /* Also makes the timerfd unreadable: nobody need read it. */
@@ -104,7 +114,7 @@ static gboolean timerfd_ready(gint fd, GIOCondition condition, gpointer data)
     Clock *clock = data;
 
     g_mutex_lock(clock->lock);
-    if (clock->running && !clock->silent) {
+    if (fires(clock)) {
         clock->armed = INT64_MIN; /* once, after all callbacks */
         run_due(clock);
     }
@@ -233,12 +243,12 @@ void clock_timer_set(ClockTimer *timer, int64_t deadline_ns)
     unlink_timer(timer);
     timer->deadline = deadline_ns;
     timer->set = true;
+    timer->borrowed = false;
     while (*link && (*link)->deadline <= deadline_ns)
         link = &(*link)->next;
     timer->next = *link;
     *link = timer;
-    if (timer->clock->timers == timer)
-        arm(timer->clock);
+    arm(timer->clock);
 }
 
 void clock_timer_cancel(ClockTimer *timer)
@@ -254,6 +264,32 @@ void clock_timer_withdraw(ClockTimer *timer)
     unlink_timer(timer);
     if (awaited && clock->fd >= 0)
         set_timerfd(clock, next_deadline(clock));
+}
+
+int64_t clock_timer_borrow(ClockTimer *timer)
+{
+    Clock *clock = timer->clock;
+
+    if (!timer->set || !fires(clock))
+        return INT64_MAX;
+    timer->borrowed = true;
+    if (timer->deadline == clock->armed && clock->fd >= 0)
+        set_timerfd(clock, next_deadline(clock));
+    return timer->deadline - clock->offset;
+}
+
+void clock_timer_give_back(ClockTimer *timer)
+{
+    Clock *clock = timer->clock;
+
+    if (!timer->borrowed)
+        return;
+    timer->borrowed = false;
+    if (timer->set && fires(clock) && timer->deadline <= clock_now(clock)) {
+        unlink_timer(timer);
+        timer->func(timer->opaque);
+    }
+    arm(clock);
 }
 
 bool clock_timer_is_set(const ClockTimer *timer)

@@ -40,6 +40,11 @@ void clock_timer_cancel(ClockTimer *timer);
  * timer that hardly ever expires. */
 void clock_timer_withdraw(ClockTimer *timer);
 bool clock_timer_is_set(const ClockTimer *timer);
+/* The caller will look after the timer itself until it takes it back: the board thread does not
+ * wake for it. Returns the host's CLOCK_MONOTONIC, ns, when it is due; INT64_MAX if it will not
+ * fire. */
+int64_t clock_timer_borrow(ClockTimer *timer);
+void clock_timer_give_back(ClockTimer *timer); /* fires if it is due */
 
 /* value * numerator / denominator without overflow: ticks to ns and back. */
 static inline uint64_t clock_muldiv(uint64_t value, uint32_t numerator, uint32_t denominator)

@@ -196,6 +196,16 @@ static void cpu_init_received(void *opaque)
     lapic_init(lapics(opaque), ((CpuSlot *)opaque)->index);
 }
 
+static int64_t cpu_timer_borrow(void *opaque)
+{
+    return lapic_timer_borrow(lapics(opaque), ((CpuSlot *)opaque)->index);
+}
+
+static void cpu_timer_give_back(void *opaque)
+{
+    lapic_timer_give_back(lapics(opaque), ((CpuSlot *)opaque)->index);
+}
+
 static void cpu_debug_stopped(void *opaque)
 {
     Pc *pc = ((CpuSlot *)opaque)->pc;
@@ -215,6 +225,8 @@ static const CpuBoardOps cpu_board_ops = {
     .ferr = cpu_ferr,
     .init_received = cpu_init_received,
     .debug_stopped = cpu_debug_stopped,
+    .timer_borrow = cpu_timer_borrow,
+    .timer_give_back = cpu_timer_give_back,
 };
 
 /* --- local APICs to vCPUs

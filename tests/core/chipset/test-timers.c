@@ -305,6 +305,71 @@ static void test_system_ports(void)
     timer_fixture_free(f);
 }
 
+static void count_firing(void *opaque)
+{
+    (*(unsigned *)opaque)++;
+}
+
+static gboolean set_flag(gpointer flag)
+{
+    *(bool *)flag = true;
+    return G_SOURCE_REMOVE;
+}
+
+/* Runs what the board thread would run meanwhile. */
+static void iterate_for(GMainContext *context, unsigned ms)
+{
+    g_autoptr(GSource) source = g_timeout_source_new(ms);
+    bool over = false;
+
+    g_source_set_callback(source, set_flag, &over, NULL);
+    g_source_attach(source, context);
+    while (!over)
+        g_main_context_iteration(context, TRUE);
+}
+
+/* A timer that somebody else looks after fires when it is given back, not before; others fire. */
+static void test_borrowed_timer(void)
+{
+    g_autoptr(GMainContext) context = g_main_context_new();
+    GMutex lock;
+    unsigned first = 0, second = 0;
+
+    g_mutex_init(&lock);
+    Clock *clock = clock_new(context, &lock);
+    ClockTimer *own = clock_timer_new(clock, count_firing, &first);
+    ClockTimer *other = clock_timer_new(clock, count_firing, &second);
+    g_assert_cmpint(clock_timer_borrow(own), ==, INT64_MAX);
+    clock_timer_set(own, 5000000);
+    g_assert_cmpint(clock_timer_borrow(own), ==, INT64_MAX); /* the clock stands */
+    clock_start(clock);
+    int64_t due = clock_timer_borrow(own);
+    g_assert_cmpint(llabs(due / 1000 - g_get_monotonic_time() - 5000), <, 5000);
+    iterate_for(context, 20);
+    g_assert_cmpuint(first, ==, 0);
+    clock_timer_give_back(own);
+    g_assert_cmpuint(first, ==, 1);
+    g_assert_false(clock_timer_is_set(own));
+
+    clock_timer_set(own, clock_now(clock) + 5000000);
+    clock_timer_borrow(own);
+    clock_timer_set(other, clock_now(clock) + 10000000);
+    clock_timer_give_back(own); /* too early: the board thread's again */
+    iterate_for(context, 30);
+    g_assert_cmpuint(first, ==, 2);
+    g_assert_cmpuint(second, ==, 1);
+
+    clock_timer_set(own, clock_now(clock) + 5000000);
+    clock_timer_borrow(own);
+    clock_timer_set(own, clock_now(clock) + 6000000); /* set anew: the board thread's */
+    iterate_for(context, 30);
+    g_assert_cmpuint(first, ==, 3);
+    clock_timer_free(own);
+    clock_timer_free(other);
+    clock_free(clock);
+    g_mutex_clear(&lock);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -313,5 +378,6 @@ int main(int argc, char **argv)
     g_test_add_func("/chipset/hpet", test_hpet);
     g_test_add_func("/chipset/pm", test_pm);
     g_test_add_func("/chipset/ports", test_system_ports);
+    g_test_add_func("/chipset/clock/borrowed-timer", test_borrowed_timer);
     return g_test_run();
 }

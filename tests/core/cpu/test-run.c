@@ -240,6 +240,8 @@ typedef struct {
     Fixture f; /* first: the fixture's functions take it */
     GMutex lock;
     _Atomic unsigned acknowledged, triple_faults;
+    _Atomic gint64 timer_due; /* us of the monotonic clock; 0: it is not set */
+    unsigned borrowed, given_back;
 } Board1;
 
 static void board1_lock(void *opaque)
@@ -272,12 +274,35 @@ static void board1_init_received(void *opaque)
 {
 }
 
+static int64_t board1_timer_borrow(void *opaque)
+{
+    Board1 *board = opaque;
+
+    if (!board->timer_due)
+        return INT64_MAX;
+    board->borrowed++;
+    return board->timer_due * 1000;
+}
+
+static void board1_timer_give_back(void *opaque)
+{
+    Board1 *board = opaque;
+
+    board->given_back++;
+    if (!board->timer_due || g_get_monotonic_time() < board->timer_due)
+        return;
+    board->timer_due = 0;
+    cpu_request(board->f.cpu, REQUEST_INTERRUPT);
+}
+
 static const CpuBoardOps board1_ops = {
     .lock = board1_lock,
     .unlock = board1_unlock,
     .acknowledge = board1_acknowledge,
     .triple_fault = board1_triple_fault,
     .init_received = board1_init_received,
+    .timer_borrow = board1_timer_borrow,
+    .timer_give_back = board1_timer_give_back,
 };
 
 static void board1_set_up(Board1 *board, gconstpointer data)
@@ -459,6 +484,36 @@ static void test_thread(Board1 *board, gconstpointer data)
     g_assert_cmpuint(cpu->halt_state, ==, CPU_HALTED);
 }
 
+/* A halted vCPU wakes for its own timer, at the time and not before, and gives it back when
+ * something else wakes it. */
+static void test_own_timer(Board1 *board, gconstpointer data)
+{
+    Fixture *f = &board->f;
+    Cpu *cpu = f->cpu;
+
+    load_program(f, halting_code, sizeof halting_code);
+    cpu_start(cpu);
+    for (uint16_t i = 1; i <= 20; i++) {
+        gint64 due = g_get_monotonic_time() + 5000;
+        board->timer_due = due;
+        cpu_resume(cpu);
+        wait_for(f, 0x500, i);
+        g_assert_cmpint(g_get_monotonic_time(), >=, due);
+        g_assert_cmpuint(counter(f, 0x504), ==, i);
+        cpu_pause(cpu);
+        cpu_wait_paused(cpu);
+    }
+    g_assert_cmpuint(board->borrowed, >=, 20);
+
+    board->timer_due = g_get_monotonic_time() + 3600 * (gint64)G_USEC_PER_SEC;
+    cpu_resume(cpu);
+    cpu_request(cpu, REQUEST_INTERRUPT);
+    wait_for(f, 0x500, 21);
+    cpu_pause(cpu);
+    cpu_wait_paused(cpu);
+    g_assert_cmpuint(board->given_back, ==, board->borrowed);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -471,5 +526,6 @@ int main(int argc, char **argv)
     g_test_add("/cpu/run/triple-fault", Board1, NULL, board1_set_up, test_triple_fault,
                board1_tear_down);
     g_test_add("/cpu/run/thread", Board1, NULL, board1_set_up, test_thread, board1_tear_down);
+    g_test_add("/cpu/run/own-timer", Board1, NULL, board1_set_up, test_own_timer, board1_tear_down);
     return g_test_run();
 }
