@@ -9,6 +9,9 @@
  * found out where it happens: the head leaves for a translation of the same code without groups, at
  * the head's instruction, before that has changed anything.
  *
+ * Where flags are live at the head, as in CMP, MOV from memory, Jcc, the check is made before the
+ * instruction that sets them.
+ *
  * Where much time is spent, and for the stack everywhere, a group keeps page and distance from one
  * time to the next in a SitePage of the vCPU's: a comparison that does not wait for the address.
  *
@@ -39,7 +42,12 @@ typedef struct {
 
 typedef struct {
     Translator *t;
+    unsigned item; /* the one looked at */
     Progress progress[MAX_GROUPS];
+    /* Items from which on a check could be made: the register has not changed since, */
+    uint8_t unchanged_from[N_GPR];
+    uint8_t straight_from; /* there is no way out but a fault, */
+    uint8_t no_stack_from; /* no access to the stack, which has one SitePage. */
 } Plan;
 
 static bool is_groupable(const Insn *insn)
@@ -61,6 +69,27 @@ static void close_groups(Plan *plan)
 {
     for (unsigned i = 0; i < plan->t->n_groups; i++)
         plan->progress[i].open = false;
+    plan->straight_from = (uint8_t)(plan->item + 1);
+}
+
+/* The last item before which a group that begins here can be checked with EFLAGS free. */
+static int8_t early_item(const Plan *plan, const AccessGroup *group)
+{
+    const Item *items = plan->t->items;
+    unsigned from = plan->straight_from;
+
+    if (!items[plan->item].live_before)
+        return NOT_EARLY;
+    if (group->base < N_GPR)
+        from = MAX(from, plan->unchanged_from[group->base]);
+    if (group->index < N_GPR)
+        from = MAX(from, plan->unchanged_from[group->index]);
+    if (is_stack(group))
+        from = MAX(from, plan->no_stack_from);
+    for (unsigned i = plan->item; i-- > from;)
+        if (!items[i].live_before)
+            return (int8_t)i;
+    return NOT_EARLY;
 }
 
 /* Puts an access of SIZE bytes at [AT's address + DISP] into a group. Returns it or NO_GROUP. */
@@ -94,6 +123,7 @@ static int8_t join(Plan *plan, AccessGroup at, int64_t disp, unsigned size, bool
     at.members = 1;
     at.low = (int32_t)disp;
     at.high = (int32_t)disp + (int32_t)size;
+    at.early = early_item(plan, &at);
     t->groups[t->n_groups] = at;
     plan->progress[t->n_groups] = (Progress){.open = true};
     return (int8_t)t->n_groups++;
@@ -118,6 +148,7 @@ static int8_t join_operand(Plan *plan, const Item *item, bool store)
 /* Register REG becomes something else, or CONSTANT more. */
 static void note_change(Plan *plan, unsigned reg, const int64_t *constant)
 {
+    plan->unchanged_from[reg] = (uint8_t)(plan->item + 1);
     for (unsigned i = 0; i < plan->t->n_groups; i++) {
         const AccessGroup *group = &plan->t->groups[i];
         Progress *progress = &plan->progress[i];
@@ -189,6 +220,11 @@ static void note_writes(Plan *plan, const Item *item)
     }
 }
 
+static bool is_stack_access(const Translator *t, int8_t group)
+{
+    return group != NO_GROUP && is_stack(&t->groups[group]);
+}
+
 static void plan_item(Plan *plan, Item *item)
 {
     const Insn *insn = &item->insn;
@@ -218,13 +254,23 @@ static void plan_item(Plan *plan, Item *item)
     if (item->kind == KIND_PUSH || item->kind == KIND_PUSHF || item->kind == KIND_CALL ||
         item->kind == KIND_CALL_INDIRECT)
         item->stack_group = join_stack(plan, RSP, -(int64_t)insn->opsize, insn->opsize, true);
+    if (is_stack_access(plan->t, item->operand_group) ||
+        is_stack_access(plan->t, item->stack_group))
+        plan->no_stack_from = (uint8_t)(plan->item + 1);
     note_writes(plan, item);
-    if (item->kind == KIND_JCC || item->kind == KIND_LOOP)
+    if (item->kind == KIND_JCC || item->kind == KIND_LOOP) {
+        plan->straight_from = (uint8_t)(plan->item + 1);
         for (unsigned i = 0; i < plan->t->n_groups; i++)
             plan->progress[i].behind_exit = true;
+    }
 }
 
-/* Where each group keeps its distance. */
+static bool has_place(const AccessGroup *group)
+{
+    return group->site != NO_SITE || group->slot != NO_GROUP;
+}
+
+/* Where each group keeps its distance, and who checks it early. */
 static void place_groups(Translator *t)
 {
     int8_t slots = 0;
@@ -241,17 +287,17 @@ static void place_groups(Translator *t)
             *next = *next % (N_SITES - 1) + 1;
             group->site = (int8_t)*next;
             t->jc->site_owners[group->store][*next] = t->block;
-        } else if (group->members > 1 && slots < N_GROUP_SLOTS) {
+        } else if ((group->members > 1 || group->early != NOT_EARLY) && slots < N_GROUP_SLOTS) {
             group->slot = slots++;
         }
+        if (group->early != NOT_EARLY && has_place(group))
+            t->items[group->early].early_checks |= (uint16_t)(1u << i);
     }
 }
 
 static int8_t keep_group(const Translator *t, int8_t group)
 {
-    return group == NO_GROUP || (t->groups[group].site == NO_SITE && t->groups[group].slot < 0)
-               ? NO_GROUP
-               : group;
+    return group == NO_GROUP || !has_place(&t->groups[group]) ? NO_GROUP : group;
 }
 
 void t_plan_groups(Translator *t)
@@ -261,7 +307,9 @@ void t_plan_groups(Translator *t)
 
     t->n_groups = 0;
     for (unsigned i = 0; i < t->n_items; i++) {
+        plan.item = i;
         t->items[i].operand_group = t->items[i].stack_group = NO_GROUP;
+        t->items[i].early_checks = 0;
         if (!t->ungrouped && t_64bit(t) && !options->no_groups && !options->slow_accesses)
             plan_item(&plan, &t->items[i]);
     }
@@ -346,30 +394,51 @@ static void emit_check_again(Translator *t, const AccessGroup *group, const uint
     emit_jcc(&t->cold, CC_BE, hit);
 }
 
-static void emit_head(Translator *t, const AccessGroup *group, int32_t disp, unsigned size,
-                      bool store)
+/* Leads to the cold code's end if the group's page is not there, else back to here. */
+static void emit_first_check(Translator *t, const AccessGroup *group)
 {
-    t_free_flags(t);
     emit_address(&t->hot, group, group->low);
     emit_check(t, &t->hot, group);
     emit_jcc(&t->hot, CC_A, t->cold.p);
-
-    /* The page may be in the TLB. Else the head's own access fills it in, or is done by the
-     * interpreter. */
-    if (group->site != NO_SITE)
+    if (group->site != NO_SITE) /* the page may be in the TLB */
         emit_check_again(t, group, t->hot.p);
-    emit_address(&t->cold, group, disp);
-    t_slow_site(t, size, store ? SITE_STORE : 0);
-    emit_check_again(t, group, t->hot.p);
-    t_exit_ungrouped(t);
+}
 
-    if (group->site != NO_SITE)
-        return;
+/* r10 = the distance, and where the group keeps it, once it has been checked without a SitePage. */
+static void emit_keep_distance(Translator *t, const AccessGroup *group)
+{
     emit_rmx(&t->hot, true, 0x8b, H_R10, H_RSP, H_R11, 8,
              tlb_offset(t) + (int32_t)offsetof(TlbSet, host));
     emit_rmx(&t->hot, true, 0x2b, H_R10, H_RSP, H_R11, 8,
              tlb_offset(t) + (int32_t)offsetof(TlbSet, load_tag));
     emit_rm(&t->hot, true, 0x89, H_R10, H_RSP, OFFSET_SLOT(SLOT_GROUPS + group->slot));
+}
+
+/* What is not in the TLB the head's own access fills in, or is done by the interpreter. */
+static void emit_head(Translator *t, const AccessGroup *group, int32_t disp, unsigned size,
+                      bool store)
+{
+    t_free_flags(t);
+    emit_first_check(t, group);
+    emit_address(&t->cold, group, disp);
+    t_slow_site(t, size, store ? SITE_STORE : 0);
+    emit_check_again(t, group, t->hot.p);
+    t_exit_ungrouped(t);
+    if (group->site == NO_SITE)
+        emit_keep_distance(t, group);
+}
+
+void t_check_groups_early(Translator *t)
+{
+    for (unsigned bits = t->item->early_checks; bits; bits &= bits - 1) {
+        AccessGroup *group = &t->groups[__builtin_ctz(bits)];
+        emit_first_check(t, group);
+        t_exit_ungrouped(t);
+        if (group->site == NO_SITE)
+            emit_keep_distance(t, group);
+        group->checked = true;
+        t->r10_group = group->site == NO_SITE ? (int8_t)(group - t->groups) : NO_GROUP;
+    }
 }
 
 bool t_group_access(Translator *t, int8_t number, int32_t disp, unsigned size, bool store)

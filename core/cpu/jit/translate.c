@@ -395,12 +395,32 @@ static bool ends_block(InsnKind kind)
 
 /* --- flags ------------------------------------------------------------------------------------ */
 
+/* Whether the processor sets the flags that the manual calls undefined, too, rather than to leave
+ * some as they were. */
+static bool sets_undefined_flags(const Insn *insn)
+{
+    switch (insn->mnemonic) {
+    case ZYDIS_MNEMONIC_AND:
+    case ZYDIS_MNEMONIC_OR:
+    case ZYDIS_MNEMONIC_XOR:
+    case ZYDIS_MNEMONIC_TEST:
+    case ZYDIS_MNEMONIC_SHL:
+    case ZYDIS_MNEMONIC_SHR:
+    case ZYDIS_MNEMONIC_SAR:
+    case ZYDIS_MNEMONIC_SHLD:
+    case ZYDIS_MNEMONIC_SHRD: return true;
+    default: return false;
+    }
+}
+
 static void set_flag_use(Item *item)
 {
     const Insn *insn = &item->insn;
 
     item->tested = insn->flags_tested;
     item->killed = insn->flags_modified;
+    if (!sets_undefined_flags(insn))
+        item->killed &= ~insn->flags_undefined;
     /* A count of 0 changes nothing. */
     if (insn_may_shift_by_0(insn))
         item->killed = 0;
@@ -653,6 +673,8 @@ static void emit_block(Translator *t)
         t->item = &t->items[i];
         t->check_requests = follows_sti(t, i);
         bool keeps = keeps_r10(t->item);
+        if (t->item->early_checks)
+            t_check_groups_early(t);
         if (!keeps)
             t->r10_group = NO_GROUP;
         emit_item(t);

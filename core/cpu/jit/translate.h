@@ -46,6 +46,7 @@ typedef struct Item {
     uint32_t live_target;              /* at the target of a branch */
     int32_t target;                    /* of a direct branch, in the page */
     int8_t operand_group, stack_group; /* of its accesses, or NO_GROUP */
+    uint16_t early_checks;             /* bits of groups that are checked before this item */
     const struct Item *backward; /* the branch whose look at the requests is made before this one */
 } Item;
 
@@ -55,11 +56,12 @@ typedef struct {
     bool store;                 /* needs a page that can be written */
     bool checked;               /* the code of the check is behind us */
     uint8_t members;
+    int8_t early;      /* the item before which it is checked, or NOT_EARLY: at its first access */
     int8_t site;       /* SitePage, or NO_SITE */
     int8_t slot;       /* SLOT_GROUPS + */
     int32_t low, high; /* bytes from BASE + INDEX * SCALE as they are at the first access */
 } AccessGroup;
-enum { NO_SITE = -1 };
+enum { NO_SITE = -1, NOT_EARLY = -1 };
 
 /* Where the access is after t_access() and its like: [r10 + INDEX + DISP]. */
 typedef struct {
@@ -166,6 +168,8 @@ void t_slow_site(Translator *t, unsigned size, unsigned flags);
 void t_plan_groups(Translator *t);
 /* The current instruction's displacement from its memory operand's base, as groups count. */
 int32_t t_group_displacement(const Translator *t);
+/* Checks groups whose first access is later, where EFLAGS are free. Changes r10 and r11. */
+void t_check_groups_early(Translator *t);
 /* An access of the current instruction at [address of group NUMBER + DISP], good for SIZE bytes, at
  * t->at. Clobbers r11, and EFLAGS if it is the group's first. False for NO_GROUP. */
 bool t_group_access(Translator *t, int8_t number, int32_t disp, unsigned size, bool store);

@@ -350,6 +350,51 @@ static void test_operands_over_pages(void)
 }
 
 /* Over the end of 4 GiB the segment ends: no page is looked for there. */
+/* Accesses between an instruction and who uses its flags, over the end of a page, and in the end of
+ * memory: that one is a page fault behind the instruction that sets the flags. */
+static void test_accesses_with_flags(void)
+{
+    static const uint8_t code[] = {
+        0xbb, 0xc0, 0x0f, 0x42, 0x00, /*    mov ebx, MAPPED + 20fc0h */
+        0xb9, 0x64, 0x00, 0x00, 0x00, /*    mov ecx, 100 */
+        0x31, 0xd2,                   /*    xor edx, edx */
+        0x83, 0xf9, 0x32,             /* a: cmp ecx, 50 */
+        0x8b, 0x03,                   /*    mov eax, [rbx] */
+        0x19, 0xc2,                   /*    sbb edx, eax */
+        0x48, 0x8d, 0x5b, 0x03,       /*    lea rbx, [rbx+3] */
+        0x49, 0x89, 0xda,             /*    mov r10, rbx */
+        0x83, 0xc2, 0x07,             /*    add edx, 7 */
+        0x41, 0x89, 0x52, 0x10,       /*    mov [r10+16], edx */
+        0x11, 0xca,                   /*    adc edx, ecx */
+        0x52,                         /*    push rdx */
+        0x39, 0xc2,                   /*    cmp edx, eax */
+        0x5e,                         /*    pop rsi */
+        0x83, 0xde, 0x00,             /*    sbb esi, 0 */
+        0x01, 0xf7,                   /*    add edi, esi */
+        0xff, 0xc9,                   /*    dec ecx */
+        0x75, 0xdc,                   /*    jnz a */
+        0xbb, 0xfe, 0xff, 0x5f, 0x00, /*    mov ebx, MAPPED + 1ffffeh */
+        0x83, 0xf9, 0x01,             /*    cmp ecx, 1 */
+        0x8b, 0x03,                   /*    mov eax, [rbx] */
+        0x11, 0xc2,                   /*    adc edx, eax */
+        0xf4,
+    };
+    Pair pair;
+
+    pair_init(&pair, LONG_MODE, &JIT_OPTIONS_DEFAULT);
+    pair_write(&pair, CODE, code, sizeof code);
+    pair.interp.cpu->rip = pair.jit.cpu->rip = CODE;
+    pair.interp.cpu->gpr[RSP] = pair.jit.cpu->gpr[RSP] = STACK;
+    Outcome a = run(&pair.interp, 100000), b = run(&pair.jit, 0);
+    g_autofree char *text = difference(&pair, &a, &b, UINT64_MAX);
+    g_assert_cmpstr(text, ==, NULL);
+    g_assert_true(b.raised);
+    g_assert_cmpint(b.vector, ==, EXC_PF);
+    g_assert_cmphex(pair.jit.cpu->rip, ==, CODE + sizeof code - 5);
+    g_assert_cmphex(pair.jit.cpu->rflags & RFLAGS_CF, ==, RFLAGS_CF);
+    pair_clear(&pair);
+}
+
 static void test_operand_over_4_gib(void)
 {
     static const uint8_t codes[][7] = {
@@ -386,6 +431,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu/jit/flushes-of-data", test_flushes_of_data);
     g_test_add_func("/cpu/jit/homeless-registers", test_homeless_registers);
     g_test_add_func("/cpu/jit/operands-over-pages", test_operands_over_pages);
+    g_test_add_func("/cpu/jit/accesses-with-flags", test_accesses_with_flags);
     g_test_add_func("/cpu/jit/operand-over-4-gib", test_operand_over_4_gib);
     return g_test_run();
 }
