@@ -210,14 +210,14 @@ typedef struct {
         uint64_t unused;
     } misses[N_SITES]; /* each as far behind its page */
 } SiteSet;
-/* Where calls of one mode come back to, for translated code: a ring whose place Cpu.return_top, in
- * bytes, wraps by itself. RIP 0 with code that looks it up where there is nothing. */
-enum { N_RETURNS = 32 };
+/* Where calls of one mode come back to, for translated code, by where the return address lies on
+ * the stack: entry (RSP >> RETURN_SHIFT) & 255, which ROTATE and MOVZX make. Compilers align the
+ * stack to 16 bytes at calls. RIP 0 with code that looks it up where there is nothing. */
+enum { N_RETURNS = 256, RETURN_SHIFT = 4 };
 typedef struct {
     uint64_t rip[N_RETURNS];
     const void *code[N_RETURNS];
-} ReturnRing;
-_Static_assert(N_RETURNS * sizeof(uint64_t) == 256, "the place in a ReturnRing does not wrap");
+} ReturnTable;
 enum {
     MMU_SUPERVISOR,      /* CPL 0-2; with SMAP on and AC clear: no user pages */
     MMU_SUPERVISOR_USER, /* CPL 0-2 with CR4.SMAP and RFLAGS.AC set */
@@ -334,7 +334,6 @@ struct Cpu {
     uint64_t jit[32];          /* the JIT's own hot slots */
     _Atomic uint32_t lines;    /* level of REQUEST_INTERRUPT, also while IF masks it */
     bool sites_used;
-    uint8_t return_top[N_MMU];                               /* of `returns` */
     _Alignas(CPU_RENAMED_BYTES / 2) SiteSet sites[N_MMU][2]; /* 0 loads, 1 stores */
 
     CpuSegment seg[N_SEG];
@@ -406,7 +405,7 @@ struct Cpu {
         bool writable;
     } page_cache[256];
     _Alignas(64) uint8_t straddle[128]; /* what one load finds on two pages: jit/run.c */
-    ReturnRing returns[N_MMU];          /* by TLB set */
+    ReturnTable returns[N_MMU];         /* by TLB set */
     TlbMap tlb_map[N_MMU], fetch_map[2];
     TlbSet tlb[N_MMU];
     FetchTlb fetch[2];       /* 0 supervisor, 1 user */

@@ -40,8 +40,6 @@
 
 enum { LEAST_REGIONS = 16 };
 
-enum { ALL_SETS = (1 << N_MMU) - 1 };
-
 /* A RIP that is looked for elsewhere than in the first line. */
 #define NO_RIP UINT64_C(0x8000000000010000)
 
@@ -547,7 +545,7 @@ JIT_VECTOR_SAFE JitContext *jit_cache_context(JitCpu *jc, uint32_t mode, uint32_
     while (context->pinned);
     if (context->used)
         clear_targets(context);
-    jit_cache_forget_returns(jc, ALL_SETS); /* it may have been the current one's */
+    jit_cache_forget_returns(jc, 3); /* it may have been the current one's */
     context->in_use = true;
     context->mode = mode;
     context->base = base;
@@ -587,8 +585,10 @@ JIT_VECTOR_SAFE void jit_cache_forget_returns(JitCpu *jc, unsigned sets)
 {
     const void *look_up = jit_rx(jc, jc->stub_indirect);
 
-    for (; sets; sets &= sets - 1) {
-        ReturnRing *returns = &jc->cpu->returns[__builtin_ctz(sets)];
+    for (unsigned set = 0; set < N_MMU; set++) {
+        ReturnTable *returns = &jc->cpu->returns[set];
+        if (!(sets & 1u << (set == MMU_USER)))
+            continue;
         for (unsigned i = 0; i < N_RETURNS; i++) {
             returns->rip[i] = 0;
             returns->code[i] = look_up;
@@ -598,7 +598,7 @@ JIT_VECTOR_SAFE void jit_cache_forget_returns(JitCpu *jc, unsigned sets)
 
 JIT_VECTOR_SAFE void jit_cache_forget_targets(JitCpu *jc, unsigned sets)
 {
-    jit_cache_forget_returns(jc, ALL_SETS);
+    jit_cache_forget_returns(jc, sets);
     for (unsigned i = 0; i < N_CONTEXTS; i++) {
         JitContext *context = &jc->contexts[i];
         unsigned set = (context->mode & MODE_CPL) == MODE_CPL ? 2 : 1;

@@ -51,7 +51,6 @@ enum {
 #define OFFSET_REQUESTS            ((int32_t)offsetof(Cpu, requests))
 #define OFFSET_SITE(set, store, n) ((int32_t)offsetof(Cpu, sites[set][store].pages[n]))
 #define OFFSET_RETURNS(set, field) ((int32_t)offsetof(Cpu, returns[set].field))
-#define OFFSET_RETURN_TOP(set)     ((int32_t)offsetof(Cpu, return_top[set]))
 #define OFFSET_VECTORS_LIVE        ((int32_t)offsetof(Cpu, vectors_live))
 
 /* Cpu's comment says why: what is stored often, */
@@ -66,7 +65,6 @@ enum {
                    #member)
 STORED_OFTEN(gpr);
 STORED_OFTEN(jit);
-STORED_OFTEN(return_top);
 LOADED_OFTEN(sites[MMU_SUPERVISOR][0].pages);
 LOADED_OFTEN(sites[MMU_USER][1].pages);
 LOADED_OFTEN(seg);
@@ -319,7 +317,7 @@ typedef struct {
     JitContext contexts[N_CONTEXTS];
     unsigned next_context, n_pinned, next_target;
     JitContext *context;      /* of the running block, unless a link has led into another mode */
-    uint32_t returns_mode[2]; /* but for MODE_MMU, of the code in the rings of kernel and user */
+    uint32_t returns_mode[2]; /* but for MODE_MMU, of the code in `returns` of kernel and user */
     bool flush_first;         /* epochs start anew: no link may be used */
     bool evict_first;         /* no room for a link */
     unsigned next_site[2];    /* to be given to a place that loads, stores */
@@ -468,9 +466,9 @@ JitContext *jit_cache_context(JitCpu *jc, uint32_t mode, uint32_t base, uint32_t
 bool jit_cache_pin_context(JitCpu *jc, JitContext *context);
 /* Lets indirect branches to RIP in the current context find BLOCK. */
 void jit_cache_put_target(JitCpu *jc, uint64_t rip, const JitBlock *block);
-/* Forgets where calls of code with a TLB set in SETS, a bit each, come back to. */
+/* Forgets where calls come back to. SETS: 1 for code of levels 0 to 2, 2 for level 3. */
 void jit_cache_forget_returns(JitCpu *jc, unsigned sets);
-/* SETS: 1 for levels 0 to 2, 2 for level 3. */
+/* That, and where other indirect branches lead. */
 void jit_cache_forget_targets(JitCpu *jc, unsigned sets);
 JIT_VECTOR_SAFE static inline unsigned jit_target_index(uint64_t rip)
 {

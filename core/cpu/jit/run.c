@@ -203,7 +203,7 @@ JIT_VECTOR_SAFE void jit_helper_vectors(Cpu *cpu)
 /* --- blocks ----------------------------------------------------------------------------------- */
 
 /* Links lead from one of the kernel's TLB sets to the other, and nothing else of the mode changes
- * there: each set has a ring of its own, and the two of the kernel are forgotten together. */
+ * there: each set has returns of its own, and the two of the kernel are forgotten together. */
 JIT_VECTOR_SAFE void jit_enter_context(JitCpu *jc, JitContext *context)
 {
     bool user = (context->mode & MODE_CPL) == MODE_CPL;
@@ -213,8 +213,7 @@ JIT_VECTOR_SAFE void jit_enter_context(JitCpu *jc, JitContext *context)
     jc->cpu->jit[SLOT_TARGETS] = (uintptr_t)context->targets;
     if (jc->returns_mode[user] != mode) {
         jc->returns_mode[user] = mode;
-        jit_cache_forget_returns(jc, user ? 1u << MMU_USER
-                                          : 1u << MMU_SUPERVISOR | 1u << MMU_SUPERVISOR_USER);
+        jit_cache_forget_returns(jc, 1u << user);
     }
 }
 

@@ -195,11 +195,23 @@ static void emit_look_up(Emit *e, const uint8_t *miss, int32_t pop)
 /* --- returns ---------------------------------------------------------------------------------- */
 
 /*
- * A call notes in the ReturnRing where it comes back to, by RIP and by code: a LEA of its own that
- * is linked like a direct exit. A return that finds its RIP on top goes there; the ring is emptied
- * when RIP may mean other code. It looks at the requests, since a program may return to one place
- * over and over.
+ * A call notes in the ReturnTable where it comes back to, by RIP and by code: a LEA of its own that
+ * is linked like a direct exit. A return that finds its RIP there for its place on the stack goes
+ * to the code; the table is emptied when RIP may mean other code. It looks at the requests, since a
+ * program may return to one place over and over.
  */
+
+static bool can_note_returns(const Translator *t)
+{
+    return t_64bit(t) && !t->jc->jit->options.no_links && __builtin_cpu_supports("bmi2");
+}
+
+/* TO, a high register, = the entry for r15. Leaves EFLAGS alone. */
+static void emit_return_index(Emit *e, unsigned to)
+{
+    emit_rorx(e, to, H_R15, RETURN_SHIFT);
+    emit_rr(e, false, 0x0fb6, to, to); /* movzx */
+}
 
 /* r11 is the RIP to which the current instruction, a call, comes back. Leaves EFLAGS alone. */
 static void note_return(Translator *t)
@@ -209,26 +221,17 @@ static void note_return(Translator *t)
     unsigned set = t_tlb_set(t);
     Emit *e = &t->hot;
 
-    if (!t_64bit(t) || !is_in_page(t, back) || t->jc->jit->options.no_links)
+    if (!can_note_returns(t) || !is_in_page(t, back))
         return;
-    emit_rm(e, false, 0x0fb6, H_R10, H_RSP, OFFSET_RETURN_TOP(set));
-    emit_rm(e, false, 0x8d, H_R10, H_R10, sizeof(uint64_t));
-    emit_rm(e, false, 0x88, H_R10, H_RSP, OFFSET_RETURN_TOP(set));
-    emit_rr(e, false, 0x0fb6, H_R10, H_R10);
-    emit_rmx(e, true, 0x89, H_R11, H_RSP, H_R10, 1, OFFSET_RETURNS(set, rip));
+    emit_return_index(e, H_R10);
+    emit_rmx(e, true, 0x89, H_R11, H_RSP, H_R10, 8, OFFSET_RETURNS(set, rip));
     JitExit exit = new_exit(t, emit_lea_rip(e, H_R11, unlinked), back);
     exit.returns = true;
-    emit_rmx(e, true, 0x89, H_R11, H_RSP, H_R10, 1, OFFSET_RETURNS(set, code));
+    emit_rmx(e, true, 0x89, H_R11, H_RSP, H_R10, 8, OFFSET_RETURNS(set, code));
 
     emit_rm(&t->cold, true, 0x8d, H_R10, H_R10, -back);
     emit_rm(&t->cold, true, 0x89, H_R10, H_RSP, OFFSET_SLOT(SLOT_PAGE));
     emit_unlinked(t, t->jc->stub_link_saved, exit);
-}
-
-static void take_off_return(Emit *e, unsigned set)
-{
-    emit_rm(e, false, 0x80, 5, H_RSP, OFFSET_RETURN_TOP(set)); /* sub byte */
-    emit8(e, sizeof(uint64_t));
 }
 
 static void note_link(JitCpu *jc, uint32_t number, JitBlock *block)
@@ -259,7 +262,7 @@ void jit_link_return(JitCpu *jc, uint32_t number, JitBlock *block)
     JitExit *exit = &jc->exits[number];
 
     if (exit->linked == jit_block_number(jc, block) + 1)
-        return; /* the ring is older than the link */
+        return; /* the entry is older than the link */
     if (++exit->relinks > MAX_RELINKS) {
         emit_patch(jit_at(jc, exit->site), jc->stub_indirect);
         exit->linked = 0;
@@ -295,7 +298,7 @@ static const uint8_t *emit_checked_exit(Translator *t, int32_t pop)
     return start;
 }
 
-/* A jump to r10; what is in the table of targets, and in the ring of returns, is canonical. */
+/* A jump to r10; what is in the tables of targets and of returns is canonical. */
 static void exit_by_jump(Translator *t)
 {
     free_flags_for(t, ALL_FLAGS);
@@ -309,17 +312,19 @@ static void exit_by_return(Translator *t, int32_t pop)
 
     free_flags_for(t, ALL_FLAGS);
     const uint8_t *nowhere = emit_checked_exit(t, pop), *miss = t->cold.p;
-    take_off_return(&t->cold, set);
+    if (!can_note_returns(t)) {
+        emit_look_up(e, nowhere, pop);
+        return;
+    }
     emit_look_up(&t->cold, nowhere, pop);
 
-    emit_rm(e, false, 0x0fb6, H_R11, H_RSP, OFFSET_RETURN_TOP(set));
-    emit_rmx(e, true, 0x39, H_R10, H_RSP, H_R11, 1, OFFSET_RETURNS(set, rip)); /* cmp */
+    emit_return_index(e, H_R11);
+    emit_rmx(e, true, 0x39, H_R10, H_RSP, H_R11, 8, OFFSET_RETURNS(set, rip)); /* cmp */
     emit_jcc(e, CC_NE, miss);
     emit_alu_mem_imm(e, false, 7, H_RSP, OFFSET_REQUESTS, 0);
     emit_jcc(e, CC_NE, miss);
     emit_rm(e, true, 0x8d, H_R15, H_R15, pop);
-    take_off_return(e, set);
-    emit_rmx(e, false, 0xff, 4, H_RSP, H_R11, 1, OFFSET_RETURNS(set, code)); /* jmp */
+    emit_rmx(e, false, 0xff, 4, H_RSP, H_R11, 8, OFFSET_RETURNS(set, code)); /* jmp */
 }
 
 void t_exit_indirect(Translator *t)
