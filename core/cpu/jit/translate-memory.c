@@ -215,6 +215,11 @@ unsigned t_stack_width(const Translator *t)
 
 void t_stack_access(Translator *t, int32_t disp, unsigned size, bool store)
 {
+    int8_t group = t->item->stack_group;
+
+    if (group == NO_GROUP || !t->groups[group].checked)
+        t_settle_stack_pointer(t);
+    disp += t->rsp_owed;
     if (t_group_access(t, t->item->stack_group, disp, size, store))
         return;
     t_free_flags(t);
@@ -224,10 +229,19 @@ void t_stack_access(Translator *t, int32_t disp, unsigned size, bool store)
     t_access(t, SEG_SS, size, store);
 }
 
+void t_settle_stack_pointer(Translator *t)
+{
+    if (t->rsp_owed)
+        emit_rm(&t->hot, true, 0x8d, H_R15, H_R15, t->rsp_owed);
+    t->rsp_owed = 0;
+}
+
 /* Changes r11 with a 16-bit stack. */
 void t_move_stack_pointer(Translator *t, int32_t by)
 {
-    if (t_stack_width(t) == 2) {
+    if (t->defers_rsp) {
+        t->rsp_owed += by;
+    } else if (t_stack_width(t) == 2) {
         emit_rm(&t->hot, false, 0x8d, H_R11, H_R15, by);
         emit8(&t->hot, 0x66);
         emit_rr(&t->hot, false, 0x89, H_R11, H_R15);

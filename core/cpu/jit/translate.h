@@ -88,6 +88,8 @@ typedef struct {
     HostOperand at;
     bool busy;            /* time is spent here: SitePages for all groups */
     int8_t r10_group;     /* whose distance r10 holds, or NO_GROUP */
+    bool defers_rsp;      /* the current instruction lets rSP's move wait */
+    int32_t rsp_owed;     /* by how much host r15 is behind the guest's RSP */
     JitCrossing crossing; /* of the one instruction, if its ram is not 0 */
     bool cut;             /* its end is on another page */
     AccessGroup groups[MAX_GROUPS];
@@ -153,6 +155,7 @@ void t_memory_operand(Translator *t, unsigned size, bool store);
 /* The same for [rSP + DISP]. */
 void t_stack_access(Translator *t, int32_t disp, unsigned size, bool store);
 void t_move_stack_pointer(Translator *t, int32_t by);
+void t_settle_stack_pointer(Translator *t); /* moves it by what is owed; leaves EFLAGS alone */
 unsigned t_stack_width(const Translator *t); /* 2, 4, 8 */
 void t_emit_push(Translator *t);
 void t_emit_pop(Translator *t);
