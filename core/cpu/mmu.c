@@ -53,6 +53,7 @@ static void map_fill(TlbMap *map, unsigned i, const PageWalk *walk)
     map_set(map->used, i, true);
     map_set(map->global, i, walk->global);
     map_set(map->large, i, walk->large);
+    map->huge |= walk->huge;
 }
 
 static void map_empty(TlbMap *map, unsigned i)
@@ -71,13 +72,11 @@ static inline unsigned next_bit(const uint64_t *bits, unsigned i, unsigned end)
     return end;
 }
 
-typedef enum { FILLED, NOT_GLOBAL, LARGE } Which; /* entries, all of them filled */
+typedef enum { FILLED, NOT_GLOBAL } Which; /* entries, all of them filled */
 
 static inline uint64_t entries_in(const TlbMap *map, Which which, unsigned word)
 {
-    return map->used[word] & (which == NOT_GLOBAL ? ~map->global[word]
-                              : which == LARGE    ? map->large[word]
-                                                  : UINT64_MAX);
+    return map->used[word] & (which == NOT_GLOBAL ? ~map->global[word] : UINT64_MAX);
 }
 
 /* Moves *I on to the first entry of MAP from there that is one of WHICH. False: there is none. */
@@ -128,6 +127,11 @@ static TlbMap *map_at(Cpu *cpu, unsigned map)
     return map < N_MMU ? &cpu->tlb_map[map] : &cpu->fetch_map[map - N_MMU];
 }
 
+static unsigned index_in(unsigned map, uint64_t linear)
+{
+    return map < N_MMU ? cpu_tlb_index(linear) : cpu_fetch_index(linear);
+}
+
 static void drop(Cpu *cpu, unsigned map, unsigned i)
 {
     if (map < N_MMU)
@@ -148,6 +152,8 @@ static void drop_entries(Cpu *cpu, bool keep_global)
     for (unsigned m = 0; m < N_MMU + 2; m++)
         for (unsigned i = 0; next_entry(map_at(cpu, m), keep_global ? NOT_GLOBAL : FILLED, &i); i++)
             drop(cpu, m, i);
+    for (unsigned m = 0; m < N_MMU + 2 && !keep_global; m++)
+        map_at(cpu, m)->huge = false;
 }
 
 static void flush(Cpu *cpu, bool keep_global)
@@ -191,13 +197,21 @@ void mmu_drop_stores(Cpu *cpu)
 }
 
 /* Entries of a large page are 4 KiB pieces: INVLPG of any of its bytes drops all of them (SDM
- * 4.10.4.1). Whatever is large within the same GiB goes. */
+ * 4.10.4.1). Whatever is large within the same 4 MiB goes, or GiB where pages may have that. */
 static void drop_large(Cpu *cpu, unsigned m, uint64_t linear)
 {
-    for (unsigned i = 0; next_entry(map_at(cpu, m), LARGE, &i); i++) {
-        uint64_t tag = m < N_MMU ? cpu->tlb[m].load_tag[i] : cpu->fetch[m - N_MMU].tag[i];
-        if (!((tag ^ linear) >> 30))
-            drop(cpu, m, i);
+    enum { PIECES = 1 << (22 - GUEST_PAGE_SHIFT) };
+    const TlbMap *map = map_at(cpu, m);
+    unsigned first = map->huge ? 0 : index_in(m, linear) & ~(PIECES - 1u);
+    unsigned end = (map->huge ? TLB_ENTRIES : first + PIECES) / 64;
+
+    for (unsigned word = first / 64; (word = next_bit(map->words, word, end)) < end; word++) {
+        for (uint64_t bits = map->used[word] & map->large[word]; bits; bits &= bits - 1) {
+            unsigned i = word * 64 + (unsigned)__builtin_ctzll(bits);
+            uint64_t tag = m < N_MMU ? cpu->tlb[m].load_tag[i] : cpu->fetch[m - N_MMU].tag[i];
+            if (!((tag ^ linear) >> 30))
+                drop(cpu, m, i);
+        }
     }
 }
 
@@ -206,7 +220,7 @@ void mmu_flush_page(Cpu *cpu, uint64_t linear)
     linear = wrap(cpu, linear);
     forget_sites(cpu);
     for (unsigned m = 0; m < N_MMU + 2; m++) {
-        drop(cpu, m, m < N_MMU ? cpu_tlb_index(linear) : cpu_fetch_index(linear));
+        drop(cpu, m, index_in(m, linear));
         drop_large(cpu, m, linear);
     }
     report_fetch_flush(cpu, (unsigned)fetched_flush_page(cpu, 0, linear) |

@@ -281,7 +281,7 @@ static void unpaged(Cpu *cpu, uint64_t linear, PageWalk *walk)
 {
     walk->physical = paging_a20(cpu, linear);
     walk->writable = walk->dirty = walk->global = true;
-    walk->large = false;
+    walk->large = walk->huge = false;
 }
 
 static void fill_walk(Cpu *cpu, uint64_t linear, const Tables *tables, PageWalk *walk)
@@ -293,6 +293,7 @@ static void fill_walk(Cpu *cpu, uint64_t linear, const Tables *tables, PageWalk 
     walk->dirty = leaf & PTE_D;
     walk->global = (leaf & PTE_G) && (cpu->cr4 & CR4_PGE);
     walk->large = tables->page_shift > 12;
+    walk->huge = tables->page_shift > 22;
 }
 
 bool paging_walk(Cpu *cpu, uint64_t linear, unsigned set, MmuAccess access, PageWalk *walk)

@@ -11,7 +11,8 @@ typedef struct {
     bool writable;     /* a store of this kind of access is allowed */
     bool dirty;        /* D is set: later stores need no walk */
     bool global;
-    bool large; /* part of a page above 4 KiB */
+    bool large; /* part of a page above 4 KiB, */
+    bool huge;  /* above 4 MiB */
 } PageWalk;
 
 /* Translates LINEAR for an access with the rights of MMU set SET (a fetch: MMU_SUPERVISOR or

@@ -205,6 +205,10 @@ static void test_large(Fixture *f, gconstpointer data)
 
     poke64(f, L3 + 8, P | W | PS); /* 1 GiB at 0 */
     assert_succeeds(cpu, g_assert_cmpuint(mmu_load(cpu, 0x40000000 + 0x4abcd8, 8), ==, 78));
+    /* Far from the piece that was used, it is dropped all the same. */
+    poke64(f, L3 + 8, 0);
+    mmu_flush_page(cpu, 0x40000000 + 0x30000000);
+    assert_raises(cpu, mmu_load(cpu, 0x40000000 + 0x4abcd8, 8), EXC_PF, 0);
     /* Bits 29:13 are reserved in a 1 GiB entry. */
     poke64(f, L3 + 8, 0x200000 | P | W | PS);
     mmu_flush_all(cpu);
