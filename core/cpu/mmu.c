@@ -223,8 +223,14 @@ void mmu_flush_page(Cpu *cpu, uint64_t linear)
         drop(cpu, m, index_in(m, linear));
         drop_large(cpu, m, linear);
     }
-    report_fetch_flush(cpu, (unsigned)fetched_flush_page(cpu, 0, linear) |
-                                (unsigned)fetched_flush_page(cpu, 1, linear) << 1);
+    unsigned changed = (unsigned)fetched_flush_page(cpu, 0, linear) |
+                       (unsigned)fetched_flush_page(cpu, 1, linear) << 1;
+    /* The set's other pages are forgotten there, too: the next fetch from each notes it again. */
+    for (unsigned set = 0; set < 2; set++)
+        for (unsigned i = 0; changed >> set & 1 && next_entry(&cpu->fetch_map[set], FILLED, &i);
+             i++)
+            drop_fetch(cpu, set, i);
+    report_fetch_flush(cpu, changed);
 }
 
 bool mmu_flush_stores_to(Cpu *cpu, const void *host_page)

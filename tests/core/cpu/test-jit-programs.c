@@ -173,6 +173,32 @@ static void test_next_page_changes(void)
     pair_clear(&pair);
 }
 
+/* Two pages that an indirect jump leads to change one after the other, each with its own INVLPG. */
+static void test_pages_change_in_turn(void)
+{
+    static const uint8_t jump[] = {0xff, 0xe0}; /* jmp rax */
+    const uint32_t pages[] = {FIRST, SECOND}, others[] = {ELSEWHERE, ELSEWHERE + 0x1000};
+    uint8_t target[] = {0xbb, 0, 0, 0, 0, 0xf4}; /* mov ebx, N; hlt */
+    Pair pair;
+
+    pair_init(&pair, LONG_MODE, &JIT_OPTIONS_DEFAULT);
+    pair_write(&pair, CODE, jump, sizeof jump);
+    for (unsigned page = 0; page < 2; page++) {
+        target[1] = (uint8_t)page;
+        pair_write(&pair, pages[page], target, sizeof target);
+        target[1] = (uint8_t)(page + 2);
+        pair_write(&pair, others[page], target, sizeof target);
+    }
+    for (unsigned i = 0; i < 16; i++) {
+        for (unsigned k = 0; k < 6; k++) {
+            pair.interp.cpu->gpr[RAX] = pair.jit.cpu->gpr[RAX] = pages[k & 1];
+            check_from(&pair, CODE);
+        }
+        pair_map(&pair, pages[i & 1], i & 2 ? pages[i & 1] : others[i & 1]);
+    }
+    pair_clear(&pair);
+}
+
 /* One page of code at two addresses at a time, with different pages behind. */
 static void test_page_at_two_addresses(void)
 {
@@ -461,6 +487,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu/jit/loops", test_loops);
     g_test_add_func("/cpu/jit/self-modifying", test_self_modifying);
     g_test_add_func("/cpu/jit/next-page-changes", test_next_page_changes);
+    g_test_add_func("/cpu/jit/pages-change-in-turn", test_pages_change_in_turn);
     g_test_add_func("/cpu/jit/page-at-two-addresses", test_page_at_two_addresses);
     g_test_add_func("/cpu/jit/across-pages", test_across_pages);
     g_test_add_func("/cpu/jit/across-mapped-pages", test_across_mapped_pages);
