@@ -159,6 +159,16 @@ static void set_data_segments(Cpu *cpu, uint64_t base, uint32_t limit, uint16_t 
             cpu->seg[i] = (CpuSegment){base, limit, 0x2b, attributes};
 }
 
+static CpuSegment code_segment(FuzzMode mode)
+{
+    switch (mode) {
+    case FUZZ_64: return (CpuSegment){0, UINT32_MAX, 0x33, 0xa0fb};
+    case FUZZ_32: return (CpuSegment){0, UINT32_MAX, 0x23, 0xc0fb};
+    case FUZZ_16: return (CpuSegment){0, 0xffff, 0x23, 0xfb};
+    default: return (CpuSegment){0, 0xffff, 0x23, 0x9b};
+    }
+}
+
 static void set_mode(Guest *guest, FuzzMode mode)
 {
     Cpu *cpu = guest->cpu;
@@ -176,24 +186,17 @@ static void set_mode(Guest *guest, FuzzMode mode)
     case FUZZ_64:
         cpu->efer |= EFER_LME | EFER_LMA;
         set_data_segments(cpu, 0, UINT32_MAX, 0xc0f3);
-        cpu->seg[SEG_CS] = (CpuSegment){0, UINT32_MAX, 0x33, 0xa0fb};
         break;
-    case FUZZ_32:
-        set_data_segments(cpu, 0, UINT32_MAX, 0xc0f3);
-        cpu->seg[SEG_CS] = (CpuSegment){0, UINT32_MAX, 0x23, 0xc0fb};
-        break;
-    case FUZZ_16:
-        set_data_segments(cpu, fuzz_places[mode].data, STATE_PAGE - 1, 0xf3);
-        cpu->seg[SEG_CS] = (CpuSegment){0, 0xffff, 0x23, 0xfb};
-        break;
+    case FUZZ_32: set_data_segments(cpu, 0, UINT32_MAX, 0xc0f3); break;
+    case FUZZ_16: set_data_segments(cpu, fuzz_places[mode].data, STATE_PAGE - 1, 0xf3); break;
     default:
         cpu->cr0 = CR0_MP | CR0_NE | CR0_ET;
         cpu->efer = 0;
         cpu->cpl = 0;
         set_data_segments(cpu, fuzz_places[mode].data, STATE_PAGE - 1, 0x93);
-        cpu->seg[SEG_CS] = (CpuSegment){0, 0xffff, 0x23, 0x9b};
         break;
     }
+    cpu->seg[SEG_CS] = code_segment(mode);
     cpu_update_mode(cpu);
     mmu_flush_all(cpu);
     guest->mode = mode;
@@ -221,8 +224,11 @@ static void load(Guest *guest, const FuzzCase *c)
     cpu->halt_state = CPU_RUNNING;
     cpu->requests = 0;
     cpu->interrupt_shadow = 0;
-    if (c->mode >= FUZZ_16)
+    if (c->mode >= FUZZ_16) {
+        /* The case before may have gone far away. */
+        cpu->seg[SEG_CS] = code_segment(c->mode);
         cpu->seg[SEG_CS].base = c->cs_base;
+    }
 }
 
 static void store(const Guest *guest, const FuzzCase *c, CpuState *out)
