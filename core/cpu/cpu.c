@@ -120,6 +120,17 @@ void cpu_init_signal(Cpu *cpu)
     cpu_update_mode(cpu);
 }
 
+/* The bits of MXCSR that can be set (SDM 1, 11.6.6): the host's, as it does the instructions. */
+static uint32_t mxcsr_mask_of_host(void)
+{
+    CpuVectors now = {0};
+    uint32_t mask;
+
+    __asm__ volatile("fxsave64 %0" : "+m"(now));
+    memcpy(&mask, now.legacy + 28, 4);
+    return mask ? mask : 0xffbf;
+}
+
 void cpu_reset(Cpu *cpu)
 {
     cpu->cr0 = CR0_CD | CR0_NW;
@@ -141,7 +152,7 @@ void cpu_reset(Cpu *cpu)
 
     memset(&cpu->vectors, 0, sizeof cpu->vectors);
     uint16_t fcw = 0x0040;
-    uint32_t mxcsr = 0x1f80, mxcsr_mask = 0xffff;
+    uint32_t mxcsr = 0x1f80, mxcsr_mask = mxcsr_mask_of_host();
     memcpy(cpu->vectors.legacy, &fcw, 2);
     cpu->vectors.legacy[4] = 0xff; /* abridged tag word of 5555h: all in use, zero */
     memcpy(cpu->vectors.legacy + 24, &mxcsr, 4);

@@ -27,8 +27,7 @@ enum {
 /* Bits that the processor does not have are #GP(0). */
 void interp_check_mxcsr(Cpu *cpu, uint32_t value)
 {
-    uint32_t mask = host_load(cpu->vectors.legacy + AREA_MXCSR_MASK, 4);
-    if (value & ~(mask ? mask : 0xffbf))
+    if (value & ~host_load(cpu->vectors.legacy + AREA_MXCSR_MASK, 4))
         cpu_raise_error(cpu, EXC_GP, 0);
 }
 
