@@ -229,6 +229,53 @@ void t_stack_access(Translator *t, int32_t disp, unsigned size, bool store)
     t_access(t, SEG_SS, size, store);
 }
 
+static bool names_rsp(const Insn *insn)
+{
+    for (unsigned i = 0; i < insn->n_operands; i++)
+        if (insn->operands[i].kind == OPERAND_REG && !insn->operands[i].hidden &&
+            insn->operands[i].reg == RSP)
+            return true;
+    return (insn->category_flags & INSN_HAS_MEMORY || insn->mnemonic == ZYDIS_MNEMONIC_LEA) &&
+           (insn->mem_base == RSP || insn->mem_index == RSP);
+}
+
+/* With registers and immediates never a fault. */
+static bool is_plain(const Insn *insn)
+{
+    switch (insn->mnemonic) {
+    case ZYDIS_MNEMONIC_ADD:
+    case ZYDIS_MNEMONIC_AND:
+    case ZYDIS_MNEMONIC_CMP:
+    case ZYDIS_MNEMONIC_MOV:
+    case ZYDIS_MNEMONIC_MOVSX:
+    case ZYDIS_MNEMONIC_MOVSXD:
+    case ZYDIS_MNEMONIC_MOVZX:
+    case ZYDIS_MNEMONIC_OR:
+    case ZYDIS_MNEMONIC_SUB:
+    case ZYDIS_MNEMONIC_TEST:
+    case ZYDIS_MNEMONIC_XOR: return true;
+    default: return false;
+    }
+}
+
+bool t_defers_rsp(const Translator *t, const Item *item)
+{
+    const Insn *insn = &item->insn;
+
+    if (!t_64bit(t) || item->early_checks || item->backward || names_rsp(insn))
+        return false;
+    switch (item->kind) {
+    case KIND_NOTHING:
+    case KIND_LEA: return true;
+    case KIND_PUSH:
+    case KIND_POP:
+        return item->stack_group != NO_GROUP && insn->opsize == 8 &&
+               insn->operands[0].kind == OPERAND_REG;
+    case KIND_COPY: return !(insn->category_flags & INSN_HAS_MEMORY) && is_plain(insn);
+    default: return false;
+    }
+}
+
 void t_settle_stack_pointer(Translator *t)
 {
     if (t->rsp_owed)

@@ -625,56 +625,6 @@ static bool keeps_r10(const Item *item)
     }
 }
 
-static bool names_rsp(const Insn *insn)
-{
-    for (unsigned i = 0; i < insn->n_operands; i++)
-        if (insn->operands[i].kind == OPERAND_REG && !insn->operands[i].hidden &&
-            insn->operands[i].reg == RSP)
-            return true;
-    return (insn->category_flags & INSN_HAS_MEMORY || insn->mnemonic == ZYDIS_MNEMONIC_LEA) &&
-           (insn->mem_base == RSP || insn->mem_index == RSP);
-}
-
-/* With registers and immediates never a fault. */
-static bool is_plain(const Insn *insn)
-{
-    switch (insn->mnemonic) {
-    case ZYDIS_MNEMONIC_ADD:
-    case ZYDIS_MNEMONIC_AND:
-    case ZYDIS_MNEMONIC_CMP:
-    case ZYDIS_MNEMONIC_MOV:
-    case ZYDIS_MNEMONIC_MOVSX:
-    case ZYDIS_MNEMONIC_MOVSXD:
-    case ZYDIS_MNEMONIC_MOVZX:
-    case ZYDIS_MNEMONIC_OR:
-    case ZYDIS_MNEMONIC_SUB:
-    case ZYDIS_MNEMONIC_TEST:
-    case ZYDIS_MNEMONIC_XOR: return true;
-    default: return false;
-    }
-}
-
-/* Whether the moves of rSP can be made together behind ITEM: PUSH and POP of registers, and what
- * lies between them and can neither come to a helper, nor fault, nor see rSP. The first access to
- * the stack of such a row finds rSP exact; where it does not fault the others do not either. */
-static bool defers_rsp(const Translator *t, const Item *item)
-{
-    const Insn *insn = &item->insn;
-
-    if (!t_64bit(t) || item->early_checks || item->backward || names_rsp(insn))
-        return false;
-    switch (item->kind) {
-    case KIND_NOTHING:
-    case KIND_LEA: return true;
-    case KIND_PUSH:
-    case KIND_POP:
-        return item->stack_group != NO_GROUP && insn->opsize == 8 &&
-               insn->operands[0].kind == OPERAND_REG;
-    case KIND_COPY: return !(insn->category_flags & INSN_HAS_MEMORY) && is_plain(insn);
-    default: return false;
-    }
-}
-
 static void emit_item(Translator *t)
 {
     if (t->item->backward && !t->x87 && !t->requests_checked)
@@ -723,7 +673,7 @@ static void emit_block(Translator *t)
         t->item = &t->items[i];
         t->check_requests = follows_sti(t, i);
         bool keeps = keeps_r10(t->item);
-        t->defers_rsp = defers_rsp(t, t->item);
+        t->defers_rsp = t_defers_rsp(t, t->item);
         if (!t->defers_rsp)
             t_settle_stack_pointer(t);
         if (t->item->early_checks)
