@@ -159,7 +159,7 @@ void t_move_stack_pointer(Translator *t, int32_t by);
  * lies between them and can neither come to a helper, nor fault, nor see rSP. The first access to
  * the stack of such a row finds rSP exact; where it does not fault the others do not either. */
 bool t_defers_rsp(const Translator *t, const Item *item);
-void t_settle_stack_pointer(Translator *t); /* moves it by what is owed; leaves EFLAGS alone */
+void t_settle_stack_pointer(Translator *t);  /* moves it by what is owed; leaves EFLAGS alone */
 unsigned t_stack_width(const Translator *t); /* 2, 4, 8 */
 void t_emit_push(Translator *t);
 void t_emit_pop(Translator *t);
