@@ -211,7 +211,7 @@ typedef struct {
     } misses[N_SITES]; /* each as far behind its page */
 } SiteSet;
 /* Where calls of one mode come back to, for translated code, by where the return address lies on
- * the stack: entry (RSP >> RETURN_SHIFT) & 255, which ROTATE and MOVZX make. Compilers align the
+ * the stack: entry (RSP >> RETURN_SHIFT) & 255, which RORX and MOVZX make. Compilers align the
  * stack to 16 bytes at calls. RIP 0 with code that looks it up where there is nothing. */
 enum { N_RETURNS = 256, RETURN_SHIFT = 4 };
 typedef struct {

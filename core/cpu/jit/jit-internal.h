@@ -312,8 +312,8 @@ typedef struct {
     uint32_t free_far_link;                             /* number + 1 of the first */
     uint32_t free_crossing;
     JitPage *page_buckets[N_PAGE_BUCKETS];
-    JitPage
-        *fetched[2][FETCH_TLB_ENTRIES]; /* where the fetch TLBs' entries lead, if RAM is the same */
+    /* Where the fetch TLBs' entries lead, if RAM is the same. */
+    JitPage *fetched[2][FETCH_TLB_ENTRIES];
     JitContext contexts[N_CONTEXTS];
     unsigned next_context, n_pinned, next_target;
     JitContext *context;      /* of the running block, unless a link has led into another mode */

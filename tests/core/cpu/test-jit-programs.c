@@ -393,7 +393,6 @@ static void test_operands_over_pages(void)
     pair_clear(&pair);
 }
 
-/* Over the end of 4 GiB the segment ends: no page is looked for there. */
 /* Accesses between an instruction and who uses its flags, over the end of a page, and in the end of
  * memory: that one is a page fault behind the instruction that sets the flags. */
 static void test_accesses_with_flags(void)
@@ -458,6 +457,7 @@ static void test_rows_of_pushes(void)
     check_fault(code, sizeof code, EXC_DE, sizeof code - 3);
 }
 
+/* Over the end of 4 GiB the segment ends: no page is looked for there. */
 static void test_operand_over_4_gib(void)
 {
     static const uint8_t codes[][7] = {
