@@ -374,14 +374,22 @@ static bool tell_news(Session *session)
 /* --- picture ------------------------------------------------------------------------------------
  */
 
+/* A request that stands was made for the old size; it is taken for one of the whole new picture,
+ * since not every client asks again when the size changes. */
 static void set_size(Session *session, int width, int height)
 {
+    rfbClientPtr rfb = session->rfb;
     rfbScreenInfoPtr screen = session->screen;
     char *old = screen->frameBuffer;
     char *pixels = g_malloc0((size_t)width * (size_t)height * 4);
 
     rfbNewFramebuffer(screen, pixels, width, height, 8, 3, 4);
     g_free(old);
+    if (rfb->useNewFBSize && !sraRgnEmpty(rfb->requestedRegion)) {
+        sraRegionPtr all = sraRgnCreateRect(0, 0, width, height);
+        sraRgnOr(rfb->requestedRegion, all);
+        sraRgnDestroy(all);
+    }
 }
 
 /* What has changed since the client was last told, out of the newest frame. */

@@ -319,13 +319,16 @@ static void test_picture(void)
     g_assert_cmpuint(rect[3], ==, 1);
     g_assert_cmphex(GUINT32_FROM_LE(pixel) & 0xffffff, ==, 0xffffff);
 
-    /* The guest's new mode: the same request is answered in the new size. */
+    /* The guest's new mode: the same request is answered in the new size, with the whole picture.
+     */
     for (int i = 1; i <= 3; i++) {
         peer_request_update(fd, true, WIDTH * 2, HEIGHT * 2);
         bench_show(bench, WIDTH * i / 2, HEIGHT + i, 0x10101u * (unsigned)i);
         g_assert_true(next_raw(fd, rect, &pixel, &width, &height));
         g_assert_cmpint(width, ==, WIDTH * i / 2);
         g_assert_cmpint(height, ==, HEIGHT + i);
+        g_assert_cmpuint(rect[2], ==, width);
+        g_assert_cmpuint(rect[3], ==, height);
         peer_request_update(fd, false, width, height);
         g_assert_true(next_raw(fd, rect, &pixel, &width, &height));
         g_assert_cmpuint(rect[2], ==, width);
