@@ -25,6 +25,10 @@
 
 #define CPU_HELPER_STACK (512 * 1024) /* bytes below the Cpu */
 
+/* Of the host; and the first at or after an address or size. */
+#define LARGE_PAGE       ((size_t)2 << 20)
+#define LARGE_PAGE_UP(n) (((uintptr_t)(n) + LARGE_PAGE - 1) & ~(uintptr_t)(LARGE_PAGE - 1))
+
 /* Register numbers as encoded. */
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, N_GPR };
 enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, N_SEG };

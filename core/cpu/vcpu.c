@@ -18,46 +18,18 @@
 #include "core/cpu/lockstep.h"
 #include "core/cpu/mmu.h"
 #include "core/cpu/system.h"
+#include "core/cpu/thread.h"
 
 #include <errno.h>
 #include <gio/gio.h>
 #include <glib/gi18n.h>
-#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
-#define C_STACK    (1024 * 1024)
-#define GUARD      4096
-#define LARGE_PAGE ((size_t)2 << 20)
-
-typedef struct Call Call;
-struct Call {
-    Call *next;
-    void (*func)(Cpu *cpu, void *opaque);
-    void *opaque;
-    bool done;
-};
-
-struct CpuThread {
-    uint8_t *mapping;
-    size_t mapping_size;
-    uint8_t *c_stack;
-    bool started;
-    pthread_t thread;
-    _Atomic int id; /* gettid() */
-
-    GMutex mutex;
-    GCond wake;          /* the vCPU sleeps here, paused or halted */
-    GCond reported;      /* others wait here for `paused` and for calls */
-    _Atomic bool asleep; /* in or about to enter g_cond_wait(wake) */
-    gint64 poll_us;      /* how long it looks for requests before it sleeps */
-    bool may_poll;       /* the host has other processors */
-    bool paused;
-    Call *calls; /* first in, first out */
-};
+#define C_STACK (1024 * 1024)
+#define GUARD   4096
 
 static __thread Cpu *current_cpu;
 
@@ -129,7 +101,7 @@ static void empty_tlbs(Cpu *cpu)
 
 Cpu *cpu_new(const CpuConfig *config, GError **error)
 {
-    size_t cpu_size = (sizeof(Cpu) + LARGE_PAGE - 1) & ~(LARGE_PAGE - 1);
+    size_t cpu_size = LARGE_PAGE_UP(sizeof(Cpu));
     size_t size = LARGE_PAGE + GUARD + CPU_HELPER_STACK + cpu_size + GUARD + C_STACK;
     uint8_t *mapping = mmap(NULL, size, PROT_READ | PROT_WRITE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
@@ -139,8 +111,7 @@ Cpu *cpu_new(const CpuConfig *config, GError **error)
                     _("Cannot get memory for a virtual processor: %s."), g_strerror(errno));
         return NULL;
     }
-    uintptr_t place = (uintptr_t)mapping + GUARD + CPU_HELPER_STACK;
-    Cpu *cpu = (Cpu *)((place + LARGE_PAGE - 1) & ~(LARGE_PAGE - 1));
+    Cpu *cpu = (Cpu *)LARGE_PAGE_UP(mapping + GUARD + CPU_HELPER_STACK);
     uint8_t *guard = (uint8_t *)cpu + cpu_size;
     /* The soft TLB is looked into all the time: that should not push the guest's pages out of the
      * host's own TLB. A refusal costs only speed. */
@@ -152,7 +123,6 @@ Cpu *cpu_new(const CpuConfig *config, GError **error)
     cpu->thread->mapping = mapping;
     cpu->thread->mapping_size = size;
     cpu->thread->c_stack = guard + GUARD;
-    cpu->thread->may_poll = g_get_num_processors() > 1;
     g_mutex_init(&cpu->thread->mutex);
     g_cond_init(&cpu->thread->wake);
     g_cond_init(&cpu->thread->reported);
@@ -309,87 +279,6 @@ static void run_calls(Cpu *cpu)
         g_cond_broadcast(&thread->reported);
     }
     g_mutex_unlock(&thread->mutex);
-}
-
-enum { LEAST_POLL_US = 10, MOST_POLL_US = 200 };
-
-/* Whether some of BITS are requested within the time that the thread polls. */
-static bool poll_for(const Cpu *cpu, uint32_t bits, gint64 begin)
-{
-    do {
-        for (unsigned i = 0; i < 16; i++) {
-            if (atomic_load_explicit(&cpu->requests, memory_order_relaxed) & bits)
-                return true;
-            __builtin_ia32_pause();
-        }
-    } while (g_get_monotonic_time() - begin < cpu->thread->poll_us);
-    return false;
-}
-
-/* To wake a thread costs tens of microseconds; two processes that hand each other their turn from
- * vCPU to vCPU would wait for little else. After short sleeps the thread looks for requests a while
- * before it sleeps again, after a long one no more, so that an idle guest costs nothing. With one
- * processor, who could request something would have to wait for it. */
-static void set_poll(struct CpuThread *thread, gint64 slept_us)
-{
-    if (slept_us > MOST_POLL_US || !thread->may_poll)
-        thread->poll_us = 0;
-    else
-        thread->poll_us = CLAMP(thread->poll_us * 2, LEAST_POLL_US, MOST_POLL_US);
-}
-
-/* The vCPU's own timer while it sleeps: waking the board thread first, which wakes this one, would
- * double the time by which the guest's timers are late. Returns when it is due, us, rounded up. */
-static gint64 borrow_timer(Cpu *cpu)
-{
-    if (!cpu->board->timer_borrow)
-        return G_MAXINT64;
-    cpu->board->lock(cpu->board_opaque);
-    int64_t due = cpu->board->timer_borrow(cpu->board_opaque);
-    cpu->board->unlock(cpu->board_opaque);
-    return due == INT64_MAX ? G_MAXINT64 : due / 1000 + 1;
-}
-
-static void give_back_timer(Cpu *cpu)
-{
-    cpu->board->lock(cpu->board_opaque);
-    cpu->board->timer_give_back(cpu->board_opaque);
-    cpu->board->unlock(cpu->board_opaque);
-}
-
-/* Until some of BITS are requested or DUE has come. */
-static void wait_for(Cpu *cpu, uint32_t bits, gint64 due)
-{
-    struct CpuThread *thread = cpu->thread;
-    bool in_time = true;
-
-    g_mutex_lock(&thread->mutex);
-    atomic_store(&thread->asleep, true);
-    while (in_time && !(atomic_load(&cpu->requests) & bits)) {
-        if (due == G_MAXINT64)
-            g_cond_wait(&thread->wake, &thread->mutex);
-        else
-            in_time = g_cond_wait_until(&thread->wake, &thread->mutex, due);
-    }
-    atomic_store(&thread->asleep, false);
-    g_mutex_unlock(&thread->mutex);
-}
-
-/* Until some of BITS are requested; returns sooner when the vCPU's timer has fired. */
-static void sleep_until(Cpu *cpu, uint32_t bits)
-{
-    struct CpuThread *thread = cpu->thread;
-    gint64 begin = g_get_monotonic_time();
-
-    cpu_bus_leave(cpu);
-    if (!thread->poll_us || !poll_for(cpu, bits, begin)) {
-        gint64 due = bits & REQUEST_INTERRUPT ? borrow_timer(cpu) : G_MAXINT64;
-        wait_for(cpu, bits, due);
-        if (due != G_MAXINT64)
-            give_back_timer(cpu);
-        set_poll(thread, g_get_monotonic_time() - begin);
-    }
-    cpu_bus_enter(cpu);
 }
 
 static void stay_paused(Cpu *cpu)
@@ -730,7 +619,7 @@ static void run(Cpu *cpu)
             if (!serve_requests(cpu)) {
                 /* HLT ends the shadow of an STI before it. */
                 cpu->interrupt_shadow = 0;
-                sleep_until(cpu, wake_bits(cpu));
+                cpu_sleep(cpu, wake_bits(cpu));
                 continue;
             }
             if (halted && is_stepping(cpu)) {
@@ -758,8 +647,7 @@ static void *thread_main(void *opaque)
     cpu->thread->id = gettid();
     g_snprintf(name, sizeof name, "vcpu%u", cpu->index);
     pthread_setname_np(pthread_self(), name);
-    /* Linux lets others sleep 50 us longer. */
-    prctl(PR_SET_TIMERSLACK, 1ul, 0, 0, 0);
+    cpu_sleep_prepare();
     /* Only what the thread's own instructions cause. */
     sigfillset(&signals);
     sigdelset(&signals, SIGSEGV);

@@ -15,7 +15,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define LARGE_PAGE        ((size_t)2 << 20)
 #define HOST_PAGE         ((size_t)4096)
 #define STUBS_BYTES       (2 * HOST_PAGE)
 #define REGIONS_AT        LARGE_PAGE /* what is between them and the stubs takes no memory */
@@ -75,8 +74,7 @@ static void *map_aligned(int fd, size_t size, int protection)
 
     if (space == MAP_FAILED)
         return NULL;
-    uint8_t *place =
-        (uint8_t *)(((uintptr_t)space + LARGE_PAGE - 1) & ~(uintptr_t)(LARGE_PAGE - 1));
+    uint8_t *place = (uint8_t *)LARGE_PAGE_UP(space);
     if (mmap(place, size, protection, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
         return NULL;
     (void)madvise(place, size, MADV_HUGEPAGE);
@@ -105,7 +103,7 @@ static uint8_t *make_present(uint8_t **present, uint8_t *p, size_t margin, uint8
 static void make_pages_large(const JitCpu *jc, JitRegion *region)
 {
     size_t start = (size_t)(region->hot - jc->rw) & ~(LARGE_PAGE - 1);
-    size_t end = MIN((size_t)(region->end - jc->rw + LARGE_PAGE - 1) & ~(LARGE_PAGE - 1), jc->size);
+    size_t end = MIN(LARGE_PAGE_UP(region->end - jc->rw), jc->size);
 
     region->large_pages = true;
     for (size_t at = start; at < end; at += LARGE_PAGE)
