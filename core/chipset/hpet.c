@@ -66,6 +66,8 @@ struct Hpet {
     uint64_t counter; /* while halted; else at `start` */
     int64_t start;    /* ns */
     bool pit_level, rtc_level;
+    IrqLine pit_heard;
+    bool irq0_heard;
     HpetTimer timers[N_TIMERS];
 };
 
@@ -242,6 +244,29 @@ static void rtc_changed(void *opaque, int number, bool level)
         irq_set(&hpet->irq8, level);
 }
 
+static void tell_pit(Hpet *hpet)
+{
+    irq_set(&hpet->pit_heard, hpet->irq0_heard && !is_legacy(hpet));
+}
+
+static void heard_changed(void *opaque, int number, bool heard)
+{
+    Hpet *hpet = opaque;
+    hpet->irq0_heard = heard;
+    tell_pit(hpet);
+}
+
+void hpet_connect_heard(Hpet *hpet, IrqLine pit_heard)
+{
+    hpet->pit_heard = pit_heard;
+    tell_pit(hpet);
+}
+
+IrqLine hpet_heard_line(Hpet *hpet)
+{
+    return (IrqLine){heard_changed, hpet, 0};
+}
+
 IrqLine hpet_pit_line(Hpet *hpet)
 {
     return (IrqLine){pit_changed, hpet, 0};
@@ -284,6 +309,7 @@ static void write_config(Hpet *hpet, uint64_t value)
         }
         for (int i = 0; i < 2; i++)
             drive_level(&hpet->timers[i]);
+        tell_pit(hpet);
     }
     if (changed & ENABLE_CNF)
         aim_all(hpet);
@@ -438,6 +464,7 @@ void hpet_reset(Hpet *hpet)
     if (was_legacy) {
         irq_set(&hpet->irq0, hpet->pit_level);
         irq_set(&hpet->irq8, hpet->rtc_level);
+        tell_pit(hpet);
     }
 }
 

@@ -53,6 +53,8 @@ struct I8254 {
     ClockTimer *timer;
     Counter counter[3];
     uint8_t port_b;
+    bool unheard; /* nobody takes counter 0's interrupt */
+    bool resting; /* its timer is not set for that reason */
 };
 
 /* --- counting ------------------------------------------------------------------------------- */
@@ -162,6 +164,7 @@ static void schedule(I8254 *pit)
 {
     Counter *c = &pit->counter[0];
 
+    pit->resting = false;
     if (!is_counting(c) || c->stopped || (!is_periodic(c) && c->beat > 1))
         clock_timer_cancel(pit->timer);
     else if (c->next_reload)
@@ -188,6 +191,9 @@ static void timer_expired(void *opaque)
     c->beat++;
     if (!is_periodic(c))
         return;
+    pit->resting = pit->unheard;
+    if (pit->resting)
+        return;
     if (beat_is_lost(beat_time(c), now))
         c->beat = elapsed(c, now) / c->reload + 1;
     clock_timer_set(pit->timer, beat_deadline(beat_time(c), now));
@@ -199,6 +205,18 @@ static void out_changed(I8254 *pit, int index)
         return;
     irq_set(&pit->irq, out_level(&pit->counter[0], clock_now(pit->board->clock)));
     schedule(pit);
+}
+
+void i8254_set_heard(void *opaque, int number, bool heard)
+{
+    I8254 *pit = opaque;
+    Counter *c = &pit->counter[0];
+
+    pit->unheard = !heard;
+    if (!heard || !pit->resting)
+        return;
+    c->beat = elapsed(c, clock_now(pit->board->clock)) / c->reload + 1;
+    out_changed(pit, 0);
 }
 
 /* --- programming ---------------------------------------------------------------------------- */

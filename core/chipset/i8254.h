@@ -12,6 +12,10 @@ typedef struct I8254 I8254;
 
 /* IRQ is counter 0's OUT. */
 I8254 *i8254_new(Board *board, IrqLine irq);
+/* An IrqFunc: whether anybody takes counter 0's interrupt, as at first. While nobody does its
+ * beats, which would only wake the host, are left out: of an interrupt that is pending already and
+ * masked, another says nothing. OPAQUE is the I8254. */
+void i8254_set_heard(void *opaque, int number, bool heard);
 void i8254_free(I8254 *pit);
 void i8254_reset(I8254 *pit);
 /* The tone at the speaker in Hz, 0 when silent. */

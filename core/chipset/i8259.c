@@ -46,6 +46,8 @@ typedef struct {
 struct I8259 {
     Board *board;
     IrqLine output;
+    void (*mask_changed)(void *opaque);
+    void *mask_opaque;
     Chip master, slave;
 };
 
@@ -147,6 +149,23 @@ int i8259_acknowledge(I8259 *pic)
     return vector;
 }
 
+bool i8259_is_masked(const I8259 *pic, int number)
+{
+    return (number < 8 ? &pic->master : &pic->slave)->imr >> (number & 7) & 1;
+}
+
+void i8259_on_mask(I8259 *pic, void (*func)(void *opaque), void *opaque)
+{
+    pic->mask_changed = func;
+    pic->mask_opaque = opaque;
+}
+
+static void tell_of_masks(I8259 *pic)
+{
+    if (pic->mask_changed)
+        pic->mask_changed(pic->mask_opaque);
+}
+
 bool i8259_output(const I8259 *pic)
 {
     return pic->master.output;
@@ -237,6 +256,7 @@ static void pic_write(void *opaque, uint16_t port, uint32_t value, unsigned size
 {
     I8259 *pic = opaque;
     Chip *chip = port < PORT_SLAVE ? &pic->master : &pic->slave;
+    uint8_t old_imr = chip->imr;
 
     if (port & 1)
         write_data(chip, value);
@@ -247,6 +267,8 @@ static void pic_write(void *opaque, uint16_t port, uint32_t value, unsigned size
     else
         write_ocw2(chip, value);
     update(pic);
+    if (chip->imr != old_imr)
+        tell_of_masks(pic);
 }
 
 static uint32_t pic_read(void *opaque, uint16_t port, unsigned size)
@@ -328,6 +350,7 @@ void i8259_reset(I8259 *pic)
     reset_chip(&pic->master);
     reset_chip(&pic->slave);
     update(pic);
+    tell_of_masks(pic);
 }
 
 void i8259_describe(const I8259 *pic, GString *out)

@@ -11,8 +11,23 @@ struct Interrupts {
     uint32_t isa_sources[N_ISA]; /* bit a source: its level */
     unsigned n_sources[N_ISA];
     uint32_t pins_isa,
-        pins_own; /* I/O APIC inputs held by ISA wires, and by sources of their own */
+        pins_own;  /* I/O APIC inputs held by ISA wires, and by sources of their own */
+    IrqLine heard; /* see interrupts_connect_heard() */
 };
+
+/* The I/O APIC's input for an ISA interrupt other than the cascade's. */
+static int isa_pin(int irq)
+{
+    return irq == 0 ? 2 : irq;
+}
+
+static void masks_changed(void *opaque)
+{
+    Interrupts *interrupts = opaque;
+
+    irq_set(&interrupts->heard, !i8259_is_masked(interrupts->pic, 0) ||
+                                    !ioapic_is_masked(interrupts->ioapic, isa_pin(0)));
+}
 
 static void set_pin(Interrupts *interrupts, uint32_t *pins, int pin, bool level)
 {
@@ -38,7 +53,7 @@ static void set_isa_source(void *opaque, int number, bool level)
     *sources = level ? *sources | bit : *sources & ~bit;
     i8259_set_irq(interrupts->pic, irq, *sources);
     if (irq != 2) /* the cascade takes the input of IRQ 2 */
-        set_pin(interrupts, &interrupts->pins_isa, irq == 0 ? 2 : irq, *sources);
+        set_pin(interrupts, &interrupts->pins_isa, isa_pin(irq), *sources);
 }
 
 IrqLine interrupts_isa_source(Interrupts *interrupts, int irq)
@@ -54,6 +69,12 @@ IrqLine interrupts_ioapic_pin(Interrupts *interrupts, int pin)
     return (IrqLine){set_own_pin, interrupts, pin};
 }
 
+void interrupts_connect_heard(Interrupts *interrupts, IrqLine heard)
+{
+    interrupts->heard = heard;
+    masks_changed(interrupts);
+}
+
 void interrupts_nmi(Interrupts *interrupts)
 {
     lapic_set_lint1(interrupts->lapics, 0, true);
@@ -67,6 +88,8 @@ Interrupts *interrupts_new(Board *board, const LapicCpuOps *ops, void *opaque, u
     interrupts->lapics = lapic_set_new(board, ops, opaque, tsc_hz);
     interrupts->ioapic = ioapic_new(board, interrupts->lapics);
     interrupts->pic = i8259_new(board, (IrqLine){lapic_set_lint0, interrupts->lapics, 0});
+    i8259_on_mask(interrupts->pic, masks_changed, interrupts);
+    ioapic_on_mask(interrupts->ioapic, masks_changed, interrupts);
     lapic_connect_pic(interrupts->lapics, interrupts->pic);
     for (int irq = 0; irq < N_ISA; irq++)
         board->isa_irq[irq] = interrupts_isa_source(interrupts, irq);

@@ -23,6 +23,8 @@ void interrupts_reset(Interrupts *interrupts);
 IrqLine interrupts_isa_source(Interrupts *interrupts, int irq);
 /* An I/O APIC input alone, 0-23. */
 IrqLine interrupts_ioapic_pin(Interrupts *interrupts, int pin);
+/* HEARD is high while a controller lets ISA IRQ 0 through. */
+void interrupts_connect_heard(Interrupts *interrupts, IrqLine heard);
 void interrupts_nmi(Interrupts *interrupts); /* an NMI from the board: LINT1 of all CPUs */
 
 LapicSet *interrupts_lapics(Interrupts *interrupts);

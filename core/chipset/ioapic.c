@@ -36,6 +36,8 @@ struct IoApic {
     /* The polarity bit (13) is kept but not applied: each input is taken to be wired with the
      * polarity the tables tell the guest to program. */
     uint64_t redirection[IOAPIC_N_PINS];
+    void (*mask_changed)(void *opaque);
+    void *mask_opaque;
 };
 
 static bool is_level(uint64_t entry)
@@ -94,6 +96,23 @@ static void end_of_interrupt(void *opaque, uint8_t vector)
     }
 }
 
+bool ioapic_is_masked(const IoApic *ioapic, int pin)
+{
+    return ioapic->redirection[pin] & RED_MASK;
+}
+
+void ioapic_on_mask(IoApic *ioapic, void (*func)(void *opaque), void *opaque)
+{
+    ioapic->mask_changed = func;
+    ioapic->mask_opaque = opaque;
+}
+
+static void tell_of_masks(IoApic *ioapic)
+{
+    if (ioapic->mask_changed)
+        ioapic->mask_changed(ioapic->mask_opaque);
+}
+
 static uint32_t read_register(const IoApic *ioapic)
 {
     unsigned pin = (ioapic->select - IOREDTBL) / 2;
@@ -120,10 +139,13 @@ static void write_register(IoApic *ioapic, uint32_t value)
     uint64_t *entry = &ioapic->redirection[pin];
     unsigned shift = (ioapic->select & 1) * 32;
     uint64_t writable = RED_WRITABLE & 0xffffffffull << shift;
+    bool was_masked = ioapic_is_masked(ioapic, pin);
     *entry = (*entry & ~writable) | ((uint64_t)value << shift & writable);
     if (!(*entry & RED_LEVEL)) /* remote IRR has no meaning for edges */
         *entry &= ~RED_REMOTE_IRR;
     service_level(ioapic, pin);
+    if (ioapic_is_masked(ioapic, pin) != was_masked)
+        tell_of_masks(ioapic);
 }
 
 /* Registers are accessed as aligned doublewords; IOREGSEL takes a byte too (3.1). */
@@ -184,6 +206,7 @@ void ioapic_reset(IoApic *ioapic)
     ioapic->id = 0;
     for (int i = 0; i < IOAPIC_N_PINS; i++)
         ioapic->redirection[i] = RED_MASK;
+    tell_of_masks(ioapic);
 }
 
 void ioapic_describe(const IoApic *ioapic, GString *out)

@@ -61,7 +61,7 @@ enum { LINK_TERMINATE = 1 << 0, LINK_QH = 1 << 1, LINK_DEPTH = 1 << 2 };
 #define MAX_CATCH_UP  16  /* frames that one tick works off */
 #define BUSY_FRAMES   100 /* how long after a transfer each frame is run on its own */
 #define IDLE_TICK     8
-#define SLEEPING_TICK 32 /* nothing moved for a second */
+#define SLEEPING_TICK 100 /* nothing moved for a second: each tick wakes the host */
 
 typedef struct {
     uint16_t portsc;

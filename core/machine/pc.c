@@ -338,6 +338,8 @@ static bool make_chipset(Pc *pc, GError **error)
     pc->hpet = hpet_new(board, board->isa_irq[0], board->isa_irq[8],
                         interrupts_ioapic_pin(pc->interrupts, 2));
     pc->pit = i8254_new(board, hpet_pit_line(pc->hpet));
+    hpet_connect_heard(pc->hpet, (IrqLine){i8254_set_heard, pc->pit, 0});
+    interrupts_connect_heard(pc->interrupts, hpet_heard_line(pc->hpet));
     pc->rtc = mc146818_new(board, hpet_rtc_line(pc->hpet), pc->config->rtc_base);
     pc->ports = system_ports_new(board);
     board->dma = isa_dma_new(board);

@@ -110,6 +110,56 @@ static void test_pit_modes(void)
     timer_fixture_free(f);
 }
 
+/* Beats that nobody hears are left out, and the next that somebody hears is on time. */
+static void test_pit_unheard(void)
+{
+    TimerFixture *f = timer_fixture_new();
+    Hpet *hpet = hpet_new(&f->board, counted(f), (IrqLine){0}, (IrqLine){0});
+    I8254 *pit = i8254_new(&f->board, hpet_pit_line(hpet));
+
+    hpet_connect_heard(hpet, (IrqLine){i8254_set_heard, pit, 0});
+    interrupts_connect_heard(f->interrupts, hpet_heard_line(hpet));
+    program(f, 0, 2, 11932); /* 10 ms */
+    out8(f, 0x21, 0xfe);
+    f->edges = 0;
+    fixture_advance(f, clocks(11932));
+    g_assert_cmpuint(f->edges, ==, 1);
+
+    out8(f, 0x21, 0xff);
+    fixture_advance(f, NS_PER_SECOND);
+    g_assert_cmpuint(f->edges, ==, 2); /* the one that a controller may latch */
+    int64_t period = clocks(11932), phase = clock_now(f->board.clock) % period;
+    out8(f, 0x21, 0xfe);
+    fixture_advance(f, period - phase - 100000);
+    g_assert_cmpuint(f->edges, ==, 2);
+    fixture_advance(f, 200000);
+    g_assert_cmpuint(f->edges, ==, 3);
+
+    /* The I/O APIC hears it, too; programming it anew beats as ever. */
+    out8(f, 0x21, 0xff);
+    fixture_advance(f, NS_PER_SECOND);
+    g_assert_cmpuint(f->edges, ==, 4);
+    program(f, 0, 2, 11932);
+    fixture_advance(f, NS_PER_SECOND);
+    g_assert_cmpuint(f->edges, ==, 5);
+    write32(f, 0xfec00000, 0x10 + 2 * 2);
+    write32(f, 0xfec00010, 0x30);
+    fixture_advance(f, NS_PER_SECOND / 10);
+    g_assert_cmpuint(f->edges, >=, 5 + 9);
+
+    /* Legacy replacement takes the wire away. */
+    write32(f, HPET + 0x10, 2);
+    f->edges = 0;
+    fixture_advance(f, NS_PER_SECOND);
+    write32(f, HPET + 0x10, 0);
+    g_assert_cmpuint(f->edges, ==, 1);
+    fixture_advance(f, NS_PER_SECOND / 10);
+    g_assert_cmpuint(f->edges, >=, 1 + 9);
+    i8254_free(pit);
+    hpet_free(hpet);
+    timer_fixture_free(f);
+}
+
 /* How Linux measures the TSC: gate 2 up, speaker off, mode 0, wait for OUT 2 at port 61h. */
 static void test_pit_port61(void)
 {
@@ -374,6 +424,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/chipset/i8254/modes", test_pit_modes);
+    g_test_add_func("/chipset/i8254/unheard", test_pit_unheard);
     g_test_add_func("/chipset/i8254/port61", test_pit_port61);
     g_test_add_func("/chipset/hpet", test_hpet);
     g_test_add_func("/chipset/pm", test_pm);
