@@ -425,6 +425,76 @@ static void test_accesses_with_flags(void)
     check_fault(code, sizeof code, EXC_PF, sizeof code - 5);
 }
 
+/* What sets flags that an access stands behind, by the kinds that can and that cannot be done again
+ * after the check of the access: with the access all right, and as the frame of its fault shows. */
+static void test_flags_over_accesses(void)
+{
+    static const struct {
+        uint8_t bytes[8];
+        uint8_t length;
+    } setters[] = {
+        {{0x39, 0xd8}, 2},                               /* cmp eax, ebx */
+        {{0x48, 0x3d, 0x00, 0x00, 0x00, 0x80}, 6},       /* cmp rax, -80000000h */
+        {{0x66, 0x39, 0xc3}, 3},                         /* cmp bx, ax */
+        {{0x40, 0x38, 0xf8}, 3},                         /* cmp al, dil */
+        {{0x38, 0xdc}, 2},                               /* cmp ah, bl */
+        {{0x4d, 0x39, 0xd0}, 3},                         /* cmp r8, r10 */
+        {{0x48, 0x39, 0xe0}, 3},                         /* cmp rax, rsp */
+        {{0xa8, 0x80}, 2},                               /* test al, 80h */
+        {{0x4d, 0x85, 0xc1}, 3},                         /* test r9, r8 */
+        {{0x21, 0xd8}, 2},                               /* and eax, ebx */
+        {{0x4c, 0x09, 0xc3}, 3},                         /* or rbx, r8 */
+        {{0x31, 0xc0}, 2},                               /* xor eax, eax */
+        {{0x66, 0x31, 0xd8}, 3},                         /* xor ax, bx */
+        {{0x83, 0xc0, 0x80}, 3},                         /* add eax, -128 */
+        {{0x49, 0x81, 0xc0, 0x00, 0x00, 0x00, 0x80}, 7}, /* add r8, -80000000h */
+        {{0x01, 0xd8}, 2},                               /* add eax, ebx */
+        {{0x48, 0x83, 0xeb, 0x08}, 4},                   /* sub rbx, 8 */
+        {{0x81, 0xe8, 0x00, 0x00, 0x00, 0x80}, 6},       /* sub eax, -80000000h */
+        {{0x4c, 0x29, 0xc0}, 3},                         /* sub rax, r8 */
+        {{0x29, 0xc0}, 2},                               /* sub eax, eax */
+        {{0xff, 0xc8}, 2},                               /* dec eax */
+        {{0xd1, 0xe0}, 2},                               /* shl eax, 1 */
+        {{0x39, 0xd8, 0x48, 0x8d, 0x58, 0x05}, 6},       /* cmp eax, ebx; lea rbx, [rax+5] */
+        {{0x39, 0xd8, 0x88, 0xdc}, 4},                   /* cmp eax, ebx; mov ah, bl */
+        {{0x39, 0xd8, 0x0f, 0x94, 0xc0}, 5},             /* cmp eax, ebx; setz al */
+        {{0x48, 0x29, 0xd8, 0x72, 0x00}, 5},             /* sub rax, rbx; jc here */
+    };
+    static const uint64_t values[][2] = {
+        {0, 0}, {1, 2}, {0x80000000, 0x7fffffff}, {0xffffffffffffff80, 0x8000000000000000}};
+    static const uint8_t access[] = {
+        0x48, 0x8b, 0x45, 0x00, /* mov rax, [rbp] */
+        0x55,                   /* push rbp */
+        0x19, 0xd2,             /* sbb edx, edx */
+        0x9c,                   /* pushf */
+        0xf4,
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(setters); i++)
+        for (unsigned k = 0; k < G_N_ELEMENTS(values) * 2; k++) {
+            bool faults = k & 1;
+            Pair pair;
+            pair_init(&pair, LONG_MODE, &JIT_OPTIONS_DEFAULT);
+            pair_write(&pair, CODE, setters[i].bytes, setters[i].length);
+            pair_write(&pair, CODE + setters[i].length, access, sizeof access);
+            for (unsigned n = 0; n < 2; n++) {
+                Cpu *cpu = n ? pair.jit.cpu : pair.interp.cpu;
+                cpu->rip = CODE;
+                cpu->gpr[RSP] = STACK;
+                cpu->gpr[RAX] = cpu->gpr[R9] = values[k / 2][0];
+                cpu->gpr[RBX] = cpu->gpr[RDI] = cpu->gpr[R8] = values[k / 2][1];
+                cpu->gpr[R10] = values[k / 2][0];
+                cpu->gpr[RBP] = faults ? MAPPED + 0x1ffffe : DATA + 0x18;
+            }
+            Outcome a = run(&pair.interp, 100000), b = run(&pair.jit, 0);
+            g_autofree char *text = difference(&pair, &a, &b, UINT64_MAX);
+            if (text)
+                g_error("setter %u, values %u, %s:\n%s", i, k / 2, faults ? "fault" : "none", text);
+            g_assert_cmpint(b.raised, ==, faults);
+            pair_clear(&pair);
+        }
+}
+
 /* rSP is exact wherever it is seen in a row of PUSH and POP. */
 static void test_rows_of_pushes(void)
 {
@@ -496,6 +566,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu/jit/homeless-registers", test_homeless_registers);
     g_test_add_func("/cpu/jit/operands-over-pages", test_operands_over_pages);
     g_test_add_func("/cpu/jit/accesses-with-flags", test_accesses_with_flags);
+    g_test_add_func("/cpu/jit/flags-over-accesses", test_flags_over_accesses);
     g_test_add_func("/cpu/jit/rows-of-pushes", test_rows_of_pushes);
     g_test_add_func("/cpu/jit/operand-over-4-gib", test_operand_over_4_gib);
     return g_test_run();
