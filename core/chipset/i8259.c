@@ -46,8 +46,7 @@ typedef struct {
 struct I8259 {
     Board *board;
     IrqLine output;
-    void (*mask_changed)(void *opaque);
-    void *mask_opaque;
+    IrqLine mask_changed;
     Chip master, slave;
 };
 
@@ -154,16 +153,9 @@ bool i8259_is_masked(const I8259 *pic, int number)
     return (number < 8 ? &pic->master : &pic->slave)->imr >> (number & 7) & 1;
 }
 
-void i8259_on_mask(I8259 *pic, void (*func)(void *opaque), void *opaque)
+void i8259_on_mask(I8259 *pic, IrqLine told)
 {
-    pic->mask_changed = func;
-    pic->mask_opaque = opaque;
-}
-
-static void tell_of_masks(I8259 *pic)
-{
-    if (pic->mask_changed)
-        pic->mask_changed(pic->mask_opaque);
+    pic->mask_changed = told;
 }
 
 bool i8259_output(const I8259 *pic)
@@ -268,7 +260,7 @@ static void pic_write(void *opaque, uint16_t port, uint32_t value, unsigned size
         write_ocw2(chip, value);
     update(pic);
     if (chip->imr != old_imr)
-        tell_of_masks(pic);
+        irq_set(&pic->mask_changed, true);
 }
 
 static uint32_t pic_read(void *opaque, uint16_t port, unsigned size)
@@ -350,7 +342,7 @@ void i8259_reset(I8259 *pic)
     reset_chip(&pic->master);
     reset_chip(&pic->slave);
     update(pic);
-    tell_of_masks(pic);
+    irq_set(&pic->mask_changed, true);
 }
 
 void i8259_describe(const I8259 *pic, GString *out)

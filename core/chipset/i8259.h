@@ -16,8 +16,8 @@ void i8259_reset(I8259 *pic);
 /* An IrqFunc: input NUMBER 0-15 (2 is the cascade and goes nowhere). OPAQUE is the I8259. */
 void i8259_set_irq(void *opaque, int number, bool level);
 bool i8259_is_masked(const I8259 *pic, int number); /* input NUMBER 0-15, by its own chip */
-/* FUNC is called when masks have changed. */
-void i8259_on_mask(I8259 *pic, void (*func)(void *opaque), void *opaque);
+/* TOLD is set, to whatever level, when masks have changed. */
+void i8259_on_mask(I8259 *pic, IrqLine told);
 bool i8259_output(const I8259 *pic);
 /* The CPU's two INTA cycles: the vector; a spurious IRQ 7 or 15 when the request is gone. */
 int i8259_acknowledge(I8259 *pic);

@@ -10,9 +10,9 @@ struct Interrupts {
     I8259 *pic;
     uint32_t isa_sources[N_ISA]; /* bit a source: its level */
     unsigned n_sources[N_ISA];
-    uint32_t pins_isa,
-        pins_own;  /* I/O APIC inputs held by ISA wires, and by sources of their own */
-    IrqLine heard; /* see interrupts_connect_heard() */
+    uint32_t pins_isa; /* I/O APIC inputs held by ISA wires, */
+    uint32_t pins_own; /* and by sources of their own */
+    IrqLine heard;     /* see interrupts_connect_heard() */
 };
 
 /* The I/O APIC's input for an ISA interrupt other than the cascade's. */
@@ -21,7 +21,7 @@ static int isa_pin(int irq)
     return irq == 0 ? 2 : irq;
 }
 
-static void masks_changed(void *opaque)
+static void masks_changed(void *opaque, int number, bool level)
 {
     Interrupts *interrupts = opaque;
 
@@ -72,7 +72,7 @@ IrqLine interrupts_ioapic_pin(Interrupts *interrupts, int pin)
 void interrupts_connect_heard(Interrupts *interrupts, IrqLine heard)
 {
     interrupts->heard = heard;
-    masks_changed(interrupts);
+    masks_changed(interrupts, 0, true);
 }
 
 void interrupts_nmi(Interrupts *interrupts)
@@ -88,8 +88,8 @@ Interrupts *interrupts_new(Board *board, const LapicCpuOps *ops, void *opaque, u
     interrupts->lapics = lapic_set_new(board, ops, opaque, tsc_hz);
     interrupts->ioapic = ioapic_new(board, interrupts->lapics);
     interrupts->pic = i8259_new(board, (IrqLine){lapic_set_lint0, interrupts->lapics, 0});
-    i8259_on_mask(interrupts->pic, masks_changed, interrupts);
-    ioapic_on_mask(interrupts->ioapic, masks_changed, interrupts);
+    i8259_on_mask(interrupts->pic, (IrqLine){masks_changed, interrupts, 0});
+    ioapic_on_mask(interrupts->ioapic, (IrqLine){masks_changed, interrupts, 0});
     lapic_connect_pic(interrupts->lapics, interrupts->pic);
     for (int irq = 0; irq < N_ISA; irq++)
         board->isa_irq[irq] = interrupts_isa_source(interrupts, irq);

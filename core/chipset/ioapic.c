@@ -36,8 +36,7 @@ struct IoApic {
     /* The polarity bit (13) is kept but not applied: each input is taken to be wired with the
      * polarity the tables tell the guest to program. */
     uint64_t redirection[IOAPIC_N_PINS];
-    void (*mask_changed)(void *opaque);
-    void *mask_opaque;
+    IrqLine mask_changed;
 };
 
 static bool is_level(uint64_t entry)
@@ -101,16 +100,9 @@ bool ioapic_is_masked(const IoApic *ioapic, int pin)
     return ioapic->redirection[pin] & RED_MASK;
 }
 
-void ioapic_on_mask(IoApic *ioapic, void (*func)(void *opaque), void *opaque)
+void ioapic_on_mask(IoApic *ioapic, IrqLine told)
 {
-    ioapic->mask_changed = func;
-    ioapic->mask_opaque = opaque;
-}
-
-static void tell_of_masks(IoApic *ioapic)
-{
-    if (ioapic->mask_changed)
-        ioapic->mask_changed(ioapic->mask_opaque);
+    ioapic->mask_changed = told;
 }
 
 static uint32_t read_register(const IoApic *ioapic)
@@ -145,7 +137,7 @@ static void write_register(IoApic *ioapic, uint32_t value)
         *entry &= ~RED_REMOTE_IRR;
     service_level(ioapic, pin);
     if (ioapic_is_masked(ioapic, pin) != was_masked)
-        tell_of_masks(ioapic);
+        irq_set(&ioapic->mask_changed, true);
 }
 
 /* Registers are accessed as aligned doublewords; IOREGSEL takes a byte too (3.1). */
@@ -206,7 +198,7 @@ void ioapic_reset(IoApic *ioapic)
     ioapic->id = 0;
     for (int i = 0; i < IOAPIC_N_PINS; i++)
         ioapic->redirection[i] = RED_MASK;
-    tell_of_masks(ioapic);
+    irq_set(&ioapic->mask_changed, true);
 }
 
 void ioapic_describe(const IoApic *ioapic, GString *out)

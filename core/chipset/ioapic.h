@@ -16,6 +16,6 @@ void ioapic_reset(IoApic *ioapic);
 /* An IrqFunc: INTIN pin NUMBER 0-23. LEVEL means asserted, whatever the pin's polarity. */
 void ioapic_set_pin(void *opaque, int number, bool level);
 bool ioapic_is_masked(const IoApic *ioapic, int pin);
-/* FUNC is called when masks have changed. */
-void ioapic_on_mask(IoApic *ioapic, void (*func)(void *opaque), void *opaque);
+/* TOLD is set, to whatever level, when masks have changed. */
+void ioapic_on_mask(IoApic *ioapic, IrqLine told);
 void ioapic_describe(const IoApic *ioapic, GString *out); /* part of `info pic` */
