@@ -17,7 +17,7 @@
 
 enum {
     LEAST_WATCH_US = 10,
-    MOST_WATCH_US = 200,
+    MOST_WATCH_US = 1000,
     LONG_SLEEP_US = 10000,
     MOST_EARLY_NS = 300 * 1000,
     /* One sleep in a hundred is to be later than the thread has itself woken early. */
