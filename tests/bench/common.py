@@ -3,7 +3,6 @@
 
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -56,41 +55,11 @@ def table(header, rows):
 # --- guests ----------------------------------------------------------------------------------------
 
 
-def libraries(program):
-    """The shared libraries of a dynamic program, with the loader."""
-    text = subprocess.run(["ldd", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                          text=True).stdout
-    return sorted(set(re.findall(r"(/\S+) \(0x", text)))
-
-
-def copy_into(tree, path):
-    """PATH of the host, a file or a folder, to the same place under TREE."""
-    place = os.path.join(tree, path.lstrip("/"))
-    os.makedirs(os.path.dirname(place), exist_ok=True)
-    if os.path.isdir(path):
-        shutil.copytree(path, place, dirs_exist_ok=True, symlinks=False,
-                        ignore=shutil.ignore_patterns("__pycache__"))
-    else:
-        shutil.copy(path, place)
-
-
 def compile_c(name, folder):
     program = os.path.join(folder, name)
     subprocess.run(["gcc", "-O2", "-static", "-o", program, os.path.join(HERE, name + ".c"), "-lm"],
                    check=True)
     return program
-
-
-def initrd_with(tree, folder):
-    """The demo's initial RAM disk with what is in TREE added; returns its path."""
-    names = subprocess.run(["find", "."], cwd=tree, stdout=subprocess.PIPE, check=True).stdout
-    archive = subprocess.run(["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0"], input=names,
-                             cwd=tree, stdout=subprocess.PIPE, check=True).stdout
-    path = os.path.join(folder, "initrd")
-    with open(INITRD, "rb") as base, open(path, "wb") as file:
-        data = base.read()
-        file.write(data + b"\0" * (-len(data) % 4) + archive)
-    return path
 
 
 def linux(who, script, initrd=INITRD, cpus=1, **more):

@@ -6,8 +6,8 @@ import re
 import subprocess
 import tempfile
 
-from common import (Contest, Failure, PROGRAMS, compile_c, copy_into, initrd_with, median, run_script, say,
-                    table)
+from common import Contest, Failure, PROGRAMS, compile_c, median, run_script, say, table
+from initrd import copy_into, initrd_with  # after common, which finds tests/guest
 
 GROUPS = (
     ("integer", ["qsort", "sieve", "hash", "crc", "sha", "queens", "strings"]),

@@ -11,8 +11,8 @@ import struct
 import subprocess
 import tempfile
 
-from common import (Contest, PROGRAMS, compile_c, copy_into, initrd_with, libraries, run_script, say,
-                    table)
+from common import Contest, PROGRAMS, compile_c, run_script, say, table
+from initrd import copy_into, initrd_with, libraries  # after common, which finds tests/guest
 
 # The inputs lie here, natively and in the guest, so that file names in outputs are equal.
 PLACE = "/tmp/apiary-bench"

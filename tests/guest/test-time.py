@@ -11,6 +11,7 @@ import tempfile
 import time
 
 from guest import Failure, Guest, run
+from initrd import initrd_with
 
 FOLDER = os.environ.get("GUEST_FOLDER", "build/guests")
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -25,16 +26,11 @@ LATE_MEDIAN_NS = 10e6
 
 
 def initrd_with_program(folder):
-    program = os.path.join(folder, "time-stamps")
-    subprocess.run(["gcc", "-O2", "-static", "-o", program, os.path.join(HERE, "time-stamps.c")],
-                   check=True)
-    archive = subprocess.run(["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0"], cwd=folder,
-                             input=b"time-stamps\n", stdout=subprocess.PIPE, check=True).stdout
-    path = os.path.join(folder, "initrd")
-    with open(f"{FOLDER}/initrd-amd64.gz", "rb") as base, open(path, "wb") as file:
-        data = base.read()
-        file.write(data + b"\0" * (-len(data) % 4) + archive)
-    return path
+    tree = os.path.join(folder, "tree")
+    os.mkdir(tree)
+    subprocess.run(["gcc", "-O2", "-static", "-o", os.path.join(tree, "time-stamps"),
+                    os.path.join(HERE, "time-stamps.c")], check=True)
+    return initrd_with(tree, folder)
 
 
 def follow(guest, cpus):

@@ -82,7 +82,7 @@ static bool is_at_home(const InsnOperand *operand)
            operand->reg != RSP;
 }
 
-static bool is_byte_at_home(const InsnOperand *operand)
+static bool is_part_at_home(const InsnOperand *operand)
 {
     return operand->kind == OPERAND_REG &&
            (operand->reg_class == REG_CLASS_GPR8 || operand->reg_class == REG_CLASS_GPR16) &&
@@ -95,8 +95,8 @@ static bool can_repeat(const Insn *insn)
 {
     const InsnOperand *to = &insn->operands[0], *from = &insn->operands[1];
     bool compares = !(insn->category_flags & INSN_HAS_MEMORY) &&
-                    (is_at_home(to) || is_byte_at_home(to)) &&
-                    (from->kind == OPERAND_IMM || is_at_home(from) || is_byte_at_home(from));
+                    (is_at_home(to) || is_part_at_home(to)) &&
+                    (from->kind == OPERAND_IMM || is_at_home(from) || is_part_at_home(from));
 
     if (insn->lock)
         return false;
