@@ -16,8 +16,8 @@ void hpet_reset(Hpet *hpet);
 /* The PIT's OUT 0 and the RTC's interrupt go through here. */
 IrqLine hpet_pit_line(Hpet *hpet);
 IrqLine hpet_rtc_line(Hpet *hpet);
-/* To the PIT: whether anybody takes its interrupt. From interrupts_connect_heard() by the second.
- */
+/* PIT_HEARD tells the PIT whether anybody takes its interrupt, which masks or legacy replacement
+ * may keep away. Of the masks hpet_heard_line() is told, by interrupts_connect_heard(). */
 void hpet_connect_heard(Hpet *hpet, IrqLine pit_heard);
 IrqLine hpet_heard_line(Hpet *hpet);
 void hpet_describe(Hpet *hpet, GString *out);

@@ -25,11 +25,6 @@ enum {
     LOWER_EARLY_NS = 200,
 };
 
-static bool may_watch(void)
-{
-    return g_get_num_processors() > 1;
-}
-
 /* Whether some of BITS are requested before END. */
 static bool watch(const Cpu *cpu, uint32_t bits, gint64 end)
 {
@@ -47,7 +42,7 @@ static bool watch(const Cpu *cpu, uint32_t bits, gint64 end)
  * host. */
 static void set_watch(struct CpuThread *thread, gint64 slept_us)
 {
-    if (slept_us > MOST_WATCH_US || !may_watch())
+    if (slept_us > MOST_WATCH_US || !thread->may_watch)
         thread->watch_us = 0;
     else
         thread->watch_us = CLAMP(thread->watch_us * 2, LEAST_WATCH_US, MOST_WATCH_US);
@@ -78,7 +73,7 @@ static void await_timer(Cpu *cpu, uint32_t bits, gint64 due)
     struct CpuThread *thread = cpu->thread;
     gint64 left = due - g_get_monotonic_time();
 
-    if (left > LONG_SLEEP_US || !may_watch()) {
+    if (left > LONG_SLEEP_US || !thread->may_watch) {
         sleep_until(cpu, bits, due);
         return;
     }
@@ -127,8 +122,9 @@ void cpu_sleep(Cpu *cpu, uint32_t bits)
     cpu_bus_enter(cpu);
 }
 
-void cpu_sleep_prepare(void)
+void cpu_sleep_prepare(Cpu *cpu)
 {
+    cpu->thread->may_watch = g_get_num_processors() > 1;
     /* Linux lets others sleep 50 us longer. */
     prctl(PR_SET_TIMERSLACK, 1ul, 0, 0, 0);
 }

@@ -31,12 +31,13 @@ struct CpuThread {
     Call *calls; /* first in, first out */
 
     /* Of the thread alone. */
+    bool may_watch;  /* the host has other processors */
     gint64 watch_us; /* how long it looks for requests before it sleeps */
     gint64 early_ns; /* how much sooner than its timer it wakes */
 };
 
 /* On a new vCPU's thread. */
-void cpu_sleep_prepare(void);
+void cpu_sleep_prepare(Cpu *cpu);
 /* Halted, on the vCPU's thread: until some of BITS are requested; returns sooner when the vCPU's
  * timer has fired. */
 void cpu_sleep(Cpu *cpu, uint32_t bits);

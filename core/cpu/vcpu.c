@@ -647,7 +647,7 @@ static void *thread_main(void *opaque)
     cpu->thread->id = gettid();
     g_snprintf(name, sizeof name, "vcpu%u", cpu->index);
     pthread_setname_np(pthread_self(), name);
-    cpu_sleep_prepare();
+    cpu_sleep_prepare(cpu);
     /* Only what the thread's own instructions cause. */
     sigfillset(&signals);
     sigdelset(&signals, SIGSEGV);
