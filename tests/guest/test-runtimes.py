@@ -18,16 +18,12 @@ FOLDER = os.environ.get("GUEST_FOLDER", "build/guests")
 SOURCES = os.path.join(os.path.dirname(os.path.realpath(__file__)), "runtimes")
 TIMES = 3  # that each is run: threads do not meet in the same way twice
 
-
-def java_home():
-    return os.path.dirname(os.path.dirname(os.path.realpath("/usr/bin/java")))
-
-
+JAVA = os.path.dirname(os.path.dirname(os.path.realpath("/usr/bin/java")))
 # Name: its program, the source it runs, and what else it needs.
 RUNTIMES = {
     "node": ("/usr/bin/node", "program.js", []),
-    "java": (os.path.join(java_home(), "bin/java"), "Program.java",
-             [os.path.join(java_home(), part) for part in ("lib", "conf")] + glob.glob("/etc/java-*")),
+    "java": (f"{JAVA}/bin/java", "Program.java",
+             [f"{JAVA}/lib", f"{JAVA}/conf", *glob.glob("/etc/java-*")]),
     "sbcl": ("/usr/bin/sbcl", "program.lisp", ["/usr/lib/sbcl"]),
     "pypy": (os.path.realpath("/usr/bin/pypy3"), "program.py", glob.glob("/usr/lib/pypy3*")),
 }
@@ -71,7 +67,7 @@ def equal_results(cpus):
     wanted = {name: expected(name) for name in RUNTIMES}
     with tempfile.TemporaryDirectory() as folder:
         initrd = make_initrd(folder)
-        script = f"for%20i%20in%20{'%20'.join(map(str, range(TIMES)))};do%20sh%20/runtimes;done;echo%20all-run"
+        script = (";".join(["sh /runtimes"] * TIMES) + ";echo all-run").replace(" ", "%20")
         with Guest("-m", "3G", "-smp", str(cpus), "-nic", "none", "-no-reboot",
                    "-kernel", f"{FOLDER}/vmlinuz-amd64", "-initrd", initrd,
                    "-append", f"console=ttyS0 quiet apiary.run={script}") as guest:

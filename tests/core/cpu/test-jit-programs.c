@@ -425,8 +425,8 @@ static void test_accesses_with_flags(void)
     check_fault(code, sizeof code, EXC_PF, sizeof code - 5);
 }
 
-/* What sets flags that an access stands behind, by the kinds that can and that cannot be done again
- * after the check of the access: with the access all right, and as the frame of its fault shows. */
+/* Flags that live across an access, by what sets them: with the access all right, and as the frame
+ * of its fault shows. */
 static void test_flags_over_accesses(void)
 {
     static const struct {
