@@ -92,6 +92,14 @@ static int8_t early_item(const Plan *plan, const AccessGroup *group)
     return NOT_EARLY;
 }
 
+/* From now on no check of the stack is moved before the item, its own other access's least of all:
+ * PUSH and CALL may read their operand in one of the stack's pages and write in another. */
+static void note_access(Plan *plan, const AccessGroup *group)
+{
+    if (is_stack(group))
+        plan->no_stack_from = (uint8_t)(plan->item + 1);
+}
+
 /* Puts an access of SIZE bytes at [AT's address + DISP] into a group. Returns it or NO_GROUP. */
 static int8_t join(Plan *plan, AccessGroup at, int64_t disp, unsigned size, bool store)
 {
@@ -111,6 +119,7 @@ static int8_t join(Plan *plan, AccessGroup at, int64_t disp, unsigned size, bool
         group->high = (int32_t)high;
         group->store |= store;
         group->members++;
+        note_access(plan, group);
         return (int8_t)i;
     }
     if (t->n_groups == MAX_GROUPS || disp != (int32_t)disp)
@@ -126,6 +135,7 @@ static int8_t join(Plan *plan, AccessGroup at, int64_t disp, unsigned size, bool
     at.early = early_item(plan, &at);
     t->groups[t->n_groups] = at;
     plan->progress[t->n_groups] = (Progress){.open = true};
+    note_access(plan, &at);
     return (int8_t)t->n_groups++;
 }
 
@@ -220,11 +230,6 @@ static void note_writes(Plan *plan, const Item *item)
     }
 }
 
-static bool is_stack_access(const Translator *t, int8_t group)
-{
-    return group != NO_GROUP && is_stack(&t->groups[group]);
-}
-
 static void plan_item(Plan *plan, Item *item)
 {
     const Insn *insn = &item->insn;
@@ -254,9 +259,6 @@ static void plan_item(Plan *plan, Item *item)
     if (item->kind == KIND_PUSH || item->kind == KIND_PUSHF || item->kind == KIND_CALL ||
         item->kind == KIND_CALL_INDIRECT)
         item->stack_group = join_stack(plan, RSP, -(int64_t)insn->opsize, insn->opsize, true);
-    if (is_stack_access(plan->t, item->operand_group) ||
-        is_stack_access(plan->t, item->stack_group))
-        plan->no_stack_from = (uint8_t)(plan->item + 1);
     note_writes(plan, item);
     if (item->kind == KIND_JCC || item->kind == KIND_LOOP) {
         plan->straight_from = (uint8_t)(plan->item + 1);

@@ -527,6 +527,48 @@ static void test_rows_of_pushes(void)
     check_fault(code, sizeof code, EXC_DE, sizeof code - 3);
 }
 
+/* An instruction that reads in one of the stack's pages and writes in another, which are not
+ * neighbours in RAM, behind a way out and with live flags. */
+static void test_two_pages_of_the_stack(void)
+{
+    static const struct {
+        uint8_t head, access[4];
+    } cases[] = {
+        {0x28, {0xff, 0x74, 0x24, 0x20}}, /* push [rsp+32] */
+        {0x08, {0x8f, 0x44, 0x24, 0x20}}, /* pop [rsp+32] */
+    };
+    const uint64_t low = 0x1111111111111111, high = 0x2222222222222222;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        uint8_t code[] = {
+            0xbc, 0xe0, 0x0f, 0x40, 0x00,       /* mov esp, MAPPED + 4064 */
+            0x48, 0x83, 0x4c, 0x24, 0x28, 0x00, /* or qword [rsp+40], 0 */
+            0x48, 0x83, 0x4c, 0x24, 0xf8, 0x00, /* or qword [rsp-8], 0 */
+            0xeb, 0x00,                         /* jmp here */
+            0x48, 0x8b, 0x44, 0x24, 0x00,       /* mov rax, [rsp + head] */
+            0x48, 0x85, 0xc0,                   /* test rax, rax */
+            0x72, 0x0b,                         /* jc out */
+            0x48, 0x85, 0xdb,                   /* test rbx, rbx */
+            0x90, 0x90, 0x90, 0x90,             /* the access */
+            0x0f, 0x94, 0xc1,                   /* setz cl */
+            0x5a,                               /* pop rdx */
+            0xf4,                               /* out: hlt */
+        };
+        Pair pair;
+
+        code[23] = cases[i].head;
+        memcpy(&code[32], cases[i].access, sizeof cases[i].access);
+        pair_init(&pair, LONG_MODE, &JIT_OPTIONS_DEFAULT);
+        pair_map(&pair, MAPPED, DATA + 0x3000);
+        pair_map(&pair, MAPPED + 0x1000, DATA + 0x1000);
+        pair_write(&pair, DATA + 0x3000 + 0xfe0, &low, sizeof low);
+        pair_write(&pair, DATA + 0x1000, &high, sizeof high);
+        pair_write(&pair, CODE, code, sizeof code);
+        pair_check_from(&pair, CODE, 100);
+        pair_clear(&pair);
+    }
+}
+
 /* Over the end of 4 GiB the segment ends: no page is looked for there. */
 static void test_operand_over_4_gib(void)
 {
@@ -568,6 +610,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu/jit/accesses-with-flags", test_accesses_with_flags);
     g_test_add_func("/cpu/jit/flags-over-accesses", test_flags_over_accesses);
     g_test_add_func("/cpu/jit/rows-of-pushes", test_rows_of_pushes);
+    g_test_add_func("/cpu/jit/two-pages-of-the-stack", test_two_pages_of_the_stack);
     g_test_add_func("/cpu/jit/operand-over-4-gib", test_operand_over_4_gib);
     return g_test_run();
 }
