@@ -232,6 +232,7 @@ typedef struct {
     uint64_t load_tag[TLB_ENTRIES];
     uint64_t store_tag[TLB_ENTRIES];
     uint64_t host[TLB_ENTRIES];
+    uint64_t delta[TLB_ENTRIES]; /* host less load_tag */
 } TlbSet;
 /* Instruction fetch: one for supervisor, one for user. */
 typedef struct {

@@ -126,20 +126,20 @@ INTERP_INLINE void *tlb_load_pointer(const Cpu *cpu, uint64_t linear, unsigned s
 {
     const TlbSet *set = &cpu->tlb[cpu_mmu_index(cpu)];
     unsigned i = cpu_tlb_index(linear);
-    uint64_t delta = linear - set->load_tag[i];
+    uint64_t distance = linear - set->load_tag[i];
     if (__builtin_expect(cpu->mode & (MODE_AC | MODE_DEBUG), 0))
         return NULL;
-    return delta <= GUEST_PAGE_SIZE - size ? (void *)(uintptr_t)(set->host[i] + delta) : NULL;
+    return distance <= GUEST_PAGE_SIZE - size ? (void *)(uintptr_t)(set->delta[i] + linear) : NULL;
 }
 
 INTERP_INLINE void *tlb_store_pointer(const Cpu *cpu, uint64_t linear, unsigned size)
 {
     const TlbSet *set = &cpu->tlb[cpu_mmu_index(cpu)];
     unsigned i = cpu_tlb_index(linear);
-    uint64_t delta = linear - set->store_tag[i];
+    uint64_t distance = linear - set->store_tag[i];
     if (__builtin_expect(cpu->mode & (MODE_AC | MODE_DEBUG), 0))
         return NULL;
-    return delta <= GUEST_PAGE_SIZE - size ? (void *)(uintptr_t)(set->host[i] + delta) : NULL;
+    return distance <= GUEST_PAGE_SIZE - size ? (void *)(uintptr_t)(set->delta[i] + linear) : NULL;
 }
 
 /* SIZE 1, 2, 4 or 8. */

@@ -304,6 +304,7 @@ static void fill_data(Cpu *cpu, unsigned set, uint64_t linear, const PageWalk *w
     tlb->load_tag[i] = page;
     tlb->store_tag[i] = stores ? page : TLB_EMPTY(i);
     tlb->host[i] = (uintptr_t)place->host & GUEST_PAGE_MASK;
+    tlb->delta[i] = tlb->host[i] - page;
     map_fill(&cpu->tlb_map[set], i, walk);
 }
 
@@ -367,7 +368,7 @@ static void find_byte(Cpu *cpu, unsigned set, uint64_t linear, MmuAccess access,
     uint64_t tag = access == ACCESS_WRITE ? tlb->store_tag[i] : tlb->load_tag[i];
 
     if (LIKELY(linear - tag < GUEST_PAGE_SIZE))
-        *place = (Place){.host = (uint8_t *)(tlb->host[i] + (linear - tag)),
+        *place = (Place){.host = (uint8_t *)(tlb->delta[i] + linear),
                          .physical = linear & ~GUEST_PAGE_MASK};
     else
         resolve(cpu, set, linear, access, place);
@@ -558,7 +559,7 @@ static inline uint64_t load(Cpu *cpu, unsigned set, uint64_t linear, unsigned si
     unsigned i = cpu_tlb_index(linear);
 
     if (LIKELY(linear - tlb->load_tag[i] <= GUEST_PAGE_SIZE - size))
-        return host_load((uint8_t *)(tlb->host[i] + (linear - tlb->load_tag[i])), size);
+        return host_load((uint8_t *)(tlb->delta[i] + linear), size);
     return load_slow(cpu, set, linear, size);
 }
 
@@ -568,7 +569,7 @@ static inline void store(Cpu *cpu, unsigned set, uint64_t linear, uint64_t value
     unsigned i = cpu_tlb_index(linear);
 
     if (LIKELY(linear - tlb->store_tag[i] <= GUEST_PAGE_SIZE - size))
-        host_store((uint8_t *)(tlb->host[i] + (linear - tlb->store_tag[i])), value, size);
+        host_store((uint8_t *)(tlb->delta[i] + linear), value, size);
     else
         store_slow(cpu, set, linear, value, size);
 }
@@ -723,7 +724,7 @@ void *mmu_host_pointer(Cpu *cpu, uint64_t linear, unsigned size, MmuAccess acces
         check_odd(cpu, linear, size, access);
     unsigned i = cpu_tlb_index(linear);
     if (LIKELY(linear - tags[i] <= GUEST_PAGE_SIZE - size))
-        return (uint8_t *)(tlb->host[i] + (linear - tags[i]));
+        return (uint8_t *)(tlb->delta[i] + linear);
     if ((linear & 0xfff) + size > GUEST_PAGE_SIZE)
         return pointer_over_pages(cpu, set, linear, access);
     resolve(cpu, set, linear, access, &place);
@@ -748,7 +749,7 @@ void *mmu_locked_pointer(Cpu *cpu, uint64_t linear, unsigned size)
     const TlbSet *tlb = &cpu->tlb[set];
     unsigned i = cpu_tlb_index(linear);
     if (LIKELY(linear - tlb->store_tag[i] < GUEST_PAGE_SIZE))
-        return (uint8_t *)(tlb->host[i] + (linear - tlb->store_tag[i]));
+        return (uint8_t *)(tlb->delta[i] + linear);
     resolve(cpu, set, linear, ACCESS_WRITE, &place);
     if (UNLIKELY(cpu->mode & MODE_WATCHED) && place.host)
         debug_note_access(cpu, linear, size, DEBUG_ACCESS);

@@ -418,13 +418,13 @@ static inline void emit_test_canonical(Emit *e)
     emit_alu_imm(e, true, 7, H_R11, 1);
 }
 
-/* TO, r8 to r15 or rax, = cpu_tlb_index() of r10. Changes EFLAGS. */
-static inline void emit_tlb_index(Emit *e, unsigned to)
+/* TO, r8 to r15 or rax, = cpu_tlb_index() of ADDRESS. Changes EFLAGS. */
+static inline void emit_tlb_index(Emit *e, unsigned to, unsigned address)
 {
     if (__builtin_cpu_supports("bmi2")) {
-        emit_rorx(e, to, H_R10, GUEST_PAGE_SHIFT);
+        emit_rorx(e, to, address, GUEST_PAGE_SHIFT);
     } else {
-        emit_rr(e, false, 0x89, H_R10, to);
+        emit_rr(e, false, 0x89, address, to);
         emit_rr(e, false, 0xc1, 5, to); /* shr */
         emit8(e, GUEST_PAGE_SHIFT);
     }

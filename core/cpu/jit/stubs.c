@@ -133,13 +133,12 @@ static uint8_t *emit_site_page_stub(Emit *e, unsigned set, bool store)
 
     emit8(e, 0x50); /* push rax */
     emit_alu_mem_imm(e, true, 0, H_R11, offsetof(SiteSet, misses), 1);
-    emit_tlb_index(e, H_RAX);
+    emit_tlb_index(e, H_RAX, H_R10);
     emit_rmx(e, true, 0x2b, H_R10, H_RSP, H_RAX, 8, tag);
     emit_alu_imm(e, true, 7, H_R10, GUEST_PAGE_SIZE - 1);
     uint8_t *out = emit_jcc(e, CC_A, e->p);
     emit_rmx(e, true, 0x8b, H_R10, H_RSP, H_RAX, 8, tag);
-    emit_rmx(e, true, 0x8b, H_RAX, H_RSP, H_RAX, 8, tlb + (int32_t)offsetof(TlbSet, host));
-    emit_rr(e, true, 0x29, H_R10, H_RAX); /* sub rax, r10 */
+    emit_rmx(e, true, 0x8b, H_RAX, H_RSP, H_RAX, 8, tlb + (int32_t)offsetof(TlbSet, delta));
     emit_rm(e, true, 0x89, H_R10, H_R11, offsetof(SitePage, tag));
     emit_rm(e, true, 0x89, H_RAX, H_R11, offsetof(SitePage, delta));
     emit_rm(e, false, 0xc6, 0, H_RSP, DEPTH + (int32_t)offsetof(Cpu, sites_used));

@@ -257,6 +257,26 @@ static void encode_vex(Emit *e, const Insn *insn, const Fields *fields, bool lon
         e->p[-1] &= 0x7f;
 }
 
+void t_emit_registers(Emit *e, const Insn *insn)
+{
+    Fields fields = {KEEP, KEEP, KEEP, KEEP, .memory = false};
+
+    for (unsigned i = 0; i < insn->n_operands; i++) {
+        const InsnOperand *operand = &insn->operands[i];
+        if (!is_general(operand) || !is_encoded(operand))
+            continue;
+        unsigned host = host_register(operand->reg);
+        fields.need_rex |= operand->reg_class == REG_CLASS_GPR8 && operand->reg >= 4;
+        if (operand->encoding == ZYDIS_OPERAND_ENCODING_MODRM_REG)
+            fields.reg = (uint8_t)host;
+        else if (operand->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM)
+            fields.rm = (uint8_t)host;
+        else
+            fields.opcode = (uint8_t)host;
+    }
+    encode_legacy(e, insn, &fields);
+}
+
 /* --- around a copy ---------------------------------------------------------------------------- */
 
 static void want_vectors(Translator *t)

@@ -5,9 +5,10 @@
  *
  * The first access of a group, its head, checks that everything between the group's lowest and
  * highest byte lies in one page that the soft TLB holds, and keeps the distance from guest to host
- * address. The others then add that distance, and leave EFLAGS alone. What cannot be grouped is
- * found out where it happens: the head leaves for a translation of the same code without groups, at
- * the head's instruction, before that has changed anything.
+ * address, of a RIP-relative group the host address that belongs to the code page's first byte. The
+ * others then add that, and leave EFLAGS alone. What cannot be grouped is found out where it
+ * happens: the head leaves for a translation of the same code without groups, at the head's
+ * instruction, before that has changed anything.
  *
  * Where flags are live at the head, as in CMP, MOV from memory, Jcc, the check is made before the
  * instruction that sets them.
@@ -353,19 +354,9 @@ static void emit_address(Emit *e, const AccessGroup *group, int32_t disp)
         emit_rmx(e, true, 0x8d, H_R10, base, index, group->scale, disp);
 }
 
-static unsigned tlb_set(const Translator *t)
-{
-    return (t->mode & MODE_MMU) >> MODE_MMU_SHIFT;
-}
-
-static int32_t tlb_offset(const Translator *t)
-{
-    return (int32_t)(offsetof(Cpu, tlb) + tlb_set(t) * sizeof(TlbSet));
-}
-
 static int32_t site_offset(const Translator *t, const AccessGroup *group)
 {
-    return OFFSET_SITE(tlb_set(t), group->store, group->site);
+    return OFFSET_SITE(t_tlb_set(t), group->store, group->site);
 }
 
 /* r10 = the group's lowest address: leaves the condition "above" if not all of it is there. Without
@@ -375,10 +366,8 @@ static void emit_check(Translator *t, Emit *e, const AccessGroup *group)
     if (group->site != NO_SITE) {
         emit_rm(e, true, 0x2b, H_R10, H_RSP, site_offset(t, group));
     } else {
-        emit_tlb_index(e, H_R11);
-        emit_rmx(e, true, 0x2b, H_R10, H_RSP, H_R11, 8,
-                 tlb_offset(t) + (int32_t)(group->store ? offsetof(TlbSet, store_tag)
-                                                        : offsetof(TlbSet, load_tag)));
+        emit_tlb_index(e, H_R11, H_R10);
+        emit_rmx(e, true, 0x2b, H_R10, H_RSP, H_R11, 8, t_tlb_tag(t, group->store));
     }
     emit_alu_imm(e, true, 7, H_R10, (int32_t)GUEST_PAGE_SIZE - (group->high - group->low));
 }
@@ -389,7 +378,7 @@ static void emit_check_again(Translator *t, const AccessGroup *group, const uint
     emit_address(&t->cold, group, group->low);
     if (group->site != NO_SITE) {
         emit_rm(&t->cold, true, 0x8d, H_R11, H_RSP, site_offset(t, group));
-        emit_call(&t->cold, t->jc->stub_site[tlb_set(t)][group->store]);
+        emit_call(&t->cold, t->jc->stub_site[t_tlb_set(t)][group->store]);
         emit_address(&t->cold, group, group->low);
     }
     emit_check(t, &t->cold, group);
@@ -409,10 +398,9 @@ static void emit_first_check(Translator *t, const AccessGroup *group)
 /* r10 = the distance, and where the group keeps it, once it has been checked without a SitePage. */
 static void emit_keep_distance(Translator *t, const AccessGroup *group)
 {
-    emit_rmx(&t->hot, true, 0x8b, H_R10, H_RSP, H_R11, 8,
-             tlb_offset(t) + (int32_t)offsetof(TlbSet, host));
-    emit_rmx(&t->hot, true, 0x2b, H_R10, H_RSP, H_R11, 8,
-             tlb_offset(t) + (int32_t)offsetof(TlbSet, load_tag));
+    emit_rmx(&t->hot, true, 0x8b, H_R10, H_RSP, H_R11, 8, t_tlb_field(t, offsetof(TlbSet, delta)));
+    if (group->base == BASE_RIP)
+        emit_rm(&t->hot, true, 0x03, H_R10, H_RSP, OFFSET_SLOT(SLOT_PAGE));
     emit_rm(&t->hot, true, 0x89, H_R10, H_RSP, OFFSET_SLOT(SLOT_GROUPS + group->slot));
 }
 
@@ -420,7 +408,7 @@ static void emit_keep_distance(Translator *t, const AccessGroup *group)
 static void emit_head(Translator *t, const AccessGroup *group, int32_t disp, unsigned size,
                       bool store)
 {
-    t_free_flags(t);
+    t_free_flags_for_access(t);
     emit_first_check(t, group);
     emit_address(&t->cold, group, disp);
     t_slow_site(t, size, store ? SITE_STORE : 0);
@@ -443,6 +431,23 @@ void t_check_groups_early(Translator *t)
     }
 }
 
+/* r10 = the group's distance, from where it is kept. Leaves flags alone, for RIP changes r11. */
+static void emit_load_distance(Translator *t, const AccessGroup *group)
+{
+    Emit *e = &t->hot;
+
+    if (group->site == NO_SITE) {
+        emit_rm(e, true, 0x8b, H_R10, H_RSP, OFFSET_SLOT(SLOT_GROUPS + group->slot));
+        return;
+    }
+    emit_rm(e, true, 0x8b, H_R10, H_RSP,
+            site_offset(t, group) + (int32_t)offsetof(SitePage, delta));
+    if (group->base == BASE_RIP) {
+        emit_rm(e, true, 0x8b, H_R11, H_RSP, OFFSET_SLOT(SLOT_PAGE));
+        emit_rmx(e, true, 0x8d, H_R10, H_R10, H_R11, 1, 0);
+    }
+}
+
 bool t_group_access(Translator *t, int8_t number, int32_t disp, unsigned size, bool store)
 {
     if (number == NO_GROUP)
@@ -455,9 +460,7 @@ bool t_group_access(Translator *t, int8_t number, int32_t disp, unsigned size, b
         emit_head(t, group, disp, size, store);
     group->checked = true;
     if (!distance_known && t->r10_group != number)
-        emit_rm(e, true, 0x8b, H_R10, H_RSP,
-                group->site != NO_SITE ? site_offset(t, group) + (int32_t)offsetof(SitePage, delta)
-                                       : OFFSET_SLOT(SLOT_GROUPS + group->slot));
+        emit_load_distance(t, group);
     t->r10_group = number;
     if (group->index != INSN_REG_NONE) {
         t->r10_group = NO_GROUP;
@@ -465,12 +468,14 @@ bool t_group_access(Translator *t, int8_t number, int32_t disp, unsigned size, b
         emit_rmx(e, true, 0x8d, H_R10, H_R10, index, group->scale, disp);
         disp = 0;
     }
-    t->at = (HostOperand){load_part(e, group->base, H_R11), disp};
+    unsigned base = group->base == BASE_RIP ? H_NONE : load_part(e, group->base, H_R11);
+    t->at = (HostOperand){base, disp};
     if (t->at.index == H_R11) {
         /* r11 is for others. */
         t->r10_group = NO_GROUP;
         emit_rmx(e, true, 0x8d, H_R10, H_R10, H_R11, 1, disp);
         t->at = (HostOperand){H_NONE, 0};
     }
+    t_flags_after_access(t);
     return true;
 }

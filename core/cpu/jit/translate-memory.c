@@ -4,64 +4,6 @@
 
 #include "core/cpu/jit/translate.h"
 
-/* --- flags ------------------------------------------------------------------------------------ */
-
-void t_emit_save_flags(Emit *e)
-{
-    emit_mov_rr(e, H_R11, H_RAX);
-    emit8(e, 0x9f);                      /* lahf */
-    emit_rr(e, false, 0x0f90, 0, H_RAX); /* seto al */
-    emit8(e, 0x49);                      /* xchg rax, r11 */
-    emit8(e, 0x93);
-    /* As wide as it is read, or the processor cannot forward it from its store queue. */
-    emit_rm(e, false, 0x89, H_R11, H_RSP, OFFSET_SLOT(SLOT_FLAGS));
-}
-
-void t_emit_restore_flags(Emit *e)
-{
-    emit_mov_rr(e, H_R11, H_RAX);
-    emit_rm(e, false, 0x8b, H_RAX, H_RSP, OFFSET_SLOT(SLOT_FLAGS));
-    emit8(e, 0x04); /* add al, 7fh: OF */
-    emit8(e, 0x7f);
-    emit8(e, 0x9e); /* sahf */
-    emit_mov_rr(e, H_RAX, H_R11);
-}
-
-void t_save_flags(Translator *t)
-{
-    t_emit_save_flags(&t->hot);
-    t->flags_saved = true;
-}
-
-void t_free_flags(Translator *t)
-{
-    if (!t->flags_saved && t->item->live_before)
-        t_save_flags(t);
-}
-
-void t_restore_flags(Translator *t)
-{
-    t_emit_restore_flags(&t->hot);
-    t->flags_saved = false;
-}
-
-void t_want_flags(Translator *t)
-{
-    const Item *item = t->item;
-
-    if (!t->flags_saved)
-        return;
-    /* A partial write leaves the others in EFLAGS. */
-    if (item->tested || (item->insn.flags_modified && (item->live_after & ~item->killed)))
-        t_restore_flags(t);
-}
-
-void t_flags_after(Translator *t)
-{
-    if (t->item->insn.flags_modified)
-        t->flags_saved = false;
-}
-
 /* --- effective addresses ---------------------------------------------------------------------- */
 
 /* Guest register GUEST as an address part: where it lives, or TEMP loaded with it. */
@@ -114,6 +56,10 @@ static void site(Translator *t, uint8_t *stub, unsigned size, unsigned flags)
 {
     JitSite data = t_site(t, size, flags);
 
+    if (t->repeated) {
+        t_emit_again(&t->cold, t->repeated);
+        t_emit_save_flags(&t->cold);
+    }
     emit_call(&t->cold, stub);
     emit_bytes(&t->cold, &data, sizeof data);
 }
@@ -144,12 +90,28 @@ static bool is_flat(const Translator *t, unsigned seg)
     }
 }
 
+/* r10 is an address, also in host register ADDRESS: it becomes the distance from the page's first
+ * byte, r11 the TLB's index. Leads to the cold code's end, where r10 is the address again, if the
+ * page is not there for all SIZE bytes. */
+static void check_page(Translator *t, unsigned address, unsigned size, bool store)
+{
+    Emit *e = &t->hot;
+    bool slow = t->jc->jit->options.slow_accesses;
+
+    emit_tlb_index(e, H_R11, address);
+    emit_rmx(e, true, 0x2b, H_R10, H_RSP, H_R11, 8, t_tlb_tag(t, store));
+    emit_alu_imm(e, true, 7, H_R10, slow ? -1 : (int32_t)(GUEST_PAGE_SIZE - size));
+    if (slow)
+        emit_jmp(e, t->cold.p);
+    else
+        emit_jcc(e, CC_A, t->cold.p);
+    emit_rmx(&t->cold, true, 0x03, H_R10, H_RSP, H_R11, 8, t_tlb_tag(t, store));
+    t_slow_site(t, size, store ? SITE_STORE : 0);
+}
+
 void t_access(Translator *t, unsigned seg, unsigned size, bool store)
 {
     Emit *e = &t->hot;
-    unsigned set = (t->mode & MODE_MMU) >> MODE_MMU_SHIFT;
-    int32_t tlb = (int32_t)(offsetof(Cpu, tlb) + set * sizeof(TlbSet));
-    int32_t tag = tlb + (int32_t)(store ? offsetof(TlbSet, store_tag) : offsetof(TlbSet, load_tag));
 
     if (t_64bit(t)) {
         if (seg == SEG_FS || seg == SEG_GS)
@@ -161,19 +123,43 @@ void t_access(Translator *t, unsigned seg, unsigned size, bool store)
     }
 
     t->at = (HostOperand){H_NONE, 0};
-    emit_tlb_index(e, H_R11);
-    emit_rmx(e, true, 0x2b, H_R10, H_RSP, H_R11, 8, tag);
-    emit_alu_imm(e, true, 7, H_R10,
-                 t->jc->jit->options.slow_accesses ? -1 : (int32_t)(GUEST_PAGE_SIZE - size));
-    if (t->jc->jit->options.slow_accesses)
-        emit_jmp(e, t->cold.p);
-    else
-        emit_jcc(e, CC_A, t->cold.p);
-    emit_rmx(e, true, 0x03, H_R10, H_RSP, H_R11, 8, tlb + (int32_t)offsetof(TlbSet, host));
-
-    emit_rmx(&t->cold, true, 0x03, H_R10, H_RSP, H_R11, 8, tag);
-    t_slow_site(t, size, store ? SITE_STORE : 0);
+    check_page(t, H_R10, size, store);
+    emit_rmx(e, true, 0x03, H_R10, H_RSP, H_R11, 8, t_tlb_field(t, offsetof(TlbSet, host)));
     emit_jmp(&t->cold, e->p);
+}
+
+/* Whether the operand's address is of registers that have homes and can be added to the distance
+ * between guest and host: the access then does not wait for the comparison of its page. */
+static bool is_plain_address(const Translator *t, const Insn *insn)
+{
+    return t_64bit(t) && insn->address_size == 8 && insn->mem_seg != SEG_FS &&
+           insn->mem_seg != SEG_GS && insn->mem_base < N_GPR && !is_homeless(insn->mem_base) &&
+           (insn->mem_index == INSN_REG_NONE || !is_homeless(insn->mem_index)) &&
+           insn->displacement == (int32_t)insn->displacement && !insn_is_locked(insn) &&
+           !t_needs_spill(insn);
+}
+
+static void access_plain(Translator *t, const Insn *insn, unsigned size, bool store)
+{
+    Emit *e = &t->hot;
+    unsigned base = host_register(insn->mem_base);
+    unsigned index = insn->mem_index == INSN_REG_NONE ? H_NONE : host_register(insn->mem_index);
+    int32_t disp = (int32_t)insn->displacement;
+
+    t->at = (HostOperand){base, disp};
+    if (index == H_NONE && !disp) {
+        emit_mov_rr(e, H_R10, base);
+        check_page(t, base, size, store);
+    } else {
+        emit_rmx(e, true, 0x8d, H_R10, base, index, insn->mem_scale, disp);
+        check_page(t, H_R10, size, store);
+    }
+    emit_rmx(e, true, 0x8b, H_R10, H_RSP, H_R11, 8, t_tlb_field(t, offsetof(TlbSet, delta)));
+    emit_rmx(&t->cold, true, 0x8d, H_R11, base, index, insn->mem_scale, disp);
+    emit_rr(&t->cold, true, 0x29, H_R11, H_R10); /* sub r10, r11 */
+    emit_jmp(&t->cold, e->p);
+    if (index != H_NONE)
+        emit_rmx(e, true, 0x8d, H_R10, H_R10, index, insn->mem_scale, 0);
 }
 
 void t_refuse_split_line(Translator *t, unsigned size)
@@ -191,10 +177,11 @@ void t_memory_operand(Translator *t, unsigned size, bool store)
 {
     const Insn *insn = &t->item->insn;
     bool noted = t_is_noted_x87(insn), grouped = t->item->operand_group != NO_GROUP;
+    bool plain = !grouped && is_plain_address(t, insn);
 
     if (!grouped)
-        t_free_flags(t);
-    if (!grouped || noted)
+        t_free_flags_for_access(t);
+    if ((!grouped && !plain) || noted)
         t_effective_address(t, insn, H_R10, insn->address_size);
     if (noted)
         emit_rm(&t->hot, true, 0x89, H_R10, H_RSP, OFFSET_SLOT(SLOT_TEMP));
@@ -202,8 +189,13 @@ void t_memory_operand(Translator *t, unsigned size, bool store)
         t_group_access(t, t->item->operand_group, t_group_displacement(t), size, store);
         return;
     }
-    t_access(t, insn->mem_seg, size, store);
-    t_refuse_split_line(t, size);
+    if (plain) {
+        access_plain(t, insn, size, store);
+    } else {
+        t_access(t, insn->mem_seg, size, store);
+        t_refuse_split_line(t, size);
+    }
+    t_flags_after_access(t);
 }
 
 /* --- the stack -------------------------------------------------------------------------------- */
@@ -222,11 +214,12 @@ void t_stack_access(Translator *t, int32_t disp, unsigned size, bool store)
     disp += t->rsp_owed;
     if (t_group_access(t, t->item->stack_group, disp, size, store))
         return;
-    t_free_flags(t);
+    t_free_flags_for_access(t);
     emit_rm(&t->hot, t_64bit(t), 0x8d, H_R10, H_R15, disp);
     if (t_stack_width(t) == 2)
         emit_rr(&t->hot, false, 0x0fb7, H_R10, H_R10);
     t_access(t, SEG_SS, size, store);
+    t_flags_after_access(t);
 }
 
 static bool names_rsp(const Insn *insn)

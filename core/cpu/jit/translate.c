@@ -653,18 +653,50 @@ static void emit_item(Translator *t)
     }
 }
 
-static void emit_block(Translator *t)
+/* Whether the block, whose flags are live at its start, saves them before it looks at them. */
+static bool saves_flags_first(const Translator *t)
+{
+    for (unsigned i = 0; i < t->n_items; i++) {
+        const Item *item = &t->items[i];
+        if (item->kind != KIND_NOTHING && item->kind != KIND_LEA &&
+            (item->kind != KIND_COPY || (item->insn.category_flags & INSN_HAS_MEMORY)))
+            return item->kind != KIND_JCC && item->kind != KIND_LOOP && item->kind != KIND_JMP;
+        if (item->tested || item->insn.flags_modified)
+            return false;
+    }
+    return false;
+}
+
+/* The ways into the block: indirect branches have the flags in SLOT_FLAGS, others in EFLAGS. */
+static void emit_entries(Translator *t)
 {
     JitBlock *block = t->block;
     int32_t start = block->key.ram & 0xfff;
+    uint8_t *over = NULL;
+    bool live = t->items[0].live_before, save = live && saves_flags_first(t);
 
     block->indirect_entry = t->hot.p;
     emit_rm(&t->hot, t_64bit(t), 0x8d, H_R10, H_R10, -start);
     emit_rm(&t->hot, true, 0x89, H_R10, H_RSP, OFFSET_SLOT(SLOT_PAGE));
-    if (t->items[0].live_before)
+    if (save) {
+        emit8(&t->hot, 0xeb); /* jmp rel8 */
+        over = t->hot.p++;
+    } else if (live) {
         t_restore_flags(t);
+    }
     block->entry = t->hot.p;
     t->flags_saved = false;
+    if (save) {
+        t_save_flags(t);
+        emit_patch8(over, t->hot.p);
+    }
+}
+
+static void emit_block(Translator *t)
+{
+    JitBlock *block = t->block;
+
+    emit_entries(t);
     t->r10_group = NO_GROUP;
     t->item = &t->items[0];
     if (t->crossing.ram)
@@ -681,6 +713,7 @@ static void emit_block(Translator *t)
         if (!keeps)
             t->r10_group = NO_GROUP;
         emit_item(t);
+        t_note_repeatable(t);
         if (!keeps)
             t->r10_group = NO_GROUP;
     }

@@ -77,13 +77,15 @@ typedef struct {
     const uint8_t *page; /* the guest's bytes */
     Emit hot, cold;
     unsigned n_items;
-    Item *item;            /* the one being emitted */
-    bool flags_saved;      /* live flags are in SLOT_FLAGS, not in EFLAGS */
-    bool vectors_checked;  /* the guest's vectors are known to be live */
-    const Item *x87;       /* the last x87 instruction whose address is yet to be noted */
-    const Item *x87_data;  /* the last with a memory operand whose segment is */
-    bool requests_checked; /* on the way to here: enough for all backward branches to come */
-    bool check_requests;   /* forward exits look at the requests too */
+    Item *item;             /* the one being emitted */
+    bool flags_saved;       /* live flags are in SLOT_FLAGS, not in EFLAGS */
+    const Item *repeatable; /* what set the flags can be done again; NULL if not */
+    const Item *repeated;   /* it will be, after the access: flags are in no place meanwhile */
+    bool vectors_checked;   /* the guest's vectors are known to be live */
+    const Item *x87;        /* the last x87 instruction whose address is yet to be noted */
+    const Item *x87_data;   /* the last with a memory operand whose segment is */
+    bool requests_checked;  /* on the way to here: enough for all backward branches to come */
+    bool check_requests;    /* forward exits look at the requests too */
     uint32_t granules;
     HostOperand at;
     bool busy;            /* time is spent here: SitePages for all groups */
@@ -108,6 +110,17 @@ static inline unsigned t_tlb_set(const Translator *t)
     return (t->mode & MODE_MMU) >> MODE_MMU_SHIFT;
 }
 
+/* Its fields, as displacements from the Cpu, for the first entry. */
+static inline int32_t t_tlb_field(const Translator *t, size_t field)
+{
+    return (int32_t)(offsetof(Cpu, tlb) + t_tlb_set(t) * sizeof(TlbSet) + field);
+}
+
+static inline int32_t t_tlb_tag(const Translator *t, bool store)
+{
+    return t_tlb_field(t, store ? offsetof(TlbSet, store_tag) : offsetof(TlbSet, load_tag));
+}
+
 /* RIP is an offset from a CS base, and CS has a limit. */
 static inline bool t_segmented_code(const Translator *t)
 {
@@ -128,7 +141,7 @@ static inline unsigned host_register(unsigned guest)
 /* translate.c */
 InsnKind t_classify(const Translator *t, const Insn *insn);
 
-/* translate-memory.c */
+/* translate-flags.c */
 /* Between EFLAGS and SLOT_FLAGS. Changes r11. */
 void t_emit_save_flags(Emit *e);
 void t_emit_restore_flags(Emit *e);
@@ -141,6 +154,16 @@ void t_want_flags(Translator *t);
 void t_restore_flags(Translator *t);
 /* Accounts for the operation's effect on where the flags are. */
 void t_flags_after(Translator *t);
+/* The same before and after the checks of the current instruction's access; where the flags can be
+ * had again by what set them, nothing is saved. The second changes r11, but not r10. */
+void t_free_flags_for_access(Translator *t);
+void t_flags_after_access(Translator *t);
+/* Sets the flags as ITEM, t->repeatable, did. Changes r11. */
+void t_emit_again(Emit *e, const Item *item);
+/* After each item. */
+void t_note_repeatable(Translator *t);
+
+/* translate-memory.c */
 /* Offset of the memory operand into host register TO, truncated to the address size. TO may be any
  * register; changes r10 and r11. */
 void t_effective_address(Translator *t, const Insn *insn, unsigned to, unsigned width);
@@ -196,6 +219,8 @@ bool t_needs_spill(const Insn *insn);
 /* Whether there are temporaries for all of them. */
 bool t_has_temporaries(const Insn *insn);
 void t_emit_copy(Translator *t);
+/* INSN, which names no memory and only registers that have homes. */
+void t_emit_registers(Emit *e, const Insn *insn);
 /* x87 instructions that FNSTENV shows the address of (SDM 1, 8.1.8). */
 bool t_is_noted_x87(const Insn *insn);
 /* Writes down where the last of them stands, before code that may show it. */
