@@ -233,7 +233,7 @@ typedef struct {
     const void *code; /* executable address */
 } JitTarget;
 enum {
-    N_TARGETS = 1 << 16,
+    N_TARGETS = 1 << 16, /* emit_target_address() takes the lower 16 bits */
     TARGETS_IN_LINE = 4, /* any of which may have a target, tried from the one it hashes to */
     N_CONTEXTS = 8,
     MAX_PINNED = N_CONTEXTS / 2,
@@ -395,15 +395,26 @@ JIT_VECTOR_SAFE static inline uint32_t jit_offset(const JitCpu *jc, const uint8_
     return (uint32_t)(rw - jc->rw);
 }
 
+/* The lower 16 bits of TO, r8 to r15 or rax, = those of FROM from bit N, at most 16, up. Changes
+ * EFLAGS and the rest of TO. */
+static inline void emit_shifted(Emit *e, unsigned to, unsigned from, unsigned n)
+{
+    if (__builtin_cpu_supports("bmi2")) {
+        emit_rorx(e, to, from, n);
+    } else {
+        emit_rr(e, false, 0x89, from, to);
+        emit_rr(e, false, 0xc1, 5, to); /* shr */
+        emit8(e, (uint8_t)n);
+    }
+}
+
 /* r11 = where the current context would have the target r10. Changes EFLAGS. */
 static inline void emit_target_address(Emit *e)
 {
-    emit_rr(e, false, 0x89, H_R10, H_R11);
-    emit_rr(e, false, 0xc1, 5, H_R11); /* shr */
-    emit8(e, 12);
-    emit_rr(e, false, 0x31, H_R10, H_R11); /* xor */
-    emit_alu_imm(e, false, 4, H_R11, N_TARGETS - 1);
-    emit_rr(e, false, 0xc1, 4, H_R11); /* shl: sizeof(JitTarget) */
+    emit_shifted(e, H_R11, H_R10, 12);
+    emit_rr(e, false, 0x31, H_R10, H_R11);   /* xor */
+    emit_rr(e, false, 0x0fb7, H_R11, H_R11); /* movzx */
+    emit_rr(e, false, 0xc1, 4, H_R11);       /* shl: sizeof(JitTarget) */
     emit8(e, 4);
     emit_rm(e, true, 0x03, H_R11, H_RSP, OFFSET_SLOT(SLOT_TARGETS));
 }
@@ -421,13 +432,7 @@ static inline void emit_test_canonical(Emit *e)
 /* TO, r8 to r15 or rax, = cpu_tlb_index() of ADDRESS. Changes EFLAGS. */
 static inline void emit_tlb_index(Emit *e, unsigned to, unsigned address)
 {
-    if (__builtin_cpu_supports("bmi2")) {
-        emit_rorx(e, to, address, GUEST_PAGE_SHIFT);
-    } else {
-        emit_rr(e, false, 0x89, address, to);
-        emit_rr(e, false, 0xc1, 5, to); /* shr */
-        emit8(e, GUEST_PAGE_SHIFT);
-    }
+    emit_shifted(e, to, address, GUEST_PAGE_SHIFT);
     emit_rr(e, false, 0x0fb7, to, to); /* movzx */
 }
 

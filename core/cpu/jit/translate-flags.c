@@ -18,10 +18,9 @@ void t_emit_save_flags(Emit *e)
     emit_mov_rr(e, H_R11, H_RAX);
     emit8(e, 0x9f);                      /* lahf */
     emit_rr(e, false, 0x0f90, 0, H_RAX); /* seto al */
-    emit8(e, 0x49);                      /* xchg rax, r11 */
-    emit8(e, 0x93);
     /* As wide as it is read, or the processor cannot forward it from its store queue. */
-    emit_rm(e, false, 0x89, H_R11, H_RSP, OFFSET_SLOT(SLOT_FLAGS));
+    emit_rm(e, false, 0x89, H_RAX, H_RSP, OFFSET_SLOT(SLOT_FLAGS));
+    emit_mov_rr(e, H_RAX, H_R11);
 }
 
 void t_emit_restore_flags(Emit *e)
