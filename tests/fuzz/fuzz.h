@@ -32,8 +32,8 @@ enum {
     CODE_SIZE = 16 << 20,
 };
 
-/* Linear addresses. CODE is CODE_SIZE bytes; at DATA is a writable page, below it a read-only one,
- * beyond the two nothing; EXIT is where a case ends: nothing there for a guest. */
+/* Linear addresses. CODE is CODE_SIZE bytes; at DATA are two writable pages, below them a read-only
+ * one, beyond them nothing; EXIT is where a case ends: nothing there for a guest. */
 typedef struct {
     uint64_t code, exit, data;
 } FuzzPlaces;

@@ -19,6 +19,12 @@ uint64_t fuzz_data_offset(FuzzMode mode)
     return mode >= FUZZ_16 ? 0 : fuzz_places[mode].data;
 }
 
+/* 16-bit data segments have one page of the data. */
+static unsigned data_pages(FuzzMode mode)
+{
+    return mode >= FUZZ_16 ? 1 : STATE_DATA / STATE_PAGE;
+}
+
 uint32_t fuzz_decode_mode(FuzzMode mode)
 {
     return mode == FUZZ_64 ? MODE_CS64 : mode == FUZZ_32 ? MODE_CS32 : 0;
@@ -34,14 +40,14 @@ void fuzz_fill_read_only(uint8_t *page)
 
 /* --- one instruction -------------------------------------------------------------------------- */
 
-/* A register that points into the data page. */
+/* A register that points into the data. */
 static unsigned pick_pointer(Random *random, const CpuState *state, FuzzMode mode)
 {
     unsigned reg = 0;
 
     for (unsigned i = 0; i < 6; i++) {
         reg = random_below(random, mode == FUZZ_64 ? 16 : 8);
-        if (state->gpr[reg] - fuzz_data_offset(mode) < STATE_PAGE)
+        if (state->gpr[reg] - fuzz_data_offset(mode) < STATE_DATA)
             break;
     }
     return reg;
@@ -160,7 +166,7 @@ static AddressForm address_form(const Insn *insn)
 static void aim(const FuzzCase *c, Random *random, const Insn *insn, FuzzInsn *out)
 {
     bool moffs = insn->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (insn->opcode & 0xfc) == 0xa0;
-    uint64_t want = random_pointer(random, fuzz_data_offset(c->mode));
+    uint64_t want = random_pointer(random, fuzz_data_offset(c->mode), data_pages(c->mode));
 
     if (insn->disp_size < 2 || insn->disp_size > 8 ||
         (!(insn->category_flags & INSN_HAS_MEMORY) && !moffs && insn->mem_base == INSN_REG_NONE))
@@ -301,6 +307,65 @@ static void append_bytes(FuzzCase *c, Random *random)
         append(c, random, &insn, NO_FORM);
 }
 
+/* What compilers write most, in 32- and 64-bit code: pushes, accesses to the stack, comparisons and
+ * what depends on them. */
+static void append_common(FuzzCase *c, Random *random)
+{
+    enum { IN_OPCODE, ON_STACK, REGISTERS, RELATIVE }; /* where the operands are */
+    enum { ANY = 8 };                                  /* ModRM.reg is a register, not a digit */
+    static const struct {
+        uint8_t opcode[2], operands, digit;
+        bool conditional;
+    } common[] = {
+        {{0x50}, IN_OPCODE, ANY, false},      /* PUSH */
+        {{0x58}, IN_OPCODE, ANY, false},      /* POP */
+        {{0xff}, ON_STACK, 6, false},         /* PUSH */
+        {{0x8f}, ON_STACK, 0, false},         /* POP */
+        {{0xff}, ON_STACK, 0, false},         /* INC */
+        {{0x89}, ON_STACK, ANY, false},       /* MOV */
+        {{0x8b}, ON_STACK, ANY, false},       /* MOV */
+        {{0x8d}, ON_STACK, ANY, false},       /* LEA */
+        {{0x01}, ON_STACK, ANY, false},       /* ADD */
+        {{0x2b}, ON_STACK, ANY, false},       /* SUB */
+        {{0x3b}, ON_STACK, ANY, false},       /* CMP */
+        {{0x85}, ON_STACK, ANY, false},       /* TEST */
+        {{0x85}, REGISTERS, ANY, false},      /* TEST */
+        {{0x39}, REGISTERS, ANY, false},      /* CMP */
+        {{0x01}, REGISTERS, ANY, false},      /* ADD */
+        {{0x31}, REGISTERS, ANY, false},      /* XOR */
+        {{0x89}, REGISTERS, ANY, false},      /* MOV */
+        {{0x0f, 0x40}, REGISTERS, ANY, true}, /* CMOVcc */
+        {{0x0f, 0x90}, REGISTERS, ANY, true}, /* SETcc */
+        {{0x0f, 0x80}, RELATIVE, ANY, true},  /* Jcc */
+        {{0x0f, 0x80}, RELATIVE, ANY, true},  /* Jcc */
+        {{0xe8}, RELATIVE, ANY, false},       /* CALL */
+    };
+    const typeof(*common) *chosen = &common[random_below(random, G_N_ELEMENTS(common))];
+    bool wide = c->mode == FUZZ_64;
+    uint8_t reg = random_below(random, wide ? 16 : 8), rm = random_below(random, wide ? 16 : 8);
+    uint8_t bytes[INSN_MAX_BYTES] = {0};
+    unsigned n = 0;
+    Insn insn;
+
+    if (chosen->digit != ANY)
+        reg = chosen->digit;
+    if (wide && chosen->operands != RELATIVE)
+        bytes[n++] = 0x48 | (chosen->operands == IN_OPCODE ? reg >> 3 : reg >> 3 << 2) |
+                     (chosen->operands == REGISTERS ? rm >> 3 : 0);
+    bytes[n++] = chosen->opcode[0] | (chosen->operands == IN_OPCODE ? reg & 7 : 0);
+    if (chosen->opcode[1])
+        bytes[n++] = chosen->opcode[1] | (chosen->conditional ? random_below(random, 16) : 0);
+    if (chosen->operands == REGISTERS) {
+        bytes[n++] = 0xc0 | (reg & 7) << 3 | (rm & 7);
+    } else if (chosen->operands == ON_STACK) {
+        bytes[n++] = 0x44 | (reg & 7) << 3;
+        bytes[n++] = 0x24; /* [rSP + disp8] */
+        bytes[n++] = random_below(random, 16) * 8 - 48;
+    }
+    if (decode(c, bytes, &insn))
+        append(c, random, &insn, NO_FORM);
+}
+
 /* --- the whole -------------------------------------------------------------------------------- */
 
 /* Branches lead forward, so one pass sees every way to an instruction. */
@@ -404,7 +469,7 @@ static void plant(FuzzCase *c)
         return;
     if (c->plant != RSP)
         c->in.gpr[c->plant] = address;
-    else if (at <= STATE_PAGE - 8)
+    else if (at <= STATE_DATA - 8)
         memcpy(c->in.data + at, &address, 8);
 }
 
@@ -482,18 +547,18 @@ static void choose_targets(FuzzCase *c, Random *random)
     }
 }
 
-/* What data pages begin with, the same for all cases of a seed. */
-enum { N_DATA_PAGES = 16 };
-static uint8_t (*data_pages(uint64_t seed))[STATE_PAGE]
+/* What the data begins with, the same for all cases of a seed. */
+enum { N_BEGINNINGS = 16 };
+static uint8_t (*beginnings(uint64_t seed))[STATE_DATA]
 {
-    static uint8_t pages[N_DATA_PAGES][STATE_PAGE];
+    static uint8_t data[N_BEGINNINGS][STATE_DATA];
     static bool made;
     Random random = {seed};
 
-    for (unsigned i = 0; !made && i < N_DATA_PAGES; i++)
-        random_page(&random, pages[i]);
+    for (unsigned i = 0; !made && i < N_BEGINNINGS; i++)
+        random_data(&random, data[i]);
     made = true;
-    return pages;
+    return data;
 }
 
 void generate_case(FuzzCase *c, uint64_t seed, uint64_t number)
@@ -508,14 +573,21 @@ void generate_case(FuzzCase *c, uint64_t seed, uint64_t number)
     c->stands_alone = false;
     c->plant = NO_PLANT;
     c->plant_target = 0;
-    state_randomise(&c->in, &random, fuzz_data_offset(c->mode), !random_below(&random, 4));
+    state_randomise(&c->in, &random, fuzz_data_offset(c->mode), data_pages(c->mode),
+                    !random_below(&random, 4));
     narrow(c);
-    memcpy(c->in.data, data_pages(seed)[random_below(&random, N_DATA_PAGES)], STATE_PAGE);
-    unsigned kind = random_below(&random, 8);
-    unsigned wanted = kind < 4 ? 1 : 2 + random_below(&random, MAX_BLOCK - 1), bytes = 0;
+    memcpy(c->in.data, beginnings(seed)[random_below(&random, N_BEGINNINGS)], STATE_DATA);
+    enum { SINGLE = 4, SINGLE_BYTES = 3, BYTES = 7, COMMON = 8, N_KINDS = 9 };
+    unsigned kind = random_below(&random, c->mode >= FUZZ_16 ? COMMON : N_KINDS);
+    unsigned wanted = kind < SINGLE ? 1 : 2 + random_below(&random, MAX_BLOCK - 1), bytes = 0;
+    if (kind == COMMON) /* over the boundary of the data's pages */
+        c->in.gpr[RSP] =
+            fuzz_data_offset(c->mode) + STATE_PAGE + random_below(&random, 32) * 8 - 64;
     for (unsigned tries = 0; c->n < wanted && !c->stands_alone && tries < 64; tries++) {
-        if (kind == 7 || kind == 3)
+        if (kind == BYTES || kind == SINGLE_BYTES)
             append_bytes(c, &random);
+        else if (kind == COMMON)
+            append_common(c, &random);
         else
             append_form(c, &random);
         bytes = 0;

@@ -22,6 +22,7 @@ enum {
     PDPT_LOW = 0x6000,
     READ_ONLY = 0x100000,
     DATA = 0x101000,
+    DATA_2 = 0x104000, /* the second page is no neighbour of the first */
     CODE = 0x200000,
     RAM_SIZE = CODE + CODE_SIZE,
     MAX_STEPS = 4096,
@@ -76,6 +77,7 @@ static void make_page_tables(Guest *guest)
     put64(guest, PD_32 + (narrow->data >> 21 & 511) * 8, PAGE_TABLE | USER | WRITABLE | PRESENT);
     put64(guest, PAGE_TABLE, READ_ONLY | NX | USER | PRESENT);
     put64(guest, PAGE_TABLE + 8, DATA | NX | USER | WRITABLE | PRESENT);
+    put64(guest, PAGE_TABLE + 16, DATA_2 | NX | USER | WRITABLE | PRESENT);
 }
 
 static void code_written(void *opaque, RamBlock *block, uint64_t offset, uint64_t length)
@@ -213,6 +215,7 @@ static void load(Guest *guest, const FuzzCase *c)
         set_mode(guest, c->mode);
     memcpy(slot, c->code, c->length);
     memcpy(guest->ram->host + DATA, c->in.data, STATE_PAGE);
+    memcpy(guest->ram->host + DATA_2, c->in.data + STATE_PAGE, STATE_PAGE);
     memcpy(cpu->gpr, c->in.gpr, sizeof cpu->gpr);
     cpu->vectors = c->in.vectors;
     memcpy(cpu->vectors.legacy + AREA_MASK, &mxcsr_mask, 4);
@@ -243,6 +246,7 @@ static void store(const Guest *guest, const FuzzCase *c, CpuState *out)
     memcpy(out->vectors.legacy + AREA_FDP, &cpu->x87_fdp, 8);
     memcpy(out->gpr, cpu->gpr, sizeof out->gpr);
     memcpy(out->data, guest->ram->host + DATA, STATE_PAGE);
+    memcpy(out->data + STATE_PAGE, guest->ram->host + DATA_2, STATE_PAGE);
     memset(guest->ram->host + CODE + c->offset, 0, c->length); /* the next shall not see it */
     out->rflags = cpu->rflags;
     out->rip = at_end || at_exit ? c->end : cpu->rip;

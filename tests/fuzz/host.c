@@ -54,7 +54,7 @@ static int shared_pages(const char *name, size_t length)
 static void map_places(void)
 {
     int code_fd = shared_pages("fuzz-code", CODE_SIZE);
-    int data_fd = shared_pages("fuzz-data", 2 * STATE_PAGE);
+    int data_fd = shared_pages("fuzz-data", STATE_PAGE + STATE_DATA);
 
     code = map_at(0, CODE_SIZE, PROT_READ | PROT_WRITE, code_fd);
     fuzz_fill_read_only(map_at(0, STATE_PAGE, PROT_READ | PROT_WRITE, data_fd));
@@ -62,7 +62,7 @@ static void map_places(void)
         const FuzzPlaces *places = &fuzz_places[mode];
         uint64_t pages = places->data - STATE_PAGE;
         map_at(places->code, CODE_SIZE, PROT_READ | PROT_EXEC, code_fd);
-        map_at(pages, 2 * STATE_PAGE, PROT_READ | PROT_WRITE, data_fd);
+        map_at(pages, STATE_PAGE + STATE_DATA, PROT_READ | PROT_WRITE, data_fd);
         mprotect((void *)pages, STATE_PAGE, PROT_READ);
         if (!host_cpu_place_exit(places->exit, mode == FUZZ_32))
             _exit(2);
@@ -76,12 +76,12 @@ static void run_case(const FuzzCase *c, CpuState *out)
     uint8_t *data = (uint8_t *)fuzz_places[c->mode].data;
 
     memcpy(code + c->offset, c->code, c->length);
-    memcpy(data, c->in.data, STATE_PAGE);
+    memcpy(data, c->in.data, STATE_DATA);
     *out = c->in;
     out->rip = c->start;
     host_cpu_set_code(fuzz_places[c->mode].code, CODE_SIZE);
     host_cpu_run(out, c->mode == FUZZ_32);
-    memcpy(out->data, data, STATE_PAGE);
+    memcpy(out->data, data, STATE_DATA);
     memset(code + c->offset, 0, c->length); /* the next case shall not see it */
     if (out->vector < 0)
         out->rip = c->end;

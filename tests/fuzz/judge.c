@@ -16,7 +16,7 @@ static bool faults(uint64_t address, bool write, uint32_t *error)
     *error = 4 | (write ? 2 : 0);
     for (FuzzMode mode = FUZZ_64; mode <= FUZZ_32; mode++) {
         const FuzzPlaces *places = &fuzz_places[mode];
-        if (address - places->data < STATE_PAGE)
+        if (address - places->data < STATE_DATA)
             return false;
         if (address - places->code < CODE_SIZE || places->data - 1 - address < STATE_PAGE) {
             *error |= 1;
@@ -214,7 +214,7 @@ static void shrink_state(FuzzCase *c, Verdicts *out)
     CpuState *in = &c->in;
 
     for (unsigned length = STATE_PAGE; length >= 64; length /= 4)
-        for (unsigned i = 0; i < STATE_PAGE; i += length)
+        for (unsigned i = 0; i < STATE_DATA; i += length)
             shrink_bytes(c, out, in->data + i, length);
     shrink_bytes(c, out, in->vectors.ymm_high, 256);
     shrink_bytes(c, out, in->vectors.legacy + 160, 256);
@@ -287,8 +287,8 @@ static void print_state(GString *text, const CpuState *in)
         g_snprintf(name, sizeof name, "ymm%u high", i);
         print_bytes(text, name, in->vectors.ymm_high + i * 16, 16);
     }
-    for (unsigned i = 0; i < STATE_PAGE; i += 16) {
-        g_snprintf(name, sizeof name, "data+%03x", i);
+    for (unsigned i = 0; i < STATE_DATA; i += 16) {
+        g_snprintf(name, sizeof name, "data+%04x", i);
         print_bytes(text, name, in->data + i, 16);
     }
 }

@@ -22,8 +22,10 @@ uint64_t random_value(Random *random)
     }
 }
 
-uint64_t random_pointer(Random *random, uint64_t page)
+uint64_t random_pointer(Random *random, uint64_t data, unsigned pages)
 {
+    uint64_t page = data + random_below(random, pages) * STATE_PAGE;
+
     switch (random_below(random, 8)) {
     case 0: return page + STATE_PAGE - random_below(random, 64);
     case 1: return page + random_below(random, 64) - 32;
@@ -45,12 +47,14 @@ static void random_vector(Random *random, uint8_t *out)
     }
 }
 
-void random_page(Random *random, uint8_t *data)
+void random_data(Random *random, uint8_t data[STATE_DATA])
 {
-    memset(data, 0, STATE_PAGE);
-    for (unsigned i = 0; i < STATE_PAGE; i += 16)
-        if (i < 512 || i >= STATE_PAGE - 512 || !(i % 64))
+    memset(data, 0, STATE_DATA);
+    for (unsigned i = 0; i < STATE_DATA; i += 16) {
+        unsigned at = i % STATE_PAGE;
+        if (at < 512 || at >= STATE_PAGE - 512 || !(at % 64))
             random_vector(random, data + i);
+    }
 }
 
 static void randomise_x87(uint8_t *legacy, Random *random, bool unmask)
@@ -74,20 +78,20 @@ static void randomise_x87(uint8_t *legacy, Random *random, bool unmask)
     }
 }
 
-void state_randomise(CpuState *state, Random *random, uint64_t page, bool unmask)
+void state_randomise(CpuState *state, Random *random, uint64_t data, unsigned pages, bool unmask)
 {
     uint8_t *legacy = state->vectors.legacy;
 
     memset(state, 0, offsetof(CpuState, data));
     for (unsigned i = 0; i < N_GPR; i++)
         state->gpr[i] =
-            random_below(random, 2) ? random_pointer(random, page) : random_value(random);
+            random_below(random, 2) ? random_pointer(random, data, pages) : random_value(random);
     if (random_below(random, 3))
         state->gpr[RCX] = random_below(random, 100);
     if (random_below(random, 8)) {
-        state->gpr[RSI] = random_pointer(random, page);
-        state->gpr[RDI] = random_pointer(random, page);
-        state->gpr[RSP] = random_pointer(random, page);
+        state->gpr[RSI] = random_pointer(random, data, pages);
+        state->gpr[RDI] = random_pointer(random, data, pages);
+        state->gpr[RSP] = random_pointer(random, data, pages);
     }
     state->rflags = 0x202 | (random_value(random) & (RFLAGS_ARITH | RFLAGS_DF));
     for (unsigned i = 0; i < 16; i++) {
@@ -122,7 +126,7 @@ bool state_equal(const CpuState *a, const CpuState *b)
     return a->vector == b->vector && a->error == b->error && a->rip == b->rip &&
            (a->vector != EXC_PF || a->address == b->address) &&
            !memcmp(a->gpr, b->gpr, sizeof a->gpr) && !((a->rflags ^ b->rflags) & COMPARED_FLAGS) &&
-           same_vectors(&a->vectors, &b->vectors) && !memcmp(a->data, b->data, STATE_PAGE);
+           same_vectors(&a->vectors, &b->vectors) && !memcmp(a->data, b->data, STATE_DATA);
 }
 
 static void describe_bytes(GString *out, const char *title, const uint8_t *a, const char *name_a,
@@ -179,9 +183,9 @@ void state_describe_difference(GString *out, const CpuState *a, const char *name
         describe_bytes(out, names[i], (uint8_t *)&a->gpr[i], name_a, (uint8_t *)&b->gpr[i], name_b,
                        8);
     describe_vectors(out, &a->vectors, name_a, &b->vectors, name_b);
-    for (unsigned i = 0; i < STATE_PAGE; i += 16) {
+    for (unsigned i = 0; i < STATE_DATA; i += 16) {
         char title[16];
-        g_snprintf(title, sizeof title, "data+%03x", i);
+        g_snprintf(title, sizeof title, "data+%04x", i);
         describe_bytes(out, title, a->data + i, name_a, b->data + i, name_b, 16);
     }
 }
@@ -333,7 +337,7 @@ bool state_restores_beyond_xcr0(const Insn *insn, const CpuState *state, uint64_
     uint64_t header[2]; /* XSTATE_BV, XCOMP_BV */
 
     if ((insn->mnemonic != ZYDIS_MNEMONIC_XRSTOR && insn->mnemonic != ZYDIS_MNEMONIC_XRSTOR64) ||
-        state->vector != EXC_GP || at > STATE_PAGE - sizeof header)
+        state->vector != EXC_GP || at > STATE_DATA - sizeof header)
         return false;
     memcpy(header, state->data + at, sizeof header);
     uint64_t named = (header[0] | header[1]) & ~(1ull << 63); /* which is the compact format's */
@@ -362,7 +366,7 @@ bool state_may_skip_area(const Insn *insn, const CpuState *state)
 static void forget_data(CpuState *a, CpuState *b, uint64_t page, uint64_t offset, unsigned size)
 {
     for (unsigned i = 0; i < size; i++)
-        if (offset + i - page < STATE_PAGE)
+        if (offset + i - page < STATE_DATA)
             a->data[offset + i - page] = b->data[offset + i - page];
 }
 

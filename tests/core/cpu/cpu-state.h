@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * What an unprivileged instruction can read and write: registers and one page of data. Tests that
+ * What an unprivileged instruction can read and write: registers and two pages of data. Tests that
  * compare processors make it at random, run it on each and look for differences.
  */
 
@@ -10,6 +10,7 @@
 #include "core/cpu/decode.h"
 
 #define STATE_PAGE 4096u
+#define STATE_DATA (2 * STATE_PAGE)
 
 typedef struct {
     CpuVectors vectors; /* with FIP, FDP and FOP in the FXSAVE area's places */
@@ -18,8 +19,8 @@ typedef struct {
     uint64_t rip;
     int vector; /* of the exception that ended the run, -1 none */
     uint32_t error;
-    uint64_t address; /* of a page fault */
-    uint8_t data[STATE_PAGE];
+    uint64_t address;         /* of a page fault */
+    uint8_t data[STATE_DATA]; /* two pages, so that a stack may lie in both */
 } CpuState;
 
 /* --- random numbers --------------------------------------------------------------------------- */
@@ -46,13 +47,13 @@ static inline unsigned random_below(Random *random, unsigned limit)
 
 /* Small numbers, signs and single bits among plain ones. */
 uint64_t random_value(Random *random);
-/* Into the data page at PAGE, sometimes at or over one of its ends. */
-uint64_t random_pointer(Random *random, uint64_t page);
-/* A page of numbers: integers and doubles, more of them at its ends. */
-void random_page(Random *random, uint8_t *data);
-/* Everything but the data at random; half the registers point to the data page at PAGE. UNMASK:
- * exceptions of the x87 and of SSE may be unmasked. */
-void state_randomise(CpuState *state, Random *random, uint64_t page, bool unmask);
+/* Into the data at DATA, PAGES pages of it, sometimes at or over one of their ends. */
+uint64_t random_pointer(Random *random, uint64_t data, unsigned pages);
+/* Pages of numbers: integers and doubles, more of them at their ends. */
+void random_data(Random *random, uint8_t data[STATE_DATA]);
+/* Everything but the data at random; half the registers point to the data at DATA, PAGES pages of
+ * it. UNMASK: exceptions of the x87 and of SSE may be unmasked. */
+void state_randomise(CpuState *state, Random *random, uint64_t data, unsigned pages, bool unmask);
 
 /* --- comparing -------------------------------------------------------------------------------- */
 

@@ -230,8 +230,8 @@ static void try_form(uint8_t *bytes, bool unmask)
         memcpy(bytes + insn.disp_offset, &displacement, 4);
         insn_decode(bytes, INSN_MAX_BYTES, MODE_CS64, &insn);
     }
-    state_randomise(&host, &rng, DATA_PAGE, unmask);
-    random_page(&rng, host.data);
+    state_randomise(&host, &rng, DATA_PAGE, 1, unmask);
+    random_data(&rng, host.data);
     if (insn.isa_set == ZYDIS_ISA_SET_XSAVE || insn.isa_set == ZYDIS_ISA_SET_XSAVEOPT)
         host.gpr[RAX] &= 7; /* the components that both have */
     if (insn_repeats_by_ecx(&insn, true) && !(uint32_t)host.gpr[RCX])
