@@ -162,7 +162,7 @@ static AddressForm address_form(const Insn *insn)
     return insn->disp_size ? ADDRESS_BASE_DISPLACEMENT : ADDRESS_BASE;
 }
 
-/* Lets a displacement that is wide enough lead to the data page. */
+/* Lets a displacement that is wide enough lead to the data. */
 static void aim(const FuzzCase *c, Random *random, const Insn *insn, FuzzInsn *out)
 {
     bool moffs = insn->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (insn->opcode & 0xfc) == 0xa0;

@@ -20,6 +20,7 @@ enum {
     PD_32 = 0x4000,
     PAGE_TABLE = 0x5000,
     PDPT_LOW = 0x6000,
+    CODE_TABLES = 0x7000, /* up to 0xb000 */
     READ_ONLY = 0x100000,
     DATA = 0x101000,
     DATA_2 = 0x104000, /* the second page is no neighbour of the first */
@@ -58,6 +59,27 @@ static void put64(Guest *guest, uint64_t address, uint64_t value)
     memcpy(guest->ram->host + address, &value, 8);
 }
 
+/* Where the byte at OFFSET of the code is. Half of the code is in large pages; in the other half
+ * each two pages have changed places. Without paging all is in order. */
+static uint64_t code_address(FuzzMode mode, uint64_t offset)
+{
+    return CODE + (mode != FUZZ_REAL && offset >= CODE_SIZE / 2 ? offset ^ STATE_PAGE : offset);
+}
+
+/* The entry of a page directory for the I-th 2 MiB of the code. */
+static uint64_t code_entry(Guest *guest, unsigned i)
+{
+    enum { LARGE_PAGES = CODE_SIZE / 2 >> 21, ENTRIES = 512 };
+    uint64_t table = CODE_TABLES + (uint64_t)(i - LARGE_PAGES) * STATE_PAGE;
+
+    if (i < LARGE_PAGES)
+        return (CODE + ((uint64_t)i << 21)) | LARGE | USER | PRESENT;
+    for (unsigned k = 0; k < ENTRIES; k++)
+        put64(guest, table + k * 8,
+              code_address(FUZZ_64, ((uint64_t)i << 21) + k * STATE_PAGE) | USER | PRESENT);
+    return table | USER | PRESENT;
+}
+
 /* Code and data of 64-bit and, as PAE paging shares the format, of 32-bit mode. The host's process
  * has both, so 64-bit code sees both. */
 static void make_page_tables(Guest *guest)
@@ -69,7 +91,7 @@ static void make_page_tables(Guest *guest)
     put64(guest, PML4, PDPT_LOW | USER | WRITABLE | PRESENT);
     put64(guest, PDPT_LOW, PD_32 | USER | WRITABLE | PRESENT);
     for (unsigned i = 0; i < CODE_SIZE >> 21; i++) {
-        uint64_t entry = (CODE + ((uint64_t)i << 21)) | LARGE | USER | PRESENT;
+        uint64_t entry = code_entry(guest, i);
         put64(guest, PD_64 + ((wide->code >> 21 & 511) + i) * 8, entry);
         put64(guest, PD_32 + ((narrow->code >> 21 & 511) + i) * 8, entry);
     }
@@ -171,6 +193,16 @@ static CpuSegment code_segment(FuzzMode mode)
     }
 }
 
+static void set_segments(Cpu *cpu, FuzzMode mode)
+{
+    if (mode < FUZZ_16)
+        set_data_segments(cpu, 0, UINT32_MAX, 0xc0f3);
+    else
+        set_data_segments(cpu, fuzz_places[mode].data, STATE_PAGE - 1,
+                          mode == FUZZ_16 ? 0xf3 : 0x93);
+    cpu->seg[SEG_CS] = code_segment(mode);
+}
+
 static void set_mode(Guest *guest, FuzzMode mode)
 {
     Cpu *cpu = guest->cpu;
@@ -184,21 +216,14 @@ static void set_mode(Guest *guest, FuzzMode mode)
     cpu->efer = EFER_NXE;
     cpu->pdpte[0] = PD_32 | PRESENT;
     cpu->pdpte[1] = cpu->pdpte[2] = cpu->pdpte[3] = 0;
-    switch (mode) {
-    case FUZZ_64:
+    if (mode == FUZZ_64) {
         cpu->efer |= EFER_LME | EFER_LMA;
-        set_data_segments(cpu, 0, UINT32_MAX, 0xc0f3);
-        break;
-    case FUZZ_32: set_data_segments(cpu, 0, UINT32_MAX, 0xc0f3); break;
-    case FUZZ_16: set_data_segments(cpu, fuzz_places[mode].data, STATE_PAGE - 1, 0xf3); break;
-    default:
+    } else if (mode == FUZZ_REAL) {
         cpu->cr0 = CR0_MP | CR0_NE | CR0_ET;
         cpu->efer = 0;
         cpu->cpl = 0;
-        set_data_segments(cpu, fuzz_places[mode].data, STATE_PAGE - 1, 0x93);
-        break;
     }
-    cpu->seg[SEG_CS] = code_segment(mode);
+    set_segments(cpu, mode);
     cpu_update_mode(cpu);
     mmu_flush_all(cpu);
     guest->mode = mode;
@@ -206,14 +231,27 @@ static void set_mode(Guest *guest, FuzzMode mode)
 
 /* --- one case --------------------------------------------------------------------------------- */
 
+/* C's code into RAM, or zeros in its place: the next case shall not see it. */
+static void put_code(const Guest *guest, const FuzzCase *c, bool zeros)
+{
+    for (unsigned done = 0, piece; done < c->length; done += piece) {
+        unsigned offset = c->offset + done;
+        uint8_t *at = guest->ram->host + code_address(c->mode, offset);
+        piece = MIN(c->length - done, STATE_PAGE - offset % STATE_PAGE);
+        if (zeros)
+            memset(at, 0, piece);
+        else
+            memcpy(at, c->code + done, piece);
+    }
+}
+
 static void load(Guest *guest, const FuzzCase *c)
 {
     Cpu *cpu = guest->cpu;
-    uint8_t *slot = guest->ram->host + CODE + c->offset;
 
     if (guest->mode != (int)c->mode)
         set_mode(guest, c->mode);
-    memcpy(slot, c->code, c->length);
+    put_code(guest, c, false);
     memcpy(guest->ram->host + DATA, c->in.data, STATE_PAGE);
     memcpy(guest->ram->host + DATA_2, c->in.data + STATE_PAGE, STATE_PAGE);
     memcpy(cpu->gpr, c->in.gpr, sizeof cpu->gpr);
@@ -228,8 +266,8 @@ static void load(Guest *guest, const FuzzCase *c)
     cpu->requests = 0;
     cpu->interrupt_shadow = 0;
     if (c->mode >= FUZZ_16) {
-        /* The case before may have gone far away. */
-        cpu->seg[SEG_CS] = code_segment(c->mode);
+        /* The case before may have gone far away, and run what it found there. */
+        set_segments(cpu, c->mode);
         cpu->seg[SEG_CS].base = c->cs_base;
     }
 }
@@ -247,7 +285,7 @@ static void store(const Guest *guest, const FuzzCase *c, CpuState *out)
     memcpy(out->gpr, cpu->gpr, sizeof out->gpr);
     memcpy(out->data, guest->ram->host + DATA, STATE_PAGE);
     memcpy(out->data + STATE_PAGE, guest->ram->host + DATA_2, STATE_PAGE);
-    memset(guest->ram->host + CODE + c->offset, 0, c->length); /* the next shall not see it */
+    put_code(guest, c, true);
     out->rflags = cpu->rflags;
     out->rip = at_end || at_exit ? c->end : cpu->rip;
     out->vector = at_end || at_exit ? -1 : cpu->raised_vector;

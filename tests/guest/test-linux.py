@@ -8,13 +8,11 @@ import re
 import sys
 import tempfile
 
-from guest import Failure, Guest, run
+from guest import DELAYS, FAULTS, Failure, Guest, run
 
 FOLDER = os.environ.get("GUEST_FOLDER", "build/guests")
 BAD = re.compile(
-    # the kernel itself
-    r"Oops|BUG:|WARNING:|Call Trace|Kernel panic|general protection|segfault|traps:|soft lockup|"
-    r"hung_task|blocked for more than|rcu.*(stall|detected)|unable to handle|Bad page|"
+    f"{FAULTS}|{DELAYS}|"
     # firmware and tables
     r"ACPI.*([Ee]rror|[Ww]arning|[Ii]nvalid|[Ff]ailed)|\[Firmware (Bug|Warn)|MP-BIOS bug|"
     r"AE_[A-Z_]+|DMI not present|[Ii]ncorrect checksum|"

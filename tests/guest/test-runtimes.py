@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 
-from guest import Failure, Guest, run
+from guest import DELAYS, FAULTS, Failure, Guest, run
 from initrd import copy_into, initrd_with, libraries
 
 FOLDER = os.environ.get("GUEST_FOLDER", "build/guests")
@@ -78,7 +78,7 @@ def equal_results(cpus):
         assert len(found) == TIMES, f"{name} ran {len(found)} times"
         for result in found:
             assert result == output, f"{name} printed\n{result}and on the host\n{output}"
-    complaint = re.search(r"Oops|BUG:|WARNING:|Call Trace|segfault|traps:|rcu.*stall", text)
+    complaint = re.search(f"{FAULTS}|{DELAYS}", text)
     assert not complaint, f"the guest's kernel complains: {text[complaint.start():][:1000]}"
 
 

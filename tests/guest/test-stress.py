@@ -7,10 +7,9 @@ import os
 import re
 import time
 
-from guest import Failure, Guest, processor_seconds, run
+from guest import FAULTS, Failure, Guest, processor_seconds, run
 
 FOLDER = os.environ.get("GUEST_FOLDER", "build/guests")
-BAD = re.compile(r"Oops|BUG:|WARNING:|Call Trace|Kernel panic|general protection|segfault|traps:")
 
 
 def boot(accel, cpus=1, timeout=600, append="console=ttyS0"):
@@ -23,7 +22,7 @@ def boot(accel, cpus=1, timeout=600, append="console=ttyS0"):
         print(f"# user space after {guest.seconds():.1f} s")
         guest.wait_exit(60)
         for line in guest.serial().splitlines():
-            if BAD.search(line):
+            if re.search(FAULTS, line):
                 raise Failure("the kernel said: " + line)
         return guest.output()
 

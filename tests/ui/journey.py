@@ -139,6 +139,17 @@ def shut_down():
     wait_for("the power to go off", 180, lambda: state() == f"{NAME}, Off: the guest powered off")
 
 
+def use_and_shut_down(ports):
+    try:
+        use(ports)
+        print("ok: ssh and http through the forwards")
+        shut_down()
+        print("ok: the Shut Down button")
+    except BaseException:
+        print("# The end of the serial line:", serial_text()[-4000:])
+        raise
+
+
 def main():
     sys.stdout.reconfigure(line_buffering=True)  # hours may be between two lines
     whole = sys.argv[1:] == ["whole"]
@@ -160,10 +171,7 @@ def main():
                 make_machine("From an existing disk image", "Choose a Disk", disk, ports, False)
                 wait_for("GRUB's menu on the console", 120, lambda: steps.GRUB in screen_text())
                 print("ok: the wizard makes a machine of a disk, GRUB starts")
-            use(ports)
-            print("ok: ssh and http through the forwards")
-            shut_down()
-            print("ok: the Shut Down button")
+            use_and_shut_down(ports)
             steps.check(disk, folder)
             print("ok: the disk is clean")
         finally:
