@@ -97,6 +97,7 @@ static const Feature features[N_CPUID_FEATURES] = {
     [CPUID_ARCH_CAPABILITIES] = {"arch-capabilities", 7, 0, EDX, 29, LEVEL_MAX, 0},
 
     [CPUID_XSAVEOPT] = {"xsaveopt", 0xd, 1, EAX, 0, LEVEL_MAX, ON_HOST},
+    [CPUID_XSAVEC] = {"xsavec", 0xd, 1, EAX, 1, LEVEL_MAX, ON_HOST},
     [CPUID_XGETBV1] = {"xgetbv1", 0xd, 1, EAX, 2, LEVEL_MAX, 0},
 
     [CPUID_SYSCALL] = {"syscall", 0x80000001, 0, EDX, 11, LEVEL_V1, 0},
@@ -134,11 +135,12 @@ static const struct {
 
 /* Features nothing works without. */
 static const CpuidFeature depends[][2] = {
-    {CPUID_SSE, CPUID_FXSR},   {CPUID_SSE2, CPUID_SSE},       {CPUID_SSE3, CPUID_SSE2},
-    {CPUID_SSSE3, CPUID_SSE3}, {CPUID_SSE4_1, CPUID_SSSE3},   {CPUID_SSE4_2, CPUID_SSE4_1},
-    {CPUID_AVX, CPUID_XSAVE},  {CPUID_AVX2, CPUID_AVX},       {CPUID_FMA, CPUID_AVX},
-    {CPUID_F16C, CPUID_AVX},   {CPUID_XSAVEOPT, CPUID_XSAVE}, {CPUID_XGETBV1, CPUID_XSAVE},
-    {CPUID_LM, CPUID_PAE},     {CPUID_PDPE1GB, CPUID_LM},     {CPUID_LAHF_LM, CPUID_LM},
+    {CPUID_SSE, CPUID_FXSR},      {CPUID_SSE2, CPUID_SSE},       {CPUID_SSE3, CPUID_SSE2},
+    {CPUID_SSSE3, CPUID_SSE3},    {CPUID_SSE4_1, CPUID_SSSE3},   {CPUID_SSE4_2, CPUID_SSE4_1},
+    {CPUID_AVX, CPUID_XSAVE},     {CPUID_AVX2, CPUID_AVX},       {CPUID_FMA, CPUID_AVX},
+    {CPUID_F16C, CPUID_AVX},      {CPUID_XSAVEOPT, CPUID_XSAVE}, {CPUID_XSAVEC, CPUID_XSAVE},
+    {CPUID_XGETBV1, CPUID_XSAVE}, {CPUID_LM, CPUID_PAE},         {CPUID_PDPE1GB, CPUID_LM},
+    {CPUID_LAHF_LM, CPUID_LM},
 };
 
 struct CpuidModel {
@@ -464,6 +466,12 @@ static void leaf_b(const Cpu *cpu, uint32_t subleaf, uint32_t out[4])
     }
 }
 
+/* Of XSAVE for COMPONENTS, bytes. */
+static uint32_t area_size(uint64_t components)
+{
+    return 576 + (components & 4 ? 256 : 0);
+}
+
 static void leaf_d(const Cpu *cpu, uint32_t subleaf, uint32_t out[4])
 {
     const CpuidModel *model = cpu->model;
@@ -473,10 +481,12 @@ static void leaf_d(const Cpu *cpu, uint32_t subleaf, uint32_t out[4])
         return;
     if (subleaf == 0) {
         out[EAX] = (uint32_t)mask;
-        out[EBX] = 576 + (cpu->xcr0 & 4 ? 256 : 0);
-        out[ECX] = 576 + (mask & 4 ? 256 : 0);
+        out[EBX] = area_size(cpu->xcr0);
+        out[ECX] = area_size(mask);
     } else if (subleaf == 1) {
         feature_bits(model, 0xd, 1, out);
+        if (model->has[CPUID_XSAVEC])
+            out[EBX] = area_size(cpu->xcr0); /* nothing lies before AVX that could be left out */
     } else if (subleaf == 2 && (mask & 4)) {
         out[EAX] = 256; /* YMM_Hi128 */
         out[EBX] = 576;

@@ -85,6 +85,7 @@ typedef enum {
     CPUID_ARCH_CAPABILITIES,
     /* 0Dh.1:EAX */
     CPUID_XSAVEOPT,
+    CPUID_XSAVEC,
     CPUID_XGETBV1,
     /* 80000001h:EDX, ECX */
     CPUID_SYSCALL,

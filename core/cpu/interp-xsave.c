@@ -2,6 +2,7 @@
 
 /* FXSAVE, FXRSTOR and the XSAVE family (SDM 1, 10.5 and chapter 13). */
 
+#include "core/cpu/cpuid.h"
 #include "core/cpu/hostexec.h"
 #include "core/cpu/interp-memory.h"
 #include "core/cpu/interp-private.h"
@@ -21,6 +22,8 @@ enum {
     AREA_YMM = 576,
     AREA_SIZE = 832,
 };
+#define COMPACTED     (1ull << 63) /* XCOMP_BV's form */
+#define MXCSR_INITIAL 0x1f80u
 
 /* --- pieces ----------------------------------------------------------------------------------- */
 
@@ -155,7 +158,8 @@ static void insn_fxrstor(Cpu *cpu, const Insn *insn)
     memcpy(cpu->vectors.legacy + AREA_XMM, area + AREA_XMM, xmm_bytes(cpu));
 }
 
-/* --- XSAVE, XSAVEOPT, XRSTOR ------------------------------------------------------------------ */
+/* --- XSAVE, XSAVEOPT, XSAVEC, XRSTOR -----------------------------------------------------------
+ */
 
 static uint32_t check_xsave(Cpu *cpu)
 {
@@ -172,26 +176,19 @@ static void store_piece(Cpu *cpu, uint64_t linear, const uint8_t *area, unsigned
     mmu_store_bytes(cpu, linear + from, area + from, length);
 }
 
-/* XSAVEOPT leaves components in their initial configuration unwritten. */
-static void insn_xsave(Cpu *cpu, const Insn *insn)
+/* The components WRITE, and MXCSR. */
+static void store_components(Cpu *cpu, const Insn *insn, uint64_t linear, uint32_t write,
+                             bool with_mxcsr)
 {
-    bool optimise =
-        insn->mnemonic == ZYDIS_MNEMONIC_XSAVEOPT || insn->mnemonic == ZYDIS_MNEMONIC_XSAVEOPT64;
-    uint32_t requested = check_xsave(cpu), used = in_use(cpu);
-    uint32_t write = optimise ? requested & used : requested;
-    unsigned size = requested & COMPONENT_AVX ? AREA_SIZE : AREA_YMM;
     uint8_t area[AREA_SIZE];
-    uint64_t linear = area_linear(cpu, insn, size, 64, true);
 
-    mmu_probe(cpu, linear, size, ACCESS_WRITE);
-    uint64_t header = mmu_load(cpu, linear + AREA_HEADER, 8);
     put_x87(cpu, area, is_wide(cpu, insn));
     if (write & COMPONENT_X87) {
         store_piece(cpu, linear, area, 0, AREA_MXCSR);
         store_piece(cpu, linear, area, AREA_ST, 128);
     }
     memcpy(area + AREA_MXCSR, cpu->vectors.legacy + AREA_MXCSR, 8);
-    if (requested & (COMPONENT_SSE | COMPONENT_AVX))
+    if (with_mxcsr)
         store_piece(cpu, linear, area, AREA_MXCSR, 8);
     memcpy(area + AREA_XMM, cpu->vectors.legacy + AREA_XMM, 256);
     if (write & COMPONENT_SSE)
@@ -199,33 +196,89 @@ static void insn_xsave(Cpu *cpu, const Insn *insn)
     memcpy(area + AREA_YMM, cpu->vectors.ymm_high, 256);
     if (write & COMPONENT_AVX)
         store_piece(cpu, linear, area, AREA_YMM, xmm_bytes(cpu));
+}
+
+static unsigned area_size(uint32_t requested)
+{
+    return requested & COMPONENT_AVX ? AREA_SIZE : AREA_YMM;
+}
+
+/* XSAVEOPT leaves components in their initial configuration unwritten. */
+static void insn_xsave(Cpu *cpu, const Insn *insn)
+{
+    bool optimise =
+        insn->mnemonic == ZYDIS_MNEMONIC_XSAVEOPT || insn->mnemonic == ZYDIS_MNEMONIC_XSAVEOPT64;
+    uint32_t requested = check_xsave(cpu), used = in_use(cpu);
+    uint64_t linear = area_linear(cpu, insn, area_size(requested), 64, true);
+
+    mmu_probe(cpu, linear, area_size(requested), ACCESS_WRITE);
+    uint64_t header = mmu_load(cpu, linear + AREA_HEADER, 8);
+    store_components(cpu, insn, linear, optimise ? requested & used : requested,
+                     requested & (COMPONENT_SSE | COMPONENT_AVX));
     mmu_store(cpu, linear + AREA_HEADER, (header & ~(uint64_t)requested) | (used & requested), 8);
 }
 
-/* The standard form; the compacted one needs XSAVEC, which we do not show (SDM 1, 13.8.1). */
+/* The compacted form (SDM 1, 13.10), in which AVX lies where it does otherwise, as nothing comes
+ * before it. MXCSR is a part of the SSE state. */
+static void insn_xsavec(Cpu *cpu, const Insn *insn)
+{
+    uint32_t requested = check_xsave(cpu), used = in_use(cpu);
+    uint64_t linear = area_linear(cpu, insn, area_size(requested), 64, true);
+
+    if (host_load(cpu->vectors.legacy + AREA_MXCSR, 4) != MXCSR_INITIAL)
+        used |= COMPONENT_SSE;
+    mmu_probe(cpu, linear, area_size(requested), ACCESS_WRITE);
+    store_components(cpu, insn, linear, requested & used, requested & used & COMPONENT_SSE);
+    mmu_store(cpu, linear + AREA_HEADER, requested & used, 8);
+    mmu_store(cpu, linear + AREA_HEADER + 8, requested | COMPACTED, 8);
+}
+
+static bool has_xsavec(const Cpu *cpu)
+{
+    return !cpu->model || cpuid_has(cpu->model, CPUID_XSAVEC);
+}
+
+/* Whether the header of AREA is right, for the form it says that it has (SDM 1, 13.8). */
+static bool is_header_right(const Cpu *cpu, const uint8_t *area, bool compacted)
+{
+    uint64_t present = host_load(area + AREA_HEADER, 8);
+    uint64_t named = host_load(area + AREA_HEADER + 8, 8) & ~COMPACTED;
+
+    if (compacted)
+        return has_xsavec(cpu) && !(named & ~cpu->xcr0) && !(present & ~named) &&
+               is_zero(area + AREA_HEADER + 16, AREA_YMM - AREA_HEADER - 16);
+    return !(present & ~cpu->xcr0) && is_zero(area + AREA_HEADER + 8, 16);
+}
+
 static void insn_xrstor(Cpu *cpu, const Insn *insn)
 {
     uint32_t requested = check_xsave(cpu);
-    unsigned size = requested & COMPONENT_AVX ? AREA_SIZE : AREA_YMM;
     uint8_t area[AREA_SIZE];
-    uint64_t linear = area_linear(cpu, insn, size, 64, false);
+    uint64_t linear = area_linear(cpu, insn, area_size(requested), 64, false);
 
     /* The header is looked at first, and AVX state only accessed if it says that there is some. */
     mmu_load_bytes(cpu, linear + AREA_HEADER, area + AREA_HEADER, AREA_YMM - AREA_HEADER);
     uint64_t present = host_load(area + AREA_HEADER, 8);
-    if ((present & ~cpu->xcr0) || !is_zero(area + AREA_HEADER + 8, 16))
+    bool compacted = host_load(area + AREA_HEADER + 8, 8) & COMPACTED;
+    if (!is_header_right(cpu, area, compacted))
         cpu_raise_error(cpu, EXC_GP, 0);
     mmu_load_bytes(cpu, linear, area, AREA_HEADER);
     if (requested & present & COMPONENT_AVX)
         mmu_load_bytes(cpu, linear + AREA_YMM, area + AREA_YMM, AREA_SIZE - AREA_YMM);
-    if (requested & (COMPONENT_SSE | COMPONENT_AVX))
+    uint32_t with_mxcsr = COMPONENT_SSE | COMPONENT_AVX;
+    if (compacted) {
+        with_mxcsr = COMPONENT_SSE;
+        if (!(present & COMPONENT_SSE))
+            host_store(area + AREA_MXCSR, MXCSR_INITIAL, 4);
+    }
+    if (requested & with_mxcsr)
         interp_check_mxcsr(cpu, host_load(area + AREA_MXCSR, 4));
 
     if (requested & present & COMPONENT_X87)
         take_x87(cpu, area, is_wide(cpu, insn));
     else if (requested & COMPONENT_X87)
         initialise_x87(cpu);
-    if (requested & (COMPONENT_SSE | COMPONENT_AVX))
+    if (requested & with_mxcsr)
         memcpy(cpu->vectors.legacy + AREA_MXCSR, area + AREA_MXCSR, 4);
     if (requested & present & COMPONENT_SSE)
         memcpy(cpu->vectors.legacy + AREA_XMM, area + AREA_XMM, xmm_bytes(cpu));
@@ -238,12 +291,6 @@ static void insn_xrstor(Cpu *cpu, const Insn *insn)
 }
 
 /* --- table ------------------------------------------------------------------------------------ */
-
-/* XSAVEC: CPUID does not show it. */
-static void insn_xsavec(Cpu *cpu, const Insn *insn)
-{
-    cpu_raise(cpu, EXC_UD);
-}
 
 InterpHandler interp_xsave_handler(const Insn *insn)
 {

@@ -80,6 +80,7 @@ static const uint16_t set_features[ZYDIS_ISA_SET_MAX_VALUE + 1] = {
     [ZYDIS_ISA_SET_SSSE3] = CPUID_SSSE3 + 1,
     [ZYDIS_ISA_SET_SSSE3MMX] = CPUID_SSSE3 + 1,
     [ZYDIS_ISA_SET_XSAVE] = CPUID_XSAVE + 1,
+    [ZYDIS_ISA_SET_XSAVEC] = CPUID_XSAVEC + 1,
     [ZYDIS_ISA_SET_XSAVEOPT] = CPUID_XSAVEOPT + 1,
 };
 
@@ -92,8 +93,7 @@ static bool is_never_shown(const Insn *insn)
     case ZYDIS_ISA_SET_GFNI:
     case ZYDIS_ISA_SET_MONITOR:
     case ZYDIS_ISA_SET_VAES:
-    case ZYDIS_ISA_SET_VPCLMULQDQ:
-    case ZYDIS_ISA_SET_XSAVEC: return true;
+    case ZYDIS_ISA_SET_VPCLMULQDQ: return true;
     default: return false;
     }
 }

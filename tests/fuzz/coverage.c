@@ -66,6 +66,7 @@ static bool shows_x87_selectors(const Insn *insn)
     case ZYDIS_MNEMONIC_FNSTENV:
     case ZYDIS_MNEMONIC_FXSAVE:
     case ZYDIS_MNEMONIC_XSAVE:
+    case ZYDIS_MNEMONIC_XSAVEC:
     case ZYDIS_MNEMONIC_XSAVEOPT: return true;
     default: return false;
     }

@@ -198,7 +198,8 @@ static bool is_near_branch(const Insn *insn)
 /* XSAVE and its like name components by rAX: those that host and guest both have. */
 static bool selects_components(const Insn *insn)
 {
-    return insn->isa_set == ZYDIS_ISA_SET_XSAVE || insn->isa_set == ZYDIS_ISA_SET_XSAVEOPT;
+    return insn->isa_set == ZYDIS_ISA_SET_XSAVE || insn->isa_set == ZYDIS_ISA_SET_XSAVEC ||
+           insn->isa_set == ZYDIS_ISA_SET_XSAVEOPT;
 }
 
 /* When they keep the x87's last addresses is the model's affair (APM 2, 11.4.4). */

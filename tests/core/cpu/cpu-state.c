@@ -246,6 +246,8 @@ static unsigned area_size(const Insn *insn)
     case ZYDIS_MNEMONIC_XRSTOR64:
     case ZYDIS_MNEMONIC_XSAVE:
     case ZYDIS_MNEMONIC_XSAVE64:
+    case ZYDIS_MNEMONIC_XSAVEC:
+    case ZYDIS_MNEMONIC_XSAVEC64:
     case ZYDIS_MNEMONIC_XSAVEOPT:
     case ZYDIS_MNEMONIC_XSAVEOPT64: return sizeof(CpuVectors);
     /* Also with an empty mask, and in halves. */
@@ -352,6 +354,8 @@ bool state_may_skip_area(const Insn *insn, const CpuState *state)
     if (state->vector != EXC_PF || !within)
         return false;
     switch (insn->mnemonic) {
+    case ZYDIS_MNEMONIC_XSAVEC:
+    case ZYDIS_MNEMONIC_XSAVEC64:
     case ZYDIS_MNEMONIC_XSAVEOPT:
     case ZYDIS_MNEMONIC_XSAVEOPT64: return true;
     case ZYDIS_MNEMONIC_XRSTOR:
