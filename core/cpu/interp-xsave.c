@@ -158,8 +158,7 @@ static void insn_fxrstor(Cpu *cpu, const Insn *insn)
     memcpy(cpu->vectors.legacy + AREA_XMM, area + AREA_XMM, xmm_bytes(cpu));
 }
 
-/* --- XSAVE, XSAVEOPT, XSAVEC, XRSTOR -----------------------------------------------------------
- */
+/* --- the XSAVE family ------------------------------------------------------------------------- */
 
 static uint32_t check_xsave(Cpu *cpu)
 {
