@@ -466,12 +466,6 @@ static void leaf_b(const Cpu *cpu, uint32_t subleaf, uint32_t out[4])
     }
 }
 
-/* Of XSAVE for COMPONENTS, bytes. */
-static uint32_t area_size(uint64_t components)
-{
-    return 576 + (components & 4 ? 256 : 0);
-}
-
 static void leaf_d(const Cpu *cpu, uint32_t subleaf, uint32_t out[4])
 {
     const CpuidModel *model = cpu->model;
@@ -481,12 +475,13 @@ static void leaf_d(const Cpu *cpu, uint32_t subleaf, uint32_t out[4])
         return;
     if (subleaf == 0) {
         out[EAX] = (uint32_t)mask;
-        out[EBX] = area_size(cpu->xcr0);
-        out[ECX] = area_size(mask);
+        out[EBX] = cpuid_xsave_size(cpu->xcr0);
+        out[ECX] = cpuid_xsave_size(mask);
     } else if (subleaf == 1) {
         feature_bits(model, 0xd, 1, out);
         if (model->has[CPUID_XSAVEC])
-            out[EBX] = area_size(cpu->xcr0); /* nothing lies before AVX that could be left out */
+            out[EBX] =
+                cpuid_xsave_size(cpu->xcr0); /* nothing lies before AVX that could be left out */
     } else if (subleaf == 2 && (mask & 4)) {
         out[EAX] = 256; /* YMM_Hi128 */
         out[EBX] = 576;

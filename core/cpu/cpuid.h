@@ -113,6 +113,11 @@ CpuidModel *cpuid_model_new(const char *spec, unsigned n_cpus, GError **error);
 void cpuid_model_free(CpuidModel *model);
 
 bool cpuid_has(const CpuidModel *model, CpuidFeature feature);
+/* Bytes of an area of XSAVE for COMPONENTS, bits as XCR0's (SDM 1, 13.4). */
+static inline uint32_t cpuid_xsave_size(uint64_t components)
+{
+    return 576 + (components & 4 ? 256 : 0);
+}
 bool cpuid_is_amd(const CpuidModel *model);
 /* Family, model and stepping as in leaf 1 EAX. */
 uint32_t cpuid_signature(const CpuidModel *model);

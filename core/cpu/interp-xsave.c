@@ -197,20 +197,15 @@ static void store_components(Cpu *cpu, const Insn *insn, uint64_t linear, uint32
         store_piece(cpu, linear, area, AREA_YMM, xmm_bytes(cpu));
 }
 
-static unsigned area_size(uint32_t requested)
-{
-    return requested & COMPONENT_AVX ? AREA_SIZE : AREA_YMM;
-}
-
 /* XSAVEOPT leaves components in their initial configuration unwritten. */
 static void insn_xsave(Cpu *cpu, const Insn *insn)
 {
     bool optimise =
         insn->mnemonic == ZYDIS_MNEMONIC_XSAVEOPT || insn->mnemonic == ZYDIS_MNEMONIC_XSAVEOPT64;
     uint32_t requested = check_xsave(cpu), used = in_use(cpu);
-    uint64_t linear = area_linear(cpu, insn, area_size(requested), 64, true);
+    uint64_t linear = area_linear(cpu, insn, cpuid_xsave_size(requested), 64, true);
 
-    mmu_probe(cpu, linear, area_size(requested), ACCESS_WRITE);
+    mmu_probe(cpu, linear, cpuid_xsave_size(requested), ACCESS_WRITE);
     uint64_t header = mmu_load(cpu, linear + AREA_HEADER, 8);
     store_components(cpu, insn, linear, optimise ? requested & used : requested,
                      requested & (COMPONENT_SSE | COMPONENT_AVX));
@@ -222,11 +217,11 @@ static void insn_xsave(Cpu *cpu, const Insn *insn)
 static void insn_xsavec(Cpu *cpu, const Insn *insn)
 {
     uint32_t requested = check_xsave(cpu), used = in_use(cpu);
-    uint64_t linear = area_linear(cpu, insn, area_size(requested), 64, true);
+    uint64_t linear = area_linear(cpu, insn, cpuid_xsave_size(requested), 64, true);
 
     if (host_load(cpu->vectors.legacy + AREA_MXCSR, 4) != MXCSR_INITIAL)
         used |= COMPONENT_SSE;
-    mmu_probe(cpu, linear, area_size(requested), ACCESS_WRITE);
+    mmu_probe(cpu, linear, cpuid_xsave_size(requested), ACCESS_WRITE);
     store_components(cpu, insn, linear, requested & used, requested & used & COMPONENT_SSE);
     mmu_store(cpu, linear + AREA_HEADER, requested & used, 8);
     mmu_store(cpu, linear + AREA_HEADER + 8, requested | COMPACTED, 8);
@@ -253,7 +248,7 @@ static void insn_xrstor(Cpu *cpu, const Insn *insn)
 {
     uint32_t requested = check_xsave(cpu);
     uint8_t area[AREA_SIZE];
-    uint64_t linear = area_linear(cpu, insn, area_size(requested), 64, false);
+    uint64_t linear = area_linear(cpu, insn, cpuid_xsave_size(requested), 64, false);
 
     /* The header is looked at first, and AVX state only accessed if it says that there is some. */
     mmu_load_bytes(cpu, linear + AREA_HEADER, area + AREA_HEADER, AREA_YMM - AREA_HEADER);

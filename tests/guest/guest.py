@@ -25,7 +25,7 @@ SHIFTED = {"_": "-", "+": "=", "?": "/", ">": ".", "<": ",", ":": ";", '"': "'",
 
 
 # What a guest's kernel says when something went wrong in it or in a program, and when it took too long.
-FAULTS = (r"Oops|BUG:|WARNING: CPU|Call Trace|Kernel panic|general protection|segfault|traps:|invalid opcode|"
+FAULTS = (r"Oops|BUG:|WARNING:|Call Trace|Kernel panic|general protection|segfault|traps:|invalid opcode|"
           r"unable to handle|Bad page|Freezing execution")
 DELAYS = r"soft lockup|hung_task|blocked for more than|rcu.*(stall|detected)"
 
