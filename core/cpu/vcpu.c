@@ -373,6 +373,13 @@ static void deliver_debug(Cpu *cpu, uint64_t dr6_bits)
     cpu->delivering = false;
 }
 
+/* Something is to be delivered to a vCPU that may be halted. */
+static void wake(Cpu *cpu)
+{
+    cpu->halt_state = CPU_RUNNING;
+    jit_take_notes(cpu);
+}
+
 static void take_interrupt(Cpu *cpu)
 {
     if (!(cpu->rflags & RFLAGS_IF)) {
@@ -390,7 +397,7 @@ static void take_interrupt(Cpu *cpu)
     cpu->board->unlock(cpu->board_opaque);
     if (vector < 0)
         return;
-    cpu->halt_state = CPU_RUNNING;
+    wake(cpu);
     deliver(cpu, vector, INT_HARDWARE, false, 0);
 }
 
@@ -403,7 +410,7 @@ static void take_sipi(Cpu *cpu)
     cpu->seg[SEG_CS].selector = (uint16_t)(vector << 8);
     cpu->seg[SEG_CS].base = (uint64_t)vector << 12;
     cpu->rip = cpu->next_rip = 0;
-    cpu->halt_state = CPU_RUNNING;
+    wake(cpu);
     cpu_update_mode(cpu);
 }
 
@@ -434,8 +441,10 @@ static bool serve_requests(Cpu *cpu)
         atomic_fetch_and(&cpu->requests, ~(uint32_t)REQUEST_FLUSH_TLB);
         mmu_forget_map(cpu);
     }
-    if (requests & REQUEST_FLUSH_CODE)
+    if (requests & REQUEST_FLUSH_CODE) {
         atomic_fetch_and(&cpu->requests, ~(uint32_t)REQUEST_FLUSH_CODE);
+        jit_take_notes(cpu);
+    }
     if (requests & REQUEST_INIT) {
         atomic_fetch_and(&cpu->requests, ~(uint32_t)REQUEST_INIT);
         cpu->board->lock(cpu->board_opaque);
@@ -455,7 +464,7 @@ static bool serve_requests(Cpu *cpu)
     }
     if ((requests & REQUEST_NMI) && !cpu->nmi_blocked && !cpu->interrupt_shadow) {
         atomic_fetch_and(&cpu->requests, ~(uint32_t)REQUEST_NMI);
-        cpu->halt_state = CPU_RUNNING;
+        wake(cpu);
         cpu->nmi_blocked = true;
         deliver(cpu, EXC_NMI, INT_HARDWARE, false, 0);
     } else if ((requests & REQUEST_INTERRUPT) && cpu->halt_state != CPU_SHUTDOWN) {
@@ -509,7 +518,7 @@ static void step_one(Cpu *cpu)
         dr6 |= 1 << 14; /* BS */
     cpu->debug_hits = 0;
     if (dr6) {
-        cpu->halt_state = CPU_RUNNING;
+        wake(cpu);
         deliver_debug(cpu, dr6);
     }
 }

@@ -461,6 +461,8 @@ void ram_block_written(RamBlock *block, uint64_t offset, uint64_t length)
 {
     MemoryMap *map = block->map;
 
+    /* Who marks a page reads it after that: either it sees the bytes or this the mark. */
+    atomic_thread_fence(memory_order_seq_cst);
     for (uint64_t page = offset & GUEST_PAGE_MASK; page < offset + length;
          page += GUEST_PAGE_SIZE) {
         if (ram_block_note_store(block, page) && map->written) {

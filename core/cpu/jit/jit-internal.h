@@ -179,6 +179,9 @@ struct JitPage {
     uint32_t granules;      /* of all its blocks */
     uint32_t invalidations; /* recently */
     uint32_t interpret;     /* instructions still to be interpreted: the page changes too often */
+    /* PAGE_HAS_CODE is set for this vCPU's translations; every other vCPU has seen it. */
+    bool claimed, settled;
+    uint64_t claim; /* number of the note by which it was told */
     /* 128-byte pieces where time is spent, where SitePages did not pay; how often seen. */
     uint32_t busy, no_sites;
     uint8_t samples[32];
@@ -265,10 +268,19 @@ typedef struct {
     uint64_t lines_used[N_TARGETS / TARGETS_IN_LINE / 64];
 } JitContext;
 
+/* A note to a vCPU about code; all of a machine's are numbered in turn, from 1. */
 typedef struct {
-    uint64_t ram; /* page */
-    uint32_t granules;
+    uint64_t ram;      /* page */
+    uint32_t granules; /* written, or 0: it is a code page now, stores to it are to be seen */
+    uint64_t number;
 } JitStale;
+
+/* A RAM page that is marked PAGE_HAS_CODE. */
+typedef struct {
+    gint64 ram;
+    unsigned n_cpus; /* that have claimed it */
+    uint64_t claim;  /* number of the note that told the others */
+} JitCodePage;
 
 /* Where translated code was found running. */
 typedef struct {
@@ -330,8 +342,8 @@ typedef struct {
     DecodeCache decoded;
 
     GMutex stale_lock;
-    GArray *stale; /* JitStale from other threads */
-    _Atomic bool has_stale;
+    GArray *stale;                 /* JitStale from other threads, in order */
+    _Atomic uint64_t oldest_stale; /* number of the first, 0 without any */
 
     JitPerf *perf; /* NULL: off */
     JitStatistics statistics;
@@ -344,7 +356,8 @@ struct Jit {
     GMutex lock;
     bool no_cache;          /* the host refused memory for one */
     GPtrArray *cpus;        /* JitCpu */
-    GHashTable *code_pages; /* RAM page -> how many vCPUs have code in it */
+    GHashTable *code_pages; /* JitCodePage by its RAM page */
+    uint64_t n_notes;
 };
 
 JIT_VECTOR_SAFE static inline bool jit_key_equal(const JitKey *a, const JitKey *b)
@@ -549,7 +562,6 @@ void jit_smc_add_crossing(JitCpu *jc, JitPage *page, JitCrossing crossing);
 void jit_smc_drop_region(JitCpu *jc, const JitRegion *region);
 /* BLOCK alone goes, to be translated anew. */
 void jit_smc_drop_block(JitCpu *jc, JitBlock *block);
-void jit_smc_take_stale(JitCpu *jc);
 void jit_smc_forget_all(JitCpu *jc);
 /* The vCPU was seen between offsets FIRST and LAST of the page: what is often seen is translated
  * with more care. */

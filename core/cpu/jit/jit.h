@@ -85,6 +85,10 @@ void jit_run(Cpu *cpu);
  * Translations of that range are dropped before any vCPU that is now told runs on. Any thread. */
 void jit_code_written(Jit *jit, RamBlock *block, uint64_t offset, uint64_t length);
 
+/* On the vCPU's thread, out of translated code, vectors spilled: looks at what others noted about
+ * code for this vCPU. One that was not running must do so before it stores anything. */
+void jit_take_notes(Cpu *cpu);
+
 /* On the vCPU's thread, out of translated code: its translations of instructions at the page
  * offsets whose bits are set go, in whatever page. */
 void jit_forget_offsets(Cpu *cpu, const uint64_t offsets[64]);

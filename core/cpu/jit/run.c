@@ -539,10 +539,12 @@ static JitCpu *state_of(Cpu *cpu)
     }
     if (!jc && !jit->no_cache) {
         jc = jit_cpu_new(jit, cpu);
-        if (jc)
+        if (jc) {
             g_ptr_array_add(jit->cpus, jc);
-        else
+            mmu_flush_all(cpu); /* nobody has told it of code pages */
+        } else {
             jit->no_cache = true;
+        }
     }
     cpu->jit[SLOT_STATE] = (uintptr_t)jc;
     g_mutex_unlock(&jit->lock);
@@ -591,9 +593,9 @@ JIT_VECTOR_SAFE void jit_run(Cpu *cpu)
     if (UNLIKELY(jc->jit->options.random_flushes))
         flush_at_random(jc);
     do {
-        if (UNLIKELY(atomic_load_explicit(&jc->has_stale, memory_order_acquire))) {
+        if (UNLIKELY(atomic_load_explicit(&jc->oldest_stale, memory_order_acquire))) {
             cpu_spill_vectors(cpu);
-            jit_smc_take_stale(jc);
+            jit_take_notes(cpu);
         }
         if (UNLIKELY(jc->flush_first)) {
             cpu_spill_vectors(cpu);
@@ -646,7 +648,7 @@ Jit *jit_new_with_options(const JitOptions *options, GError **error)
     jit->options = *options;
     g_mutex_init(&jit->lock);
     jit->cpus = g_ptr_array_new();
-    jit->code_pages = g_hash_table_new(g_int64_hash, g_int64_equal);
+    jit->code_pages = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
     jit_trap_install();
     jit_smc_install();
     return jit;

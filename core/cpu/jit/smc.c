@@ -6,6 +6,9 @@
  * on. Blocks of a granule that is written go at once in the writer's cache and, by a note and
  * REQUEST_FLUSH_CODE, at the next exit in the caches of other vCPUs: the guest must synchronise
  * cross-modified code itself (SDM 8.1.3), and every way of doing so makes those vCPUs exit.
+ *
+ * A page gets the mark while others may be in the middle of a direct store to it: its code is
+ * interpreted until each of them has taken its note of the mark or is halted.
  */
 
 #include "core/cpu/jit/jit-internal.h"
@@ -31,78 +34,112 @@ static uint32_t granules_of(uint64_t offset, uint64_t length)
     return (uint32_t)((2ull << last) - (1ull << first));
 }
 
-/* --- pages ------------------------------------------------------------------------------------ */
+/* --- notes ------------------------------------------------------------------------------------ */
 
-/* Counts vCPUs with code in a page; the flag follows. */
-static void count_page(Jit *jit, JitPage *page, int change)
+/* The lock of the vCPUs' common state is held. */
+static void tell(JitCpu *jc, JitStale note)
 {
-    g_mutex_lock(&jit->lock);
-    gint64 *key = (gint64 *)&page->ram;
-    gpointer old_key = NULL, value = NULL;
-    int count = 0;
-    if (g_hash_table_lookup_extended(jit->code_pages, key, &old_key, &value))
-        count = GPOINTER_TO_INT(value);
-    count += change;
-    if (count > 0) {
-        if (!old_key)
-            old_key = g_memdup2(key, sizeof *key);
-        g_hash_table_insert(jit->code_pages, old_key, GINT_TO_POINTER(count));
-    } else if (old_key) {
-        g_hash_table_steal(jit->code_pages, key);
-        g_free(old_key);
-    }
-    ram_block_set_code(page->ram_block, page->ram_offset, count > 0);
-    g_mutex_unlock(&jit->lock);
-}
-
-static void tell(JitCpu *jc, uint64_t ram, uint32_t granules)
-{
-    JitStale stale = {ram, granules};
-
     g_mutex_lock(&jc->stale_lock);
-    g_array_append_val(jc->stale, stale);
-    atomic_store(&jc->has_stale, true);
+    g_array_append_val(jc->stale, note);
+    if (jc->stale->len == 1)
+        atomic_store(&jc->oldest_stale, note.number);
     g_mutex_unlock(&jc->stale_lock);
     /* Not cpu_request(): a halted vCPU takes its notes when it wakes for another reason. */
     atomic_fetch_or(&jc->cpu->requests, REQUEST_FLUSH_CODE);
 }
 
+/* The same lock; returns the note's number. */
+static uint64_t tell_others_locked(Jit *jit, const JitCpu *self, uint64_t ram, uint32_t granules)
+{
+    JitStale note = {ram, granules, ++jit->n_notes};
+
+    for (guint i = 0; i < jit->cpus->len; i++)
+        if (g_ptr_array_index(jit->cpus, i) != self)
+            tell(g_ptr_array_index(jit->cpus, i), note);
+    return note.number;
+}
+
 static void tell_others(Jit *jit, const JitCpu *self, uint64_t ram, uint32_t granules)
 {
     g_mutex_lock(&jit->lock);
-    for (guint i = 0; i < jit->cpus->len; i++)
-        if (g_ptr_array_index(jit->cpus, i) != self)
-            tell(g_ptr_array_index(jit->cpus, i), ram, granules);
+    tell_others_locked(jit, self, ram, granules);
     g_mutex_unlock(&jit->lock);
 }
 
-/* Gives running vCPUs a moment to take their notes, so that one that stores to a new code page and
- * then signals is hardly ever ahead of its own note. What it has written until then drops the new
- * code when it takes the note; waiting for ever could wait for a vCPU that waits for this one. */
-static void let_others_notice(Jit *jit, const JitCpu *self)
+/* Whether some running vCPU has not taken the note NUMBER yet. One that is halted takes its notes
+ * before it stores anything. */
+static bool is_any_behind(Jit *jit, const JitCpu *self, uint64_t number)
 {
-    gint64 end = 0;
+    bool behind = false;
 
-    for (;;) {
-        bool behind = false;
-        g_mutex_lock(&jit->lock);
-        for (guint i = 0; i < jit->cpus->len; i++) {
-            const JitCpu *other = g_ptr_array_index(jit->cpus, i);
-            behind |= other != self && atomic_load(&other->has_stale) &&
-                      other->cpu->halt_state == CPU_RUNNING;
-        }
-        g_mutex_unlock(&jit->lock);
-        gint64 now = behind ? g_get_monotonic_time() : 0;
-        if (!behind || (end && now > end))
-            return;
-        if (!end)
-            end = now + NOTICE_MICROSECONDS;
+    g_mutex_lock(&jit->lock);
+    for (guint i = 0; i < jit->cpus->len; i++) {
+        const JitCpu *other = g_ptr_array_index(jit->cpus, i);
+        uint64_t oldest = other == self ? 0 : atomic_load(&other->oldest_stale);
+        behind |= oldest && oldest <= number && other->cpu->halt_state == CPU_RUNNING;
+    }
+    g_mutex_unlock(&jit->lock);
+    return behind;
+}
+
+/* Gives them a moment. No longer: they may be waiting for this vCPU. */
+static bool all_notice_soon(Jit *jit, const JitCpu *self, uint64_t number)
+{
+    gint64 end = g_get_monotonic_time() + NOTICE_MICROSECONDS;
+
+    while (is_any_behind(jit, self, number)) {
+        if (g_get_monotonic_time() > end)
+            return false;
         __builtin_ia32_pause();
     }
+    return true;
+}
+
+/* --- pages ------------------------------------------------------------------------------------ */
+
+/* Stores to the page are to be seen, by whichever vCPU. */
+static void claim_page(JitCpu *jc, JitPage *page)
+{
+    Jit *jit = jc->jit;
+    gint64 ram = (gint64)page->ram;
+
+    g_mutex_lock(&jit->lock);
+    JitCodePage *code = g_hash_table_lookup(jit->code_pages, &ram);
+    if (!code) {
+        code = g_new0(JitCodePage, 1);
+        code->ram = ram;
+        g_hash_table_insert(jit->code_pages, &code->ram, code);
+        ram_block_set_code(page->ram_block, page->ram_offset, true);
+        code->claim = tell_others_locked(jit, jc, page->ram, ONLY_STORES);
+    }
+    code->n_cpus++;
+    page->claim = code->claim;
+    g_mutex_unlock(&jit->lock);
+    page->claimed = true;
+    mmu_flush_stores_to(jc->cpu, page->ram_block->host + page->ram_offset);
+    page->settled = all_notice_soon(jit, jc, page->claim);
+}
+
+/* The page has no blocks left. */
+static void leave_page(JitCpu *jc, JitPage *page)
+{
+    Jit *jit = jc->jit;
+    gint64 ram = (gint64)page->ram;
+
+    page->granules = 0;
+    page->aliased = page->claimed = page->settled = false;
+    g_mutex_lock(&jit->lock);
+    JitCodePage *code = g_hash_table_lookup(jit->code_pages, &ram);
+    if (!--code->n_cpus) {
+        g_hash_table_remove(jit->code_pages, &ram);
+        ram_block_set_code(page->ram_block, page->ram_offset, false);
+    }
+    g_mutex_unlock(&jit->lock);
 }
 
 /* The page at RAM, made if it is new: its stores are seen from now on. Call before reading its
- * code. NULL when its code shall be interpreted. */
+ * code. NULL when its code shall be interpreted: it changes too often, or another vCPU could still
+ * change it unseen. */
 JitPage *jit_smc_page(JitCpu *jc, uint64_t ram)
 {
     JitPage *page = jit_page_find(jc, ram);
@@ -111,7 +148,7 @@ JitPage *jit_smc_page(JitCpu *jc, uint64_t ram)
         page->interpret--;
         return NULL;
     }
-    if (page && page->granules)
+    if (page && page->settled)
         return page;
     if (!page) {
         RamBlock *block = ram_block_find(jc->cpu->memory, ram);
@@ -121,13 +158,11 @@ JitPage *jit_smc_page(JitCpu *jc, uint64_t ram)
         page->ram_block = block;
         page->ram_offset = ram - block->id_base;
     }
-    count_page(jc->jit, page, 1);
-    mmu_flush_stores_to(jc->cpu, page->ram_block->host + page->ram_offset);
-    if (jc->jit->cpus->len > 1) {
-        tell_others(jc->jit, jc, ram, ONLY_STORES);
-        let_others_notice(jc->jit, jc);
-    }
-    return page;
+    if (page->claimed)
+        page->settled = !is_any_behind(jc->jit, jc, page->claim);
+    else
+        claim_page(jc, page);
+    return page->settled ? page : NULL;
 }
 
 void jit_smc_add_block(JitCpu *jc, JitPage *page, JitBlock *block)
@@ -158,21 +193,13 @@ void jit_smc_add_crossing(JitCpu *jc, JitPage *page, JitCrossing crossing)
     }
 }
 
-/* The page has no blocks left. */
-static void leave_page(JitCpu *jc, JitPage *page)
-{
-    page->granules = 0;
-    page->aliased = false;
-    count_page(jc->jit, page, -1);
-}
-
 void jit_smc_forget_all(JitCpu *jc)
 {
     for (unsigned i = 0; i < N_PAGE_BUCKETS; i++) {
         while (jc->page_buckets[i]) {
             JitPage *page = jc->page_buckets[i];
             jc->page_buckets[i] = page->next_in_bucket;
-            if (page->granules)
+            if (page->claimed)
                 leave_page(jc, page);
             jit_page_free(page);
         }
@@ -271,6 +298,8 @@ void jit_smc_drop_region(JitCpu *jc, const JitRegion *region)
                 continue;
             }
             *at = page->next_in_bucket;
+            if (page->claimed)
+                leave_page(jc, page);
             jit_page_free(page);
         }
     memset(jc->fetched, 0, sizeof jc->fetched);
@@ -278,6 +307,8 @@ void jit_smc_drop_region(JitCpu *jc, const JitRegion *region)
 
 static void drop_granules(JitCpu *jc, JitPage *page, uint32_t granules)
 {
+    if (page->claimed && !page->granules)
+        leave_page(jc, page); /* nothing came of it */
     if (!(page->granules & granules))
         return;
     drop_blocks(jc, page, &(Choice){DEPENDING, granules, NULL});
@@ -388,13 +419,16 @@ void jit_code_written(Jit *jit, RamBlock *block, uint64_t offset, uint64_t lengt
     }
 }
 
-/* On the vCPU's thread, out of generated code. */
-void jit_smc_take_stale(JitCpu *jc)
+void jit_take_notes(Cpu *cpu)
 {
+    JitCpu *jc = jit_state(cpu);
+
+    if (!jc || !atomic_load(&jc->oldest_stale))
+        return;
     g_mutex_lock(&jc->stale_lock);
     GArray *notes = jc->stale;
     jc->stale = g_array_new(FALSE, FALSE, sizeof(JitStale));
-    atomic_store(&jc->has_stale, false);
+    atomic_store(&jc->oldest_stale, 0);
     g_mutex_unlock(&jc->stale_lock);
 
     for (guint i = 0; i < notes->len; i++) {
@@ -405,11 +439,8 @@ void jit_smc_take_stale(JitCpu *jc)
                 drop_granules(jc, page, note->granules);
             continue;
         }
-        RamBlock *block = ram_block_find(jc->cpu->memory, note->ram);
-        const void *host = block->host + (note->ram - block->id_base);
-        /* It may have written after the other vCPU read the code. */
-        if (mmu_flush_stores_to(jc->cpu, host))
-            tell_others(jc->jit, jc, note->ram, UINT32_MAX);
+        RamBlock *block = ram_block_find(cpu->memory, note->ram);
+        mmu_flush_stores_to(cpu, block->host + (note->ram - block->id_base));
     }
     g_array_unref(notes);
 }

@@ -15,12 +15,24 @@ void litmus_run_clear(Test *test, const LitmusTask *tasks, unsigned n_tasks, uin
     litmus_run(&test->litmus, tasks, n_tasks, rounds);
 }
 
-static void run_case(const LitmusCase *which, bool interpret)
+static void init(Test *test)
 {
     const JitOptions options = JIT_OPTIONS_DEFAULT;
-    Test test = {.rounds = interpret ? 50000 : 500000};
 
-    litmus_init(&test.litmus, interpret ? NULL : &options);
+    litmus_init(&test->litmus, test->interpret ? NULL : &options);
+}
+
+void litmus_renew(Test *test)
+{
+    litmus_clear(&test->litmus);
+    init(test);
+}
+
+static void run_case(const LitmusCase *which, bool interpret)
+{
+    Test test = {.interpret = interpret, .rounds = interpret ? 50000 : 500000};
+
+    init(&test);
     which->func(&test);
     litmus_clear(&test.litmus);
 }

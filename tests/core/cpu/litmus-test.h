@@ -11,6 +11,7 @@ enum { X = 0x000, Y = 0x100, FLAG = 0x200, ANSWER = 0x300, SHARED_USED = 0x3000 
 
 typedef struct {
     Litmus litmus;
+    bool interpret;
     uint64_t rounds; /* of an order test: what takes some ten milliseconds */
 } Test;
 
@@ -22,6 +23,9 @@ typedef struct {
 /* How long an order test goes on: where vCPUs outnumber processors, most runs have only some
  * moments in which the vCPUs are at it together. */
 gint64 litmus_until(void);
+
+/* Begins anew, on a machine that knows nothing of what ran before. */
+void litmus_renew(Test *test);
 
 /* litmus_run() with the first SHARED_USED bytes of LITMUS_SHARED cleared. */
 void litmus_run_clear(Test *test, const LitmusTask *tasks, unsigned n_tasks, uint64_t rounds);

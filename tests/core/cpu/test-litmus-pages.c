@@ -70,19 +70,24 @@ static void test_accessed_dirty(Test *test)
 
 /* --- code for another processor --------------------------------------------------------------- */
 
-/* At r12: MOV EAX, imm32; RET. At r13 the flag, at r14 the answer. */
-LITMUS_PROGRAM(change_code, "mov dword ptr [r12], 0xb8\n"
-                            "mov dword ptr [r12+4], 0xc300\n"
-                            "1: inc rcx\n"
-                            "mov [r12+1], ecx\n"
+/* At r12, and after every second round two pages on: MOV EAX, imm32; RET. So a page is changed
+ * after it was first called, when the other may not yet know of it. At r13 the flag, at r14 the
+ * answer. */
+enum { CODE_ROUNDS = 100 };
+LITMUS_PROGRAM(change_code, "1: inc rcx\n"
+                            "mov eax, ecx\n"
+                            "shr eax, 1\n"
+                            "shl eax, 13\n"
+                            "mov dword ptr [r12+rax+4], 0xc300\n"
+                            "mov byte ptr [r12+rax], 0xb8\n"
+                            "mov [r12+rax+1], ecx\n"
                             "mov [r13], rcx\n"
-                            "2: pause\n"
-                            "cmp [r14], rcx\n"
+                            "2: cmp [r14], rcx\n"
                             "jne 2b\n"
                             "cmp rcx, rsi\n"
                             "jb 1b\n"
                             "hlt");
-/* Calls the code at r12 when the flag says so, and answers. */
+/* Calls the code when the flag says so, and answers. */
 LITMUS_PROGRAM(call_code, "1: lea r8, [rcx+1]\n"
                           "2: pause\n"
                           "cmp [r13], r8\n"
@@ -92,7 +97,11 @@ LITMUS_PROGRAM(call_code, "1: lea r8, [rcx+1]\n"
                           "cpuid\n"
                           "mov rbx, r9\n"
                           "mov rcx, r8\n"
-                          "call r12\n"
+                          "mov edx, ecx\n"
+                          "shr edx, 1\n"
+                          "shl edx, 13\n"
+                          "add rdx, r12\n"
+                          "call rdx\n"
                           "cmp eax, ecx\n"
                           "setne al\n"
                           "movzx eax, al\n"
@@ -101,23 +110,34 @@ LITMUS_PROGRAM(call_code, "1: lea r8, [rcx+1]\n"
                           "cmp rcx, rsi\n"
                           "jb 1b\n"
                           "hlt");
+/* Takes a processor from them now and then. */
+LITMUS_PROGRAM(look_on, "1: cmp [r12], rsi\n"
+                        "jb 1b\n"
+                        "hlt");
 
 static void test_code_changes(Test *test)
 {
     /* In the middle of a page, and over the end of one; called by the writer's address and by
      * another. */
-    static const unsigned offsets[] = {0x2100, 0x2ffd};
+    static const unsigned offsets[] = {0x66100, 0x66ffd};
     static const uint64_t mappings[] = {LITMUS_PAGED_TO, LITMUS_PAGED};
 
     for (unsigned i = 0; i < G_N_ELEMENTS(offsets); i++)
         for (unsigned k = 0; k < G_N_ELEMENTS(mappings); k++) {
             const LitmusTask tasks[] = {
                 LITMUS_TASK(change_code, LITMUS_PAGED_TO + offsets[i], AT(FLAG), AT(ANSWER)),
-                LITMUS_TASK(call_code, mappings[k] + offsets[i], AT(FLAG), AT(ANSWER))};
-            litmus_run_clear(test, tasks, 2, 200);
-            if (litmus_errors(&test->litmus))
-                g_error("at %x: %u calls of 200 ran old code", (unsigned)mappings[k] + offsets[i],
-                        (unsigned)litmus_errors(&test->litmus));
+                LITMUS_TASK(call_code, mappings[k] + offsets[i], AT(FLAG), AT(ANSWER)),
+                LITMUS_TASK(look_on, AT(ANSWER)), LITMUS_TASK(look_on, AT(ANSWER))};
+            unsigned n_tasks = 2;
+            for (gint64 end = litmus_until(); g_get_monotonic_time() < end;) {
+                litmus_renew(test);
+                litmus_run_clear(test, tasks, n_tasks, CODE_ROUNDS);
+                if (litmus_errors(&test->litmus))
+                    g_error("at %x: %u calls of %u ran old code, with %u vCPUs",
+                            (unsigned)mappings[k] + offsets[i],
+                            (unsigned)litmus_errors(&test->litmus), CODE_ROUNDS, n_tasks);
+                n_tasks = n_tasks == 4 ? 2 : n_tasks + 1;
+            }
         }
 }
 
