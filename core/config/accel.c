@@ -19,7 +19,7 @@ static const OptionInfo jit_table[] = {
     {"stress", OPTION_STRING, NULL, 0, 0, NULL,
      N_("a colon-separated list of one-insn, no-links, no-groups, slow-paths, tiny-cache, "
         "tiny-tlb, "
-        "flushes")},
+        "tier-2, flushes")},
     {NULL},
 };
 
@@ -37,6 +37,8 @@ static bool apply_stress(const char *name, JitOptions *options)
         options->cache_bytes = JIT_LEAST_CACHE;
     else if (g_str_equal(name, "tiny-tlb"))
         options->tiny_tlb = true;
+    else if (g_str_equal(name, "tier-2"))
+        options->tier_2 = true;
     else if (g_str_equal(name, "flushes"))
         options->random_flushes = true;
     else
@@ -64,8 +66,8 @@ bool accel_parse_jit(const char *text, JitOptions *options, GError **error)
         if (!apply_stress(names[i], options))
             return option_refuse(error,
                                  "-accel jit,stress= knows no \"%s\"; it takes one-insn, no-links, "
-                                 "no-groups, slow-paths, tiny-cache, tiny-tlb and flushes, with "
-                                 "colons between them.",
+                                 "no-groups, slow-paths, tiny-cache, tiny-tlb, tier-2 and "
+                                 "flushes, with colons between them.",
                                  names[i]);
     return true;
 }

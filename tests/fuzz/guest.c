@@ -107,13 +107,14 @@ static void code_written(void *opaque, RamBlock *block, uint64_t offset, uint64_
     jit_code_written(opaque, block, offset, length);
 }
 
-/* Half of the cases as it is by default. */
+/* Half of the cases as it is by default, in one of its two tiers. */
 static JitOptions translator_options(uint64_t number)
 {
     JitOptions options = JIT_OPTIONS_DEFAULT;
     unsigned kind = number / N_SLOTS % 8;
 
     options.cache_bytes = 8u << 20;
+    options.tier_2 = kind == 2 || kind == 3 || kind == 5;
     options.exact_flags = kind >= 4 && kind <= 6;
     options.no_groups = kind == 6;
     options.slow_accesses = kind == 7;

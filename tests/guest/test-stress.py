@@ -51,6 +51,10 @@ def tiny_tlb():
     boot("jit,stress=tiny-tlb")
 
 
+def tier_2():
+    boot("jit,stress=tier-2", cpus=2)
+
+
 def exact_flags():
     boot("jit,exact-flags=on", cpus=2)
 
@@ -83,5 +87,5 @@ def lockstep_start():
         judge_lockstep(guest.output(), 20000000)
 
 
-run([flushes_and_tiny_cache, one_insn, no_links, no_groups, slow_paths, tiny_tlb, exact_flags,
-     lockstep_start, lockstep])
+run([flushes_and_tiny_cache, one_insn, no_links, no_groups, slow_paths, tiny_tlb, tier_2,
+     exact_flags, lockstep_start, lockstep])

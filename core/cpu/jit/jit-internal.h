@@ -566,7 +566,9 @@ void jit_smc_forget_all(JitCpu *jc);
 /* The vCPU was seen between offsets FIRST and LAST of the page: what is often seen is translated
  * with more care. */
 void jit_smc_sample(JitCpu *jc, uint64_t ram, unsigned first, unsigned last);
-/* Whether a block that begins at RAM shall use SitePages. */
+/* Whether a block that begins at RAM is to be translated with more care, and whether, if so, it
+ * shall use SitePages. */
+bool jit_smc_is_busy(const JitCpu *jc, const JitPage *page, uint64_t ram);
 bool jit_smc_wants_sites(const JitPage *page, uint64_t ram);
 /* BLOCK's SitePages miss too often. */
 void jit_smc_give_up_sites(JitCpu *jc, JitBlock *block);

@@ -17,6 +17,7 @@ typedef struct {
     bool no_links;       /* every block returns to the dispatcher */
     bool no_groups;      /* every memory access is checked by itself */
     bool slow_accesses;  /* memory accesses never find their page in the soft TLB */
+    bool tier_2;         /* every block is translated as if much time were spent in it */
     bool tiny_tlb;       /* which holds a few pages only */
     bool random_flushes; /* of the TLB and the code cache, now and then */
     bool perf;           /* name blocks in /tmp/perf-PID.map */

@@ -368,9 +368,19 @@ void jit_smc_give_up_sites(JitCpu *jc, JitBlock *block)
     translate_again(jc, page, granule);
 }
 
+static bool has_granule(uint32_t granules, uint64_t ram)
+{
+    return granules >> ((ram & 0xfff) >> GRANULE_SHIFT) & 1;
+}
+
+bool jit_smc_is_busy(const JitCpu *jc, const JitPage *page, uint64_t ram)
+{
+    return jc->jit->options.tier_2 || has_granule(page->busy, ram);
+}
+
 bool jit_smc_wants_sites(const JitPage *page, uint64_t ram)
 {
-    return (page->busy & ~page->no_sites) >> ((ram & 0xfff) >> GRANULE_SHIFT) & 1;
+    return !has_granule(page->no_sites, ram);
 }
 
 /* --- writes from elsewhere -------------------------------------------------------------------- */

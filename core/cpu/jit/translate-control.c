@@ -609,9 +609,9 @@ static void load_target(Translator *t, unsigned size)
 {
     t_mark_trap(t);
     if (size == 2)
-        emit_rmx(&t->hot, false, 0x0fb7, H_R10, H_R10, t->at.index, 1, t->at.disp);
+        emit_rmx(&t->hot, false, 0x0fb7, H_R10, H_R10, t->at.index, t->at.scale, t->at.disp);
     else
-        emit_rmx(&t->hot, size == 8, 0x8b, H_R10, H_R10, t->at.index, 1, t->at.disp);
+        emit_rmx(&t->hot, size == 8, 0x8b, H_R10, H_R10, t->at.index, t->at.scale, t->at.disp);
 }
 
 static void load_target_register(Translator *t, unsigned guest, unsigned size)

@@ -61,7 +61,7 @@ void t_move(Translator *t, bool store, unsigned size, unsigned reg)
     t_mark_trap(t);
     if (size == 2)
         emit8(&t->hot, 0x66);
-    emit_rmx(&t->hot, size == 8, op, reg, H_R10, t->at.index, 1, t->at.disp);
+    emit_rmx(&t->hot, size == 8, op, reg, H_R10, t->at.index, t->at.scale, t->at.disp);
 }
 
 static bool is_general(const InsnOperand *operand)
@@ -165,7 +165,7 @@ static void emit_modrm(Emit *e, const Insn *insn, const Fields *fields, unsigned
     if (insn->modrm_offset == 0xff)
         return;
     if (fields->memory)
-        emit_mem(e, reg, H_R10, fields->at.index, 1, fields->at.disp);
+        emit_mem(e, reg, H_R10, fields->at.index, fields->at.scale, fields->at.disp);
     else
         emit8(e, 0xc0 | (reg & 7) << 3 | (rm & 7));
 }
@@ -423,8 +423,8 @@ void t_emit_copy(Translator *t)
             t_load_guest(t, temporaries[i].host, temporaries[i].guest);
     if (high != KEEP && fields.memory) {
         if (fields.at.index == high) {
-            emit_rmx(&t->hot, true, 0x8d, H_R10, H_R10, high, 1, fields.at.disp);
-            fields.at = (HostOperand){H_NONE, 0};
+            emit_rmx(&t->hot, true, 0x8d, H_R10, H_R10, high, fields.at.scale, fields.at.disp);
+            fields.at = (HostOperand){H_NONE, 1, 0};
         }
         exchange_halves(t, high);
     }

@@ -58,6 +58,18 @@ static bool is_groupable(const Insn *insn)
            insn->mem_size && !insn_is_locked(insn) && !t_needs_spill(insn);
 }
 
+/* A SitePage without a page lets through what the processor refuses. By then an instruction that
+ * names AH to BH has its register's halves exchanged. */
+static bool may_trap_exchanged(const Translator *t, const Insn *insn)
+{
+    bool high = false;
+
+    for (unsigned i = 0; i < insn->n_operands; i++)
+        high |= insn->operands[i].kind == OPERAND_REG &&
+                insn->operands[i].reg_class == REG_CLASS_GPR8_HIGH;
+    return high && (t->sites || insn->mem_base == RSP);
+}
+
 /* From the base register; from the page's first byte if that is RIP. */
 static int64_t operand_displacement(const Item *item)
 {
@@ -161,10 +173,11 @@ static void note_change(Plan *plan, unsigned reg, const int64_t *constant)
 {
     plan->unchanged_from[reg] = (uint8_t)(plan->item + 1);
     for (unsigned i = 0; i < plan->t->n_groups; i++) {
-        const AccessGroup *group = &plan->t->groups[i];
+        AccessGroup *group = &plan->t->groups[i];
         Progress *progress = &plan->progress[i];
-        if (group->base != reg && group->index != reg)
+        if (!progress->open || (group->base != reg && group->index != reg))
             continue;
+        group->base_moves |= group->base == reg;
         if (!constant)
             progress->open = false;
         else
@@ -255,7 +268,7 @@ static void plan_item(Plan *plan, Item *item)
         item->stack_group = join_stack(plan, RSP, 0, insn->opsize, false);
     if (item->kind == KIND_LEAVE)
         item->stack_group = join_stack(plan, RBP, 0, insn->opsize, false);
-    if (is_groupable(insn))
+    if (is_groupable(insn) && !may_trap_exchanged(plan->t, insn))
         item->operand_group = join_operand(plan, item, store);
     if (item->kind == KIND_PUSH || item->kind == KIND_PUSHF || item->kind == KIND_CALL ||
         item->kind == KIND_CALL_INDIRECT)
@@ -285,13 +298,14 @@ static void place_groups(Translator *t)
         if (is_stack(group)) {
             group->store = true; /* the stack's page is the first SitePage for stores */
             group->site = 0;
-        } else if (t->busy) {
+        } else if (t->sites) {
             unsigned *next = &t->jc->next_site[group->store];
             *next = *next % (N_SITES - 1) + 1;
             group->site = (int8_t)*next;
             t->jc->site_owners[group->store][*next] = t->block;
         } else if ((group->members > 1 || group->early != NOT_EARLY) && slots < N_GROUP_SLOTS) {
             group->slot = slots++;
+            group->based = group->index != INSN_REG_NONE && !group->base_moves;
         }
         if (group->early != NOT_EARLY && has_place(group))
             t->items[group->early].early_checks |= (uint16_t)(1u << i);
@@ -401,6 +415,10 @@ static void emit_keep_distance(Translator *t, const AccessGroup *group)
     emit_rmx(&t->hot, true, 0x8b, H_R10, H_RSP, H_R11, 8, t_tlb_field(t, offsetof(TlbSet, delta)));
     if (group->base == BASE_RIP)
         emit_rm(&t->hot, true, 0x03, H_R10, H_RSP, OFFSET_SLOT(SLOT_PAGE));
+    else if (group->based && is_homeless(group->base))
+        emit_rm(&t->hot, true, 0x03, H_R10, H_RSP, OFFSET_GPR(group->base));
+    else if (group->based)
+        emit_rr(&t->hot, true, 0x01, host_register(group->base), H_R10);
     emit_rm(&t->hot, true, 0x89, H_R10, H_RSP, OFFSET_SLOT(SLOT_GROUPS + group->slot));
 }
 
@@ -462,19 +480,21 @@ bool t_group_access(Translator *t, int8_t number, int32_t disp, unsigned size, b
     if (!distance_known && t->r10_group != number)
         emit_load_distance(t, group);
     t->r10_group = number;
-    if (group->index != INSN_REG_NONE) {
+    unsigned rest = group->based ? group->index : group->base, scale = 1;
+    if (group->based) {
+        scale = group->scale;
+    } else if (group->index != INSN_REG_NONE) {
         t->r10_group = NO_GROUP;
         unsigned index = load_part(e, group->index, H_R11);
         emit_rmx(e, true, 0x8d, H_R10, H_R10, index, group->scale, disp);
         disp = 0;
     }
-    unsigned base = group->base == BASE_RIP ? H_NONE : load_part(e, group->base, H_R11);
-    t->at = (HostOperand){base, disp};
+    t->at = (HostOperand){rest == BASE_RIP ? H_NONE : load_part(e, rest, H_R11), scale, disp};
     if (t->at.index == H_R11) {
         /* r11 is for others. */
         t->r10_group = NO_GROUP;
-        emit_rmx(e, true, 0x8d, H_R10, H_R10, H_R11, 1, disp);
-        t->at = (HostOperand){H_NONE, 0};
+        emit_rmx(e, true, 0x8d, H_R10, H_R10, H_R11, scale, disp);
+        t->at = (HostOperand){H_NONE, 1, 0};
     }
     t_flags_after_access(t);
     return true;

@@ -122,7 +122,7 @@ void t_access(Translator *t, unsigned seg, unsigned size, bool store)
         segment_check(t, seg, size, store);
     }
 
-    t->at = (HostOperand){H_NONE, 0};
+    t->at = (HostOperand){H_NONE, 1, 0};
     check_page(t, H_R10, size, store);
     emit_rmx(e, true, 0x03, H_R10, H_RSP, H_R11, 8, t_tlb_field(t, offsetof(TlbSet, host)));
     emit_jmp(&t->cold, e->p);
@@ -146,7 +146,7 @@ static void access_plain(Translator *t, const Insn *insn, unsigned size, bool st
     unsigned index = insn->mem_index == INSN_REG_NONE ? H_NONE : host_register(insn->mem_index);
     int32_t disp = (int32_t)insn->displacement;
 
-    t->at = (HostOperand){base, disp};
+    t->at = (HostOperand){base, 1, disp};
     if (index == H_NONE && !disp) {
         emit_mov_rr(e, H_R10, base);
         check_page(t, base, size, store);
@@ -309,7 +309,7 @@ void t_emit_push(Translator *t)
         t_mark_trap(t);
         if (size == 2)
             emit8(&t->hot, 0x66);
-        emit_rmx(&t->hot, size == 8, 0xc7, 0, H_R10, t->at.index, 1, t->at.disp);
+        emit_rmx(&t->hot, size == 8, 0xc7, 0, H_R10, t->at.index, t->at.scale, t->at.disp);
         if (size == 2)
             emit16(&t->hot, (uint16_t)insn->immediate);
         else

@@ -12,6 +12,7 @@
 enum {
     MAX_SIDE_EXITS = 6,
     LOOK_AHEAD = 16, /* instructions behind an exit */
+    MAX_COPIES = 4,  /* of a loop, in one block */
 };
 
 /* --- what is done how ------------------------------------------------------------------------- */
@@ -495,7 +496,7 @@ static void find_live_flags(Translator *t)
     uint32_t live = ALL_FLAGS;
 
     if (!leads_away(last->kind))
-        live = look_ahead(t, last->offset + last->insn.length);
+        live = look_ahead(t, last->next);
     for (unsigned i = t->n_items; i-- > 0;) {
         Item *item = &t->items[i];
         item->live_target = 0;
@@ -525,6 +526,31 @@ static bool follows_sti(const Translator *t, unsigned item)
     return item > 0 && t->items[item - 1].kind == KIND_STI;
 }
 
+/* A loop of few instructions where time is spent is done several times in a row: accesses at
+ * addresses that count up share their look-up. Turns the branch ITEM back to the block's beginning
+ * into one out of the loop, and goes on there, if the block has room for all of the loop. */
+static void unroll(const Translator *t, Item *item, unsigned side_exits, unsigned max)
+{
+    int32_t start = t->block->key.ram & 0xfff;
+    unsigned done = t->n_items + 1, copies = 1, exits = side_exits + (item->kind == KIND_JCC);
+
+    if (!t->busy || t->ungrouped || !t_64bit(t) || item->target != start ||
+        (item->kind != KIND_JCC && item->kind != KIND_JMP))
+        return;
+    for (unsigned i = 0; i < t->n_items; i++)
+        copies += t->items[i].next == start;
+    if (copies == MAX_COPIES || done + done / copies > max ||
+        exits + exits / copies > MAX_SIDE_EXITS)
+        return;
+    if (item->kind == KIND_JCC) {
+        item->insn.opcode ^= 1; /* the opposite condition */
+        item->target = item->next;
+    } else {
+        item->kind = KIND_NOTHING;
+    }
+    item->next = start;
+}
+
 /* Fills items[]. The first instruction is there in any case, if need be as one to interpret. */
 static void decode_block(Translator *t)
 {
@@ -547,6 +573,7 @@ static void decode_block(Translator *t)
                 break;
             item->insn = (Insn){.length = 1};
             item->kind = KIND_LEAVE_TO;
+            item->next = (int32_t)offset + 1;
             set_flag_use(item);
             t->n_items = 1;
             depend_on(t, offset, MIN(offset + 14, GUEST_PAGE_SIZE - 1));
@@ -562,9 +589,11 @@ static void decode_block(Translator *t)
             item->kind = KIND_LEAVE_TO;
         if (item->kind == KIND_AC && follows_sti(t, t->n_items))
             item->kind = KIND_LEAVE_TO; /* an exit that looks at the requests cannot lead on */
-        set_flag_use(item);
         depend_on(t, offset, MIN(offset + item->insn.length, GUEST_PAGE_SIZE) - 1);
-        offset += item->insn.length;
+        item->next = (int32_t)offset + item->insn.length;
+        unroll(t, item, side_exits, max);
+        set_flag_use(item);
+        offset = (unsigned)item->next;
         t->n_items++;
         if (ends_block(item->kind))
             return;
@@ -602,12 +631,18 @@ static void plan_request_checks(Translator *t)
 }
 
 /* Whether the code for ITEM leaves r10 alone but for the distance of its group. */
-static bool keeps_r10(const Item *item)
+static bool keeps_r10(const Translator *t, const Item *item)
 {
     const Insn *insn = &item->insn;
+    unsigned added = insn->mem_base;
 
-    if (insn->mem_index != INSN_REG_NONE || is_homeless(insn->mem_base) ||
-        (insn->category_flags & (INSN_IS_VECTOR | INSN_IS_X87)))
+    if (insn->mem_index != INSN_REG_NONE) {
+        if (item->operand_group == NO_GROUP || !t->groups[item->operand_group].based)
+            return false;
+        added = insn->mem_index;
+    }
+    if (is_homeless(added) || (insn->category_flags & INSN_IS_X87) ||
+        ((insn->category_flags & INSN_IS_VECTOR) && !t->vectors_checked))
         return false;
     for (unsigned i = 0; i < insn->n_operands; i++)
         if (insn->operands[i].kind == OPERAND_REG &&
@@ -704,7 +739,7 @@ static void emit_block(Translator *t)
     for (unsigned i = 0; i < t->n_items; i++) {
         t->item = &t->items[i];
         t->check_requests = follows_sti(t, i);
-        bool keeps = keeps_r10(t->item);
+        bool keeps = keeps_r10(t, t->item);
         t->defers_rsp = t_defers_rsp(t, t->item);
         if (!t->defers_rsp)
             t_settle_stack_pointer(t);
@@ -719,7 +754,7 @@ static void emit_block(Translator *t)
     }
     t_settle_stack_pointer(t);
     if (!ends_block(t->item->kind))
-        t_exit_direct(t, t->item->offset + t->item->insn.length, t->item->live_after);
+        t_exit_direct(t, t->item->next, t->item->live_after);
     block->code_size = (uint32_t)(t->hot.p - block->entry);
 }
 
@@ -737,7 +772,8 @@ JitBlock *jit_translate(JitCpu *jc, const JitKey *key, const uint8_t *host_page)
     t.mode = key->mode & ~KEY_UNGROUPED;
     t.ungrouped = key->mode & KEY_UNGROUPED;
     t.page = host_page;
-    t.busy = jit_smc_wants_sites(page, key->ram);
+    t.busy = jit_smc_is_busy(jc, page, key->ram);
+    t.sites = t.busy && jit_smc_wants_sites(page, key->ram);
     t.hot.p = jc->hot;
     t.cold.p = jc->cold;
     block->key = *key;

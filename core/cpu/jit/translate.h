@@ -45,6 +45,7 @@ typedef struct Item {
     uint32_t live_before, live_after;
     uint32_t live_target;              /* at the target of a branch */
     int32_t target;                    /* of a direct branch, in the page */
+    int32_t next;                      /* where the block goes on, or would */
     int8_t operand_group, stack_group; /* of its accesses, or NO_GROUP */
     uint16_t early_checks;             /* bits of groups that are checked before this item */
     const struct Item *backward; /* the branch whose look at the requests is made before this one */
@@ -55,6 +56,8 @@ typedef struct {
     uint8_t base, index, scale; /* registers, INSN_REG_NONE */
     bool store;                 /* needs a page that can be written */
     bool checked;               /* the code of the check is behind us */
+    bool based;                 /* what it keeps is the distance and the base register's value */
+    bool base_moves;            /* by constants, while it is in use */
     uint8_t members;
     int8_t early;      /* the item before which it is checked, or NOT_EARLY: at its first access */
     int8_t site;       /* SitePage, or NO_SITE */
@@ -63,9 +66,10 @@ typedef struct {
 } AccessGroup;
 enum { NO_SITE = -1, NOT_EARLY = -1 };
 
-/* Where the access is after t_access() and its like: [r10 + INDEX + DISP]. */
+/* Where the access is after t_access() and its like: [r10 + INDEX * SCALE + DISP]. */
 typedef struct {
     unsigned index; /* host register or H_NONE */
+    unsigned scale;
     int32_t disp;
 } HostOperand;
 
@@ -88,7 +92,8 @@ typedef struct {
     bool check_requests;    /* forward exits look at the requests too */
     uint32_t granules;
     HostOperand at;
-    bool busy;            /* time is spent here: SitePages for all groups */
+    bool busy;            /* time is spent here: loops are unrolled, */
+    bool sites;           /* and all groups have SitePages */
     int8_t r10_group;     /* whose distance r10 holds, or NO_GROUP */
     bool defers_rsp;      /* the current instruction lets rSP's move wait */
     int32_t rsp_owed;     /* by how much host r15 is behind the guest's RSP */

@@ -569,6 +569,79 @@ static void test_two_pages_of_the_stack(void)
     }
 }
 
+/* Loops that are unrolled, over pages that are no neighbours in RAM. */
+static void test_loops_of_tier_2(void)
+{
+    static const uint8_t codes[][40] = {
+        {
+            0xbe, 0x00, 0x00, 0x20, 0x00,       /* mov esi, DATA */
+            0xbf, 0x00, 0x80, 0x20, 0x00,       /* mov edi, DATA + 8000h */
+            0x31, 0xc9,                         /* xor ecx, ecx */
+            0x48, 0x8b, 0x04, 0xce,             /* 1: mov rax, [rsi+rcx*8] */
+            0x48, 0x31, 0x04, 0xcf,             /* xor [rdi+rcx*8], rax */
+            0x48, 0xff, 0xc1,                   /* inc rcx */
+            0x81, 0xf9, 0xfd, 0x0f, 0x00, 0x00, /* cmp ecx, 4093 */
+            0x75, 0xed,                         /* jne 1b */
+            0xf4,                               /* hlt */
+        },
+        {
+            0xbe, 0x03, 0x00, 0x20, 0x00, /* mov esi, DATA + 3 */
+            0xb9, 0x5b, 0x15, 0x00, 0x00, /* mov ecx, 5467 */
+            0x48, 0x03, 0x06,             /* 1: add rax, [rsi] */
+            0x83, 0xe9, 0x01,             /* sub ecx, 1 */
+            0x74, 0x09,                   /* je out */
+            0x48, 0x29, 0x46, 0x06,       /* sub [rsi+6], rax */
+            0x83, 0xc6, 0x0b,             /* add esi, 11 */
+            0xeb, 0xef,                   /* jmp 1b */
+            0xf4,                         /* out: hlt */
+        },
+    };
+    JitOptions options = JIT_OPTIONS_DEFAULT;
+    uint8_t data[DATA_SIZE];
+
+    options.tier_2 = true;
+    for (unsigned i = 0; i < sizeof data; i++)
+        data[i] = (uint8_t)(i * 7 ^ i >> 8);
+    for (unsigned i = 0; i < G_N_ELEMENTS(codes); i++) {
+        Pair pair;
+        pair_init(&pair, LONG_MODE, &options);
+        pair_write(&pair, DATA, data, sizeof data);
+        pair_write(&pair, CODE, codes[i], sizeof codes[i]);
+        pair_check_from(&pair, CODE, 40000);
+        g_assert_cmpuint(jit_statistics(pair.jit.jit).translated_again, >, 0);
+        pair_clear(&pair);
+    }
+}
+
+/* CODE, of LENGTH bytes, raises VECTOR on both. */
+static void check_raises(TestMode mode, const uint8_t *code, size_t length, int vector)
+{
+    Pair pair;
+
+    pair_init(&pair, mode, &JIT_OPTIONS_DEFAULT);
+    pair_write(&pair, CODE, code, length);
+    pair.interp.cpu->rip = pair.jit.cpu->rip = CODE;
+    Outcome interp = run(&pair.interp, 10), jit = run(&pair.jit, 10);
+    g_assert_true(interp.raised);
+    g_assert_cmpint(interp.vector, ==, vector);
+    g_autofree char *text = difference(&pair, &interp, &jit, 0);
+    g_assert_cmpstr(text, ==, NULL);
+    pair_clear(&pair);
+}
+
+/* What the stack's empty SitePage lets through to the processor finds BX as it was. */
+static void test_high_byte_where_nothing_can_be(void)
+{
+    static const uint8_t code[] = {
+        0xbb, 0x34, 0x12, 0x00, 0x00,                   /* mov ebx, 1234h */
+        0x48, 0xbc, 0,    0,    0,    0, 0, 0, 0, 0x80, /* mov rsp, 8000000000000000h */
+        0x3a, 0x3c, 0x24,                               /* cmp bh, [rsp] */
+        0xf4,                                           /* hlt */
+    };
+
+    check_raises(LONG_MODE, code, sizeof code, EXC_SS);
+}
+
 /* Over the end of 4 GiB the segment ends: no page is looked for there. */
 static void test_operand_over_4_gib(void)
 {
@@ -578,18 +651,8 @@ static void test_operand_over_4_gib(void)
         {0xbf, 0xfd, 0xff, 0xff, 0xff, 0x89, 0x07}, /* mov edi, -3; mov [edi], eax */
     };
 
-    for (unsigned i = 0; i < G_N_ELEMENTS(codes); i++) {
-        Pair pair;
-        pair_init(&pair, FLAT_32, &JIT_OPTIONS_DEFAULT);
-        pair_write(&pair, CODE, codes[i], sizeof codes[i]);
-        pair.interp.cpu->rip = pair.jit.cpu->rip = CODE;
-        Outcome interp = run(&pair.interp, 10), jit = run(&pair.jit, 10);
-        g_assert_true(interp.raised);
-        g_assert_cmpint(interp.vector, ==, i ? EXC_GP : EXC_SS);
-        g_autofree char *text = difference(&pair, &interp, &jit, 0);
-        g_assert_cmpstr(text, ==, NULL);
-        pair_clear(&pair);
-    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(codes); i++)
+        check_raises(FLAT_32, codes[i], sizeof codes[i], i ? EXC_GP : EXC_SS);
 }
 
 int main(int argc, char **argv)
@@ -611,6 +674,8 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu/jit/flags-over-accesses", test_flags_over_accesses);
     g_test_add_func("/cpu/jit/rows-of-pushes", test_rows_of_pushes);
     g_test_add_func("/cpu/jit/two-pages-of-the-stack", test_two_pages_of_the_stack);
+    g_test_add_func("/cpu/jit/loops-of-tier-2", test_loops_of_tier_2);
+    g_test_add_func("/cpu/jit/high-byte-where-nothing-can-be", test_high_byte_where_nothing_can_be);
     g_test_add_func("/cpu/jit/operand-over-4-gib", test_operand_over_4_gib);
     return g_test_run();
 }

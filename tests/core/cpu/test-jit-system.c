@@ -71,7 +71,7 @@ enum { FEW = 32 }; /* instructions that a program may leave to the interpreter *
 
 static const JitOptions *options_at(unsigned i)
 {
-    static JitOptions options[7];
+    static JitOptions options[8];
 
     for (unsigned k = 0; k < G_N_ELEMENTS(options); k++)
         options[k] = (JitOptions){.max_insns = 32, .cache_bytes = 8u << 20};
@@ -81,6 +81,7 @@ static const JitOptions *options_at(unsigned i)
     options[4].no_groups = true;
     options[5].slow_accesses = true;
     options[6].tiny_tlb = options[6].random_flushes = true;
+    options[7].tier_2 = true;
     return i < G_N_ELEMENTS(options) ? &options[i] : NULL;
 }
 
