@@ -26,6 +26,7 @@ typedef enum {
 enum {
     GROUP = 64, /* cases */
     MAX_BLOCK = 20,
+    MAX_LOOP = 8,   /* instructions without those that make it one */
     MAX_CODE = 240, /* bytes without the exit */
     SLOT = 512,     /* of code a case has for itself */
     N_SLOTS = 511 * GROUP,
@@ -48,6 +49,7 @@ typedef struct {
     uint8_t bytes[INSN_MAX_BYTES];
     uint8_t length;
     int8_t target;       /* of a near branch: a number of an instruction, n for the exit; else -1 */
+    bool loops;          /* it leads back to the first, all others lead forward */
     uint64_t rip_target; /* of a RIP-relative operand; 0 */
     uint8_t imm_offset, imm_size, disp_offset;
     bool conditional, calls, leaves; /* leaves: for where a register or memory says */

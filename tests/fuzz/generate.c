@@ -367,22 +367,81 @@ static void append_common(FuzzCase *c, Random *random)
         append(c, random, &insn, NO_FORM);
 }
 
+/* An operation of group OPCODE /DIGIT on a whole register with an 8-bit immediate. */
+static void append_to_register(FuzzCase *c, Random *random, uint8_t opcode, unsigned digit,
+                               unsigned reg, int8_t immediate)
+{
+    uint8_t bytes[INSN_MAX_BYTES] = {0};
+    unsigned n = 0;
+    Insn insn;
+
+    if (c->mode == FUZZ_64)
+        bytes[n++] = 0x48 | reg >> 3;
+    bytes[n++] = opcode;
+    bytes[n++] = 0xc0 | digit << 3 | (reg & 7);
+    bytes[n] = (uint8_t)immediate;
+    if (decode(c, bytes, &insn))
+        append(c, random, &insn, NO_FORM);
+}
+
+/* Makes a loop of what there is: some registers move on, and one counts down. */
+static void append_loop_end(FuzzCase *c, Random *random)
+{
+    static const uint8_t jz[INSN_MAX_BYTES] = {0x0f, 0x84}, jnz[INSN_MAX_BYTES] = {0x0f, 0x85},
+                         jmp[INSN_MAX_BYTES] = {0xe9};
+    bool by_jmp = !random_below(random, 3);
+    unsigned n_registers = c->mode == FUZZ_64 ? 16 : 8, counter;
+    Insn insn;
+
+    do
+        counter = random_below(random, n_registers);
+    while (counter == RSP);
+    c->in.gpr[counter] = 1 + random_below(random, 10);
+    for (unsigned i = random_below(random, 4); i > 0; i--) {
+        unsigned reg = random_below(random, n_registers);
+        if (reg != counter && reg != RSP)
+            append_to_register(c, random, 0x83, random_below(random, 2) * 5, reg,
+                               (int8_t)(random_below(random, 5) * 8)); /* ADD, SUB */
+    }
+    if (random_below(random, 2))
+        append_to_register(c, random, 0x83, 5, counter, 1);
+    else
+        append_to_register(c, random, 0xff, 1, counter, 0); /* DEC */
+    if (by_jmp && decode(c, jz, &insn))
+        append(c, random, &insn, NO_FORM);
+    if (decode(c, by_jmp ? jmp : jnz, &insn) && append(c, random, &insn, NO_FORM))
+        c->insns[c->n - 1].loops = true;
+}
+
 /* --- the whole -------------------------------------------------------------------------------- */
 
-/* Branches lead forward, so one pass sees every way to an instruction. */
-static void find_undefined(FuzzCase *c)
+/* One pass sees every way to an instruction but the one from a loop's end, where AROUND is
+ * undefined; returns what is by the end of the pass. */
+static uint32_t pass_undefined(FuzzCase *c, uint32_t around)
 {
-    uint32_t joining[MAX_BLOCK + 1] = {0}, undefined = 0;
+    uint32_t joining[MAX_BLOCK + 1] = {0}, undefined = around;
 
     for (unsigned i = 0; i < c->n; i++) {
         FuzzInsn *fi = &c->insns[i];
         undefined |= joining[i];
         fi->undefined = undefined;
         undefined = (undefined & ~fi->sets) | fi->spoils;
-        if (fi->target >= 0)
+        if (fi->loops)
+            around |= undefined;
+        else if (fi->target >= 0)
             joining[fi->target] |= undefined;
     }
     c->undefined = undefined | joining[c->n];
+    return around;
+}
+
+static void find_undefined(FuzzCase *c)
+{
+    for (uint32_t around = 0, next;; around = next) {
+        next = pass_undefined(c, around);
+        if (next == around)
+            break;
+    }
     /* A planted address may be jumped to, a call returned from, from anywhere. */
     uint32_t all = c->undefined;
     unsigned from = c->plant != NO_PLANT ? c->plant_target : MAX_BLOCK + 1;
@@ -398,8 +457,9 @@ static void find_undefined(FuzzCase *c)
     c->undefined |= all;
 }
 
-/* Branches lead forward; where a return or an indirect jump leads, all flags may be read. */
-static void find_live(FuzzCase *c)
+/* Where a return or an indirect jump leads, all flags may be read; at the beginning of a loop, what
+ * was AROUND. */
+static void pass_live(FuzzCase *c, uint32_t around)
 {
     uint32_t live = RFLAGS_ARITH;
 
@@ -407,12 +467,24 @@ static void find_live(FuzzCase *c)
         FuzzInsn *fi = &c->insns[i];
         if (fi->leaves)
             live = RFLAGS_ARITH;
+        else if (fi->loops)
+            live = (fi->conditional ? live : 0) | around;
         else if (fi->target >= 0)
             live = (fi->conditional ? live : 0) |
                    (fi->target < (int)c->n ? c->insns[fi->target].live : RFLAGS_ARITH);
         live = (live & ~fi->sets) | fi->reads;
         fi->live = live;
     }
+}
+
+static void find_live(FuzzCase *c)
+{
+    uint32_t around = 0;
+
+    do {
+        around = c->n ? c->insns[0].live : 0;
+        pass_live(c, around);
+    } while (c->insns[0].live != around);
 }
 
 /* What reads an undefined flag has no defined result. */
@@ -539,7 +611,9 @@ static void narrow(FuzzCase *c)
 static void choose_targets(FuzzCase *c, Random *random)
 {
     for (unsigned i = 0; i < c->n; i++)
-        if (c->insns[i].target >= 0)
+        if (c->insns[i].loops)
+            c->insns[i].target = 0;
+        else if (c->insns[i].target >= 0)
             c->insns[i].target = i + 1 + random_below(random, c->n - i);
     if (!c->stands_alone && !random_below(random, 4)) {
         static const uint8_t registers[] = {RAX, RBX, RDX, RSI, RSP, RSP};
@@ -578,16 +652,18 @@ void generate_case(FuzzCase *c, uint64_t seed, uint64_t number)
                     !random_below(&random, 4));
     narrow(c);
     memcpy(c->in.data, beginnings(seed)[random_below(&random, N_BEGINNINGS)], STATE_DATA);
-    enum { SINGLE = 4, SINGLE_BYTES = 3, BYTES = 7, COMMON = 8, N_KINDS = 9 };
+    enum { SINGLE = 4, SINGLE_BYTES = 3, BYTES = 7, COMMON = 8, LOOP = 9, N_KINDS = 10 };
     unsigned kind = random_below(&random, c->mode >= FUZZ_16 ? COMMON : N_KINDS);
     unsigned wanted = kind < SINGLE ? 1 : 2 + random_below(&random, MAX_BLOCK - 1), bytes = 0;
-    if (kind == COMMON) /* over the boundary of the data's pages */
+    if (kind == LOOP)
+        wanted = 1 + random_below(&random, MAX_LOOP);
+    if (kind >= COMMON) /* over the boundary of the data's pages */
         c->in.gpr[RSP] =
             fuzz_data_offset(c->mode) + STATE_PAGE + random_below(&random, 32) * 8 - 64;
     for (unsigned tries = 0; c->n < wanted && !c->stands_alone && tries < 64; tries++) {
         if (kind == BYTES || kind == SINGLE_BYTES)
             append_bytes(c, &random);
-        else if (kind == COMMON)
+        else if (kind == COMMON || (kind == LOOP && random_below(&random, 2)))
             append_common(c, &random);
         else
             append_form(c, &random);
@@ -597,6 +673,8 @@ void generate_case(FuzzCase *c, uint64_t seed, uint64_t number)
         if (bytes + INSN_MAX_BYTES > MAX_CODE)
             break;
     }
+    if (kind == LOOP && c->n && !c->stands_alone)
+        append_loop_end(c, &random);
     if (!c->n) { /* never without an instruction */
         c->insns[0] = (FuzzInsn){.bytes = {0x90}, .length = 1, .target = -1, .form = NO_FORM};
         c->n = 1;
