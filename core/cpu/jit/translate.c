@@ -529,19 +529,19 @@ static bool follows_sti(const Translator *t, unsigned item)
 /* A loop of few instructions where time is spent is done several times in a row: accesses at
  * addresses that count up share their look-up. Turns the branch ITEM back to the block's beginning
  * into one out of the loop, and goes on there, if the block has room for all of the loop. */
-static void unroll(const Translator *t, Item *item, unsigned side_exits, unsigned max)
+static bool unroll(const Translator *t, Item *item, unsigned side_exits, unsigned room)
 {
     int32_t start = t->block->key.ram & 0xfff;
     unsigned done = t->n_items + 1, copies = 1, exits = side_exits + (item->kind == KIND_JCC);
 
     if (!t->busy || t->ungrouped || !t_64bit(t) || item->target != start ||
         (item->kind != KIND_JCC && item->kind != KIND_JMP))
-        return;
+        return false;
     for (unsigned i = 0; i < t->n_items; i++)
         copies += t->items[i].next == start;
-    if (copies == MAX_COPIES || done + done / copies > max ||
+    if (copies == MAX_COPIES || done + done / copies > room ||
         exits + exits / copies > MAX_SIDE_EXITS)
-        return;
+        return false;
     if (item->kind == KIND_JCC) {
         item->insn.opcode ^= 1; /* the opposite condition */
         item->target = item->next;
@@ -549,6 +549,7 @@ static void unroll(const Translator *t, Item *item, unsigned side_exits, unsigne
         item->kind = KIND_NOTHING;
     }
     item->next = start;
+    return true;
 }
 
 /* Fills items[]. The first instruction is there in any case, if need be as one to interpret. */
@@ -556,6 +557,7 @@ static void decode_block(Translator *t)
 {
     unsigned offset = t->block->key.ram & 0xfff, side_exits = 0;
     unsigned max = CLAMP(t->jc->jit->options.max_insns, 1, MAX_INSNS);
+    unsigned room = max > 1 ? MIN(2 * max, MAX_INSNS) : 1;
     bool crosses = false;
 
     while (t->n_items < max && offset < GUEST_PAGE_SIZE) {
@@ -591,7 +593,8 @@ static void decode_block(Translator *t)
             item->kind = KIND_LEAVE_TO; /* an exit that looks at the requests cannot lead on */
         depend_on(t, offset, MIN(offset + item->insn.length, GUEST_PAGE_SIZE) - 1);
         item->next = (int32_t)offset + item->insn.length;
-        unroll(t, item, side_exits, max);
+        if (unroll(t, item, side_exits, room))
+            max = room;
         set_flag_use(item);
         offset = (unsigned)item->next;
         t->n_items++;
