@@ -108,6 +108,7 @@ static const Feature features[N_CPUID_FEATURES] = {
     [CPUID_LAHF_LM] = {"lahf_lm", 0x80000001, 0, ECX, 0, LEVEL_QEMU64, 0},
     [CPUID_CR8_LEGACY] = {"cr8legacy", 0x80000001, 0, ECX, 4, LEVEL_MAX, NOT_YET},
     [CPUID_ABM] = {"abm", 0x80000001, 0, ECX, 5, LEVEL_V3, ON_HOST},
+    [CPUID_MISALIGNSSE] = {"misalignsse", 0x80000001, 0, ECX, 7, LEVEL_MAX, ON_HOST},
     [CPUID_PREFETCHW] = {"3dnowprefetch", 0x80000001, 0, ECX, 8, LEVEL_MAX, 0},
 
     /* LFENCE waits for earlier instructions; loading a null selector clears the base. */

@@ -582,6 +582,9 @@ DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode
         insn->category_flags &= ~INSN_HAS_MEMORY;
     insn->category_flags |= classify(insn, &zi);
     insn->mem_align = required_alignment(insn, &zi);
+    insn->mem_may_mask = insn->mem_align && zi.mnemonic != ZYDIS_MNEMONIC_CMPXCHG16B &&
+                         zi.meta.exception_class != ZYDIS_EXCEPTION_CLASS_AVX1 &&
+                         zi.meta.exception_class != ZYDIS_EXCEPTION_CLASS_SSE1;
     set_layout(insn, &zi, bytes, mode);
     if (is_narrow_branch(&zi, bytes, mode)) {
         insn->opsize = 2;

@@ -57,6 +57,7 @@ typedef struct {
     uint8_t mem_scale; /* 1, 2, 4, 8 */
     uint8_t mem_size;  /* bytes; 0 for LEA and areas over 255 bytes */
     uint8_t mem_align; /* alignment whose lack is #GP(0); 0: any */
+    bool mem_may_mask; /* but not with MXCSR.MM (APM 1, 4.2.2) */
     int64_t displacement;
     uint64_t immediate;  /* sign-extended as the instruction does */
     uint64_t immediate2; /* ENTER level, EXTRQ; far selector */

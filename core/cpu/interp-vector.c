@@ -120,6 +120,13 @@ static void copy_operand(void *to, const void *from, unsigned size)
     }
 }
 
+/* MXCSR.MM, which AMD's processors have (APM 1, 4.2.2): a misaligned operand of most instructions
+ * is #AC's affair. Translated code finds it in the host's MXCSR. */
+INTERP_INLINE bool is_misalignment_masked(Cpu *cpu)
+{
+    return host_load(cpu->vectors.legacy + 24, 4) & 1 << 17;
+}
+
 INTERP_INLINE void vector(Cpu *cpu, const Insn *insn)
 {
     if (!(insn->category_flags & INSN_HAS_MEMORY)) {
@@ -131,10 +138,11 @@ INTERP_INLINE void vector(Cpu *cpu, const Insn *insn)
     uint8_t *buffer = hostexec_buffer(interp_hostexec(cpu));
     if (!size || size > HOSTEXEC_BUFFER)
         cpu_raise(cpu, EXC_UD);
-    if (insn->mem_align)
+    bool masked = insn->mem_may_mask && is_misalignment_masked(cpu);
+    if (insn->mem_align && !masked)
         insn_require_alignment(cpu, insn, insn->mem_align);
     uint64_t linear = insn_linear(cpu, insn, size, writes);
-    if (!insn->mem_align && size <= 8)
+    if (masked || (!insn->mem_align && size <= 8))
         interp_check_alignment(cpu, linear, size);
     if (writes) {
         void *host = tlb_store_pointer(cpu, linear, size);

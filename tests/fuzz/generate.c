@@ -3,6 +3,7 @@
 /* From a number to a case: a state, and instructions made from forms of the coverage list or from
  * random bytes. */
 
+#include "tests/core/cpu/host-cpu.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <string.h>
@@ -650,6 +651,8 @@ void generate_case(FuzzCase *c, uint64_t seed, uint64_t number)
     c->plant_target = 0;
     state_randomise(&c->in, &random, fuzz_data_offset(c->mode), data_pages(c->mode),
                     !random_below(&random, 4));
+    if (!random_below(&random, 16) && (host_cpu_mxcsr_mask() & 1 << 17))
+        c->in.vectors.legacy[24 + 2] |= 2; /* MXCSR.MM */
     narrow(c);
     memcpy(c->in.data, beginnings(seed)[random_below(&random, N_BEGINNINGS)], STATE_DATA);
     enum { SINGLE = 4, SINGLE_BYTES = 3, BYTES = 7, COMMON = 8, LOOP = 9, N_KINDS = 10 };

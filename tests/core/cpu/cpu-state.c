@@ -61,7 +61,7 @@ static void randomise_x87(uint8_t *legacy, Random *random, bool unmask)
 {
     uint16_t control = 0x37f & ~(random_next(random) & 0xf00);
     uint16_t status = (random_value(random) & 0x7f) << 8;
-    uint32_t mxcsr = 0x1f80 | (random_next(random) & 0xe000);
+    uint32_t mxcsr = 0x1f80 | (random_next(random) & 0xe040);
 
     if (unmask) {
         control &= ~(random_next(random) & 0x3f);
