@@ -309,8 +309,8 @@ class Guest:
     def wait_serial(self, *needles, timeout=60):
         return self._wait("the serial line", self.serial, needles, timeout, 0.1)
 
-    def wait_screen(self, *needles, timeout=60):
-        return self._wait("the screen", self.screen, needles, timeout, 0.2)
+    def wait_screen(self, *needles, timeout=60, poll=0.2):
+        return self._wait("the screen", self.screen, needles, timeout, poll)
 
 
 def run(tests):

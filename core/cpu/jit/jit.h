@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * The tier-1 translator: guest instructions become host instructions with their memory operands
+ * The translator: guest instructions become host instructions with their memory operands
  * rewritten. One Jit a machine; each vCPU has its own code cache and its own blocks in it, so that
  * generated code is only ever patched by the thread that runs it.
  */
