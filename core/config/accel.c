@@ -18,8 +18,7 @@ static const OptionInfo jit_table[] = {
      N_("compare each translated block with the interpreter; one CPU")},
     {"stress", OPTION_STRING, NULL, 0, 0, NULL,
      N_("a colon-separated list of one-insn, no-links, no-groups, slow-paths, tiny-cache, "
-        "tiny-tlb, "
-        "tier-2, flushes")},
+        "tiny-tlb, tier-2, flushes")},
     {NULL},
 };
 

@@ -233,24 +233,15 @@ void mmu_flush_page(Cpu *cpu, uint64_t linear)
     report_fetch_flush(cpu, changed);
 }
 
-bool mmu_flush_stores_to(Cpu *cpu, const void *host_page)
+void mmu_flush_stores_to(Cpu *cpu, const void *host_page)
 {
-    bool had = false;
-
     for (unsigned set = 0; set < N_MMU; set++) {
-        const SitePage *pages = cpu->sites[set][1].pages;
         TlbSet *tlb = &cpu->tlb[set];
-        for (unsigned i = 0; i < N_SITES; i++)
-            had |= pages[i].tag + pages[i].delta == (uintptr_t)host_page;
-        for (unsigned i = 0; next_entry(&cpu->tlb_map[set], FILLED, &i); i++) {
-            if (tlb->host[i] != (uintptr_t)host_page)
-                continue;
-            had |= tlb->store_tag[i] == tlb->load_tag[i];
-            tlb->store_tag[i] = TLB_EMPTY(i);
-        }
+        for (unsigned i = 0; next_entry(&cpu->tlb_map[set], FILLED, &i); i++)
+            if (tlb->host[i] == (uintptr_t)host_page)
+                tlb->store_tag[i] = TLB_EMPTY(i);
     }
     forget_sites(cpu);
-    return had;
 }
 
 /* --- filling ---------------------------------------------------------------------------------- */

@@ -106,9 +106,8 @@ void mmu_flush_non_global(Cpu *cpu);
 void mmu_drop(Cpu *cpu);
 void mmu_drop_stores(Cpu *cpu);
 void mmu_flush_page(Cpu *cpu, uint64_t linear);
-/* Makes stores to this RAM page take the slow path on this vCPU (its page got code or is clean).
- * True if it could until now be stored to without being seen. */
-bool mmu_flush_stores_to(Cpu *cpu, const void *host_page);
+/* Makes stores to this RAM page take the slow path on this vCPU (its page got code or is clean). */
+void mmu_flush_stores_to(Cpu *cpu, const void *host_page);
 void mmu_load_pdptes(Cpu *cpu, uint64_t cr3); /* raises #GP on reserved bits */
 
 /* Debugger's view, no faults and no A/D bits: false when unmapped. */

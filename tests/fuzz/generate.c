@@ -438,11 +438,8 @@ static uint32_t pass_undefined(FuzzCase *c, uint32_t around)
 
 static void find_undefined(FuzzCase *c)
 {
-    for (uint32_t around = 0, next;; around = next) {
-        next = pass_undefined(c, around);
-        if (next == around)
-            break;
-    }
+    for (uint32_t around = 0, next; (next = pass_undefined(c, around)) != around;)
+        around = next;
     /* A planted address may be jumped to, a call returned from, from anywhere. */
     uint32_t all = c->undefined;
     unsigned from = c->plant != NO_PLANT ? c->plant_target : MAX_BLOCK + 1;
@@ -458,9 +455,9 @@ static void find_undefined(FuzzCase *c)
     c->undefined |= all;
 }
 
-/* Where a return or an indirect jump leads, all flags may be read; at the beginning of a loop, what
- * was AROUND. */
-static void pass_live(FuzzCase *c, uint32_t around)
+/* Where a return or an indirect jump leads, all flags may be read; at the beginning of a loop,
+ * those AROUND. Returns which may be at the beginning. */
+static uint32_t pass_live(FuzzCase *c, uint32_t around)
 {
     uint32_t live = RFLAGS_ARITH;
 
@@ -476,16 +473,13 @@ static void pass_live(FuzzCase *c, uint32_t around)
         live = (live & ~fi->sets) | fi->reads;
         fi->live = live;
     }
+    return live;
 }
 
 static void find_live(FuzzCase *c)
 {
-    uint32_t around = 0;
-
-    do {
-        around = c->n ? c->insns[0].live : 0;
-        pass_live(c, around);
-    } while (c->insns[0].live != around);
+    for (uint32_t around = 0, next; (next = pass_live(c, around)) != around;)
+        around = next;
 }
 
 /* What reads an undefined flag has no defined result. */
@@ -652,7 +646,7 @@ void generate_case(FuzzCase *c, uint64_t seed, uint64_t number)
     state_randomise(&c->in, &random, fuzz_data_offset(c->mode), data_pages(c->mode),
                     !random_below(&random, 4));
     if (!random_below(&random, 16) && (host_cpu_mxcsr_mask() & 1 << 17))
-        c->in.vectors.legacy[24 + 2] |= 2; /* MXCSR.MM */
+        c->in.vectors.legacy[AREA_MM] |= MXCSR_MM;
     narrow(c);
     memcpy(c->in.data, beginnings(seed)[random_below(&random, N_BEGINNINGS)], STATE_DATA);
     enum { SINGLE = 4, SINGLE_BYTES = 3, BYTES = 7, COMMON = 8, LOOP = 9, N_KINDS = 10 };

@@ -325,7 +325,7 @@ static bool may_read_half(const FuzzCase *c, int i, const Cpu *cpu)
 {
     Insn insn;
 
-    if (i < 0 || i >= (int)c->n || !(cpu->vectors.legacy[24 + 2] & 2) ||
+    if (i < 0 || i >= (int)c->n || !(cpu->vectors.legacy[AREA_MM] & MXCSR_MM) ||
         insn_decode(c->insns[i].bytes, INSN_MAX_BYTES, fuzz_decode_mode(c->mode), &insn) !=
             DECODE_OK ||
         !insn.mem_may_mask)

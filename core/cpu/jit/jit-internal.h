@@ -179,9 +179,8 @@ struct JitPage {
     uint32_t granules;      /* of all its blocks */
     uint32_t invalidations; /* recently */
     uint32_t interpret;     /* instructions still to be interpreted: the page changes too often */
-    /* PAGE_HAS_CODE is set for this vCPU's translations; every other vCPU has seen it. */
-    bool claimed, settled;
-    uint64_t claim; /* number of the note by which it was told */
+    uint64_t claim; /* number of the note of PAGE_HAS_CODE, set for this vCPU too; 0: it is not */
+    bool settled;   /* every other vCPU has taken that note */
     /* 128-byte pieces where time is spent, where SitePages did not pay; how often seen. */
     uint32_t busy, no_sites;
     uint8_t samples[32];

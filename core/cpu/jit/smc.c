@@ -115,7 +115,6 @@ static void claim_page(JitCpu *jc, JitPage *page)
     code->n_cpus++;
     page->claim = code->claim;
     g_mutex_unlock(&jit->lock);
-    page->claimed = true;
     mmu_flush_stores_to(jc->cpu, page->ram_block->host + page->ram_offset);
     page->settled = all_notice_soon(jit, jc, page->claim);
 }
@@ -127,7 +126,8 @@ static void leave_page(JitCpu *jc, JitPage *page)
     gint64 ram = (gint64)page->ram;
 
     page->granules = 0;
-    page->aliased = page->claimed = page->settled = false;
+    page->claim = 0;
+    page->aliased = page->settled = false;
     g_mutex_lock(&jit->lock);
     JitCodePage *code = g_hash_table_lookup(jit->code_pages, &ram);
     if (!--code->n_cpus) {
@@ -158,7 +158,7 @@ JitPage *jit_smc_page(JitCpu *jc, uint64_t ram)
         page->ram_block = block;
         page->ram_offset = ram - block->id_base;
     }
-    if (page->claimed)
+    if (page->claim)
         page->settled = !is_any_behind(jc->jit, jc, page->claim);
     else
         claim_page(jc, page);
@@ -193,15 +193,20 @@ void jit_smc_add_crossing(JitCpu *jc, JitPage *page, JitCrossing crossing)
     }
 }
 
+static void free_page(JitCpu *jc, JitPage *page)
+{
+    if (page->claim)
+        leave_page(jc, page);
+    jit_page_free(page);
+}
+
 void jit_smc_forget_all(JitCpu *jc)
 {
     for (unsigned i = 0; i < N_PAGE_BUCKETS; i++) {
         while (jc->page_buckets[i]) {
             JitPage *page = jc->page_buckets[i];
             jc->page_buckets[i] = page->next_in_bucket;
-            if (page->claimed)
-                leave_page(jc, page);
-            jit_page_free(page);
+            free_page(jc, page);
         }
     }
     memset(jc->fetched, 0, sizeof jc->fetched);
@@ -233,7 +238,7 @@ static bool is_chosen(const JitCpu *jc, const Choice *choice, const JitBlock *bl
 {
     switch (choice->kind) {
     case DEPENDING: return block->granules & choice->granules;
-    case BEGINNING: return choice->granules >> ((block->key.ram & 0xfff) >> GRANULE_SHIFT) & 1;
+    case BEGINNING: return choice->granules & granules_of(block->key.ram, 1);
     default: return jit_region_has(jc, choice->region, block);
     }
 }
@@ -298,16 +303,14 @@ void jit_smc_drop_region(JitCpu *jc, const JitRegion *region)
                 continue;
             }
             *at = page->next_in_bucket;
-            if (page->claimed)
-                leave_page(jc, page);
-            jit_page_free(page);
+            free_page(jc, page);
         }
     memset(jc->fetched, 0, sizeof jc->fetched);
 }
 
 static void drop_granules(JitCpu *jc, JitPage *page, uint32_t granules)
 {
-    if (page->claimed && !page->granules)
+    if (page->claim && !page->granules)
         leave_page(jc, page); /* nothing came of it */
     if (!(page->granules & granules))
         return;
@@ -359,7 +362,7 @@ void jit_smc_sample(JitCpu *jc, uint64_t ram, unsigned first, unsigned last)
 
 void jit_smc_give_up_sites(JitCpu *jc, JitBlock *block)
 {
-    uint32_t granule = 1u << ((block->key.ram & 0xfff) >> GRANULE_SHIFT);
+    uint32_t granule = granules_of(block->key.ram, 1);
     JitPage *page = block->page;
 
     if (!block->valid || (page->no_sites & granule))
@@ -368,19 +371,14 @@ void jit_smc_give_up_sites(JitCpu *jc, JitBlock *block)
     translate_again(jc, page, granule);
 }
 
-static bool has_granule(uint32_t granules, uint64_t ram)
-{
-    return granules >> ((ram & 0xfff) >> GRANULE_SHIFT) & 1;
-}
-
 bool jit_smc_is_busy(const JitCpu *jc, const JitPage *page, uint64_t ram)
 {
-    return jc->jit->options.tier_2 || has_granule(page->busy, ram);
+    return jc->jit->options.tier_2 || (page->busy & granules_of(ram, 1));
 }
 
 bool jit_smc_wants_sites(const JitPage *page, uint64_t ram)
 {
-    return !has_granule(page->no_sites, ram);
+    return !(page->no_sites & granules_of(ram, 1));
 }
 
 /* --- writes from elsewhere -------------------------------------------------------------------- */
