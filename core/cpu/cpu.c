@@ -120,15 +120,12 @@ void cpu_init_signal(Cpu *cpu)
     cpu_update_mode(cpu);
 }
 
-/* The bits of MXCSR that can be set (SDM 1, 11.6.6): the host's, as it does the instructions. */
-static uint32_t mxcsr_mask_of_host(void)
+uint32_t cpu_host_mxcsr_mask(void)
 {
     CpuVectors now = {0};
-    uint32_t mask;
 
     __asm__ volatile("fxsave64 %0" : "+m"(now));
-    memcpy(&mask, now.legacy + 28, 4);
-    return mask ? mask : 0xffbf;
+    return now.mxcsr_mask ? now.mxcsr_mask : 0xffbf;
 }
 
 void cpu_reset(Cpu *cpu)
@@ -151,12 +148,12 @@ void cpu_reset(Cpu *cpu)
     cpu->tsc_adjust = 0;
 
     memset(&cpu->vectors, 0, sizeof cpu->vectors);
-    uint16_t fcw = 0x0040;
-    uint32_t mxcsr = 0x1f80, mxcsr_mask = mxcsr_mask_of_host();
-    memcpy(cpu->vectors.legacy, &fcw, 2);
-    cpu->vectors.legacy[4] = 0xff; /* abridged tag word of 5555h: all in use, zero */
-    memcpy(cpu->vectors.legacy + 24, &mxcsr, 4);
-    memcpy(cpu->vectors.legacy + 28, &mxcsr_mask, 4);
+    cpu->vectors.fcw = 0x0040;
+    cpu->vectors.ftw = 0xff; /* abridged tag word of 5555h: all in use, zero */
+    cpu->vectors.mxcsr = 0x1f80;
+    cpu->mxcsr_mask = cpu_host_mxcsr_mask();
+    if (cpu->model && !cpuid_has(cpu->model, CPUID_MISALIGNSSE))
+        cpu->mxcsr_mask &= ~(uint32_t)MXCSR_MM;
     cpu->vectors.header[0] = 3; /* XSTATE_BV: x87 and SSE hold what is written above */
     cpu->vectors_live = 0;
     cpu->x87_fip = cpu->x87_fdp = 0;
@@ -252,25 +249,21 @@ static void describe_segment(const Cpu *cpu, int seg, bool wide, GString *out)
 
 static void describe_vectors(const Cpu *cpu, bool wide, GString *out)
 {
-    const uint8_t *v = cpu->vectors.legacy;
-    uint16_t fcw, fsw, exponent;
-    uint32_t mxcsr;
+    const CpuVectors *v = &cpu->vectors;
+    uint16_t exponent;
     uint64_t low, high;
 
-    memcpy(&fcw, v, 2);
-    memcpy(&fsw, v + 2, 2);
-    memcpy(&mxcsr, v + 24, 4);
-    g_string_append_printf(out, "FCW=%04x FSW=%04x [ST=%d] FTW=%02x MXCSR=%08x\n", fcw, fsw,
-                           (fsw >> 11) & 7, v[4], mxcsr);
+    g_string_append_printf(out, "FCW=%04x FSW=%04x [ST=%d] FTW=%02x MXCSR=%08x\n", v->fcw, v->fsw,
+                           (v->fsw >> 11) & 7, v->ftw, v->mxcsr);
     for (unsigned i = 0; i < 8; i++) {
-        memcpy(&low, v + 32 + i * 16, 8);
-        memcpy(&exponent, v + 40 + i * 16, 2);
+        memcpy(&low, v->st[i], 8);
+        memcpy(&exponent, v->st[i] + 8, 2);
         g_string_append_printf(out, "FPR%u=%016" PRIx64 " %04x%c", i, low, exponent,
                                i & 1 ? '\n' : ' ');
     }
     for (unsigned i = 0; i < (wide ? 16 : 8); i++) {
-        memcpy(&low, v + 160 + i * 16, 8);
-        memcpy(&high, v + 168 + i * 16, 8);
+        memcpy(&low, v->xmm[i], 8);
+        memcpy(&high, v->xmm[i] + 8, 8);
         g_string_append_printf(out, "XMM%02u=%016" PRIx64 "%016" PRIx64 "%c", i, high, low,
                                i & 1 ? '\n' : ' ');
     }

@@ -311,13 +311,29 @@ typedef struct {
 
 typedef enum { CPU_ACCEL_JIT, CPU_ACCEL_INTERP } CpuAccel;
 
-/* The legacy FXSAVE area followed by the XSAVE header and AVX state: the host's XSAVE standard
- * format with XCR0 = 7 (SDM 1, 13.4). 64-byte aligned. */
+/* The legacy FXSAVE area (SDM 1, table 10-2) followed by the XSAVE header and AVX state: the host's
+ * XSAVE standard format with XCR0 = 7 (SDM 1, 13.4). 64-byte aligned. */
 typedef struct {
-    uint8_t legacy[512];
+    union {
+        uint8_t legacy[512];
+        struct {
+            uint16_t fcw, fsw;
+            uint8_t ftw; /* abridged: registers in use */
+            uint8_t reserved;
+            uint16_t host_fop; /* the host's, of translated code; the guest's are Cpu.x87_* */
+            uint64_t host_fip, host_fdp;
+            uint32_t mxcsr, mxcsr_mask;
+            uint8_t st[8][16];
+            uint8_t xmm[16][16];
+        };
+    };
     uint8_t header[64];
     uint8_t ymm_high[256];
 } __attribute__((aligned(64))) CpuVectors;
+_Static_assert(offsetof(CpuVectors, mxcsr) == 24 && offsetof(CpuVectors, xmm) == 160 &&
+                   sizeof((CpuVectors){0}.legacy) == offsetof(CpuVectors, header),
+               "FXSAVE's layout");
+enum { MXCSR_MM = 1 << 17 }; /* AMD's processors have it (APM 1, 4.2.2) */
 
 /*
  * Where translated code's fields are. It reaches all of them as [rsp + displacement], and
@@ -364,6 +380,7 @@ struct Cpu {
     CpuVectors vectors;
     uint64_t x87_fip, x87_fdp; /* last non-control x87 instruction: guest addresses */
     uint16_t x87_fcs, x87_fds, x87_fop;
+    uint32_t mxcsr_mask; /* the guest's; `vectors` has the host's when that has saved them */
 
     uint64_t next_rip; /* the interpreter's: address after the current instruction */
     uint8_t cpl;
@@ -439,6 +456,8 @@ typedef struct {
 Cpu *cpu_new(const CpuConfig *config, GError **error);
 void cpu_start(Cpu *cpu); /* starts the thread; paused until cpu_resume() */
 void cpu_free(Cpu *cpu);  /* quits and joins the thread */
+/* The bits of MXCSR that the host lets be set (SDM 1, 11.6.6). Any thread. */
+uint32_t cpu_host_mxcsr_mask(void);
 /* Architectural reset (SDM table 9-1): thread paused or not started. AP: waits for SIPI. */
 void cpu_reset(Cpu *cpu);
 /* The INIT signal, on the vCPU's thread (the run loop does this for REQUEST_INIT). */

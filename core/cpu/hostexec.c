@@ -175,7 +175,7 @@ static uint32_t gpr_slot(unsigned reg)
 
 static uint32_t xmm_slot(unsigned reg)
 {
-    return offsetof(Cpu, vectors.legacy) + 160 + reg * 16;
+    return offsetof(Cpu, vectors.xmm) + reg * 16;
 }
 
 static uint32_t ymm_high_slot(unsigned reg)
@@ -443,7 +443,7 @@ static void emit_loads(Emitter *e)
         if (e->vex)
             vector_high_access(e, 0x18, reg);
     }
-    mxcsr_access(e, 2, e->cpu, offsetof(Cpu, vectors.legacy) + 24);
+    mxcsr_access(e, 2, e->cpu, offsetof(Cpu, vectors.mxcsr));
     if (e->flags) {
         byte(e, 0x8b); /* mov eax, flags; add al, 7fh; sahf */
         memory_operand(e, RAX, e->area, offsetof(StubArea, flags));
@@ -481,7 +481,7 @@ static void emit_stores(Emitter *e)
 static void emit_epilogue(Emitter *e)
 {
     uint32_t saved = host_registers(e) & CALLEE_SAVED;
-    mxcsr_access(e, 3, e->cpu, offsetof(Cpu, vectors.legacy) + 24);
+    mxcsr_access(e, 3, e->cpu, offsetof(Cpu, vectors.mxcsr));
     mxcsr_access(e, 2, e->area, offsetof(StubArea, mxcsr));
     if (e->vex) {
         byte(e, 0xc5); /* vzeroupper */

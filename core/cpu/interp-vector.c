@@ -14,7 +14,7 @@
 
 static uint8_t *xmm(Cpu *cpu, unsigned reg)
 {
-    return cpu->vectors.legacy + 160 + reg * 16;
+    return cpu->vectors.xmm[reg];
 }
 
 static uint8_t *ymm_high(Cpu *cpu, unsigned reg)
@@ -124,7 +124,7 @@ static void copy_operand(void *to, const void *from, unsigned size)
  * is #AC's affair. Translated code finds it in the host's MXCSR. */
 INTERP_INLINE bool is_misalignment_masked(Cpu *cpu)
 {
-    return host_load(cpu->vectors.legacy + 24, 4) & 1 << 17;
+    return cpu->vectors.mxcsr & MXCSR_MM;
 }
 
 INTERP_INLINE void vector(Cpu *cpu, const Insn *insn)
@@ -251,8 +251,8 @@ static void insn_maskmov(Cpu *cpu, const Insn *insn)
             return;
         interp_x87_enter_mmx(cpu); /* also when the store faults */
         length = 8;
-        from = cpu->vectors.legacy + 32 + source * 16;
-        bits = cpu->vectors.legacy + 32 + mask * 16;
+        from = cpu->vectors.st[source];
+        bits = cpu->vectors.st[mask];
     } else {
         unsigned first = insn->operands[0].kind == OPERAND_REG ? 0 : 1;
         check_vex_or_sse(cpu, insn);
@@ -329,13 +329,13 @@ static void insn_ldmxcsr(Cpu *cpu, const Insn *insn)
     check_vex_or_sse(cpu, insn);
     uint32_t value = interp_load(cpu, insn_linear(cpu, insn, 4, false), 4);
     interp_check_mxcsr(cpu, value);
-    memcpy(cpu->vectors.legacy + 24, &value, 4);
+    cpu->vectors.mxcsr = value;
 }
 
 static void insn_stmxcsr(Cpu *cpu, const Insn *insn)
 {
     check_vex_or_sse(cpu, insn);
-    interp_store(cpu, insn_linear(cpu, insn, 4, true), host_load(cpu->vectors.legacy + 24, 4), 4);
+    interp_store(cpu, insn_linear(cpu, insn, 4, true), cpu->vectors.mxcsr, 4);
 }
 
 /* --- table ------------------------------------------------------------------------------------ */

@@ -22,49 +22,36 @@ enum {
     FCW_1 = 1 << 6,
     FCW_MASK = 0x1f7f
 };
-enum { IMAGE_FCW = 0, IMAGE_FSW = 2, IMAGE_FTW = 4, IMAGE_ST = 32 };
-
-static uint16_t image_word(const Cpu *cpu, unsigned offset)
-{
-    uint16_t value;
-    memcpy(&value, cpu->vectors.legacy + offset, 2);
-    return value;
-}
-
-static void image_set_word(Cpu *cpu, unsigned offset, uint16_t value)
-{
-    memcpy(cpu->vectors.legacy + offset, &value, 2);
-}
 
 /* The summary bit follows from flags and masks. */
 void interp_x87_update_summary(Cpu *cpu)
 {
-    uint16_t fsw = image_word(cpu, IMAGE_FSW), fcw = image_word(cpu, IMAGE_FCW);
+    uint16_t fsw = cpu->vectors.fsw, fcw = cpu->vectors.fcw;
     fsw &= ~(FSW_ES | FSW_B);
     if (fsw & ~fcw & X87_EXCEPTIONS)
         fsw |= FSW_ES | FSW_B;
-    image_set_word(cpu, IMAGE_FSW, fsw);
+    cpu->vectors.fsw = fsw;
 }
 
 /* FSW with its TOP: the registers keep their places and the stack turns under them. */
 static void set_status(Cpu *cpu, uint16_t fsw)
 {
-    unsigned old_top = (image_word(cpu, IMAGE_FSW) >> FSW_TOP_SHIFT) & 7;
+    unsigned old_top = (cpu->vectors.fsw >> FSW_TOP_SHIFT) & 7;
     unsigned turn = ((fsw >> FSW_TOP_SHIFT) - old_top) & 7;
     uint8_t stack[128];
-    image_set_word(cpu, IMAGE_FSW, fsw);
+    cpu->vectors.fsw = fsw;
     if (!turn)
         return;
-    memcpy(stack, cpu->vectors.legacy + IMAGE_ST, sizeof stack);
+    memcpy(stack, cpu->vectors.st, sizeof stack);
     for (unsigned i = 0; i < 8; i++)
-        memcpy(cpu->vectors.legacy + IMAGE_ST + i * 16, stack + ((i + turn) & 7) * 16, 16);
+        memcpy(cpu->vectors.st[i], stack + ((i + turn) & 7) * 16, 16);
 }
 
 /* SDM 1, 9.5.1. */
 void interp_x87_enter_mmx(Cpu *cpu)
 {
-    set_status(cpu, image_word(cpu, IMAGE_FSW) & ~(7 << FSW_TOP_SHIFT));
-    cpu->vectors.legacy[IMAGE_FTW] = 0xff;
+    set_status(cpu, cpu->vectors.fsw & ~(7 << FSW_TOP_SHIFT));
+    cpu->vectors.ftw = 0xff;
 }
 
 /* --- checks ----------------------------------------------------------------------------------- */
@@ -73,7 +60,7 @@ void interp_x87_enter_mmx(Cpu *cpu)
  * and FERR# is up). */
 bool interp_x87_check_pending(Cpu *cpu)
 {
-    if (!(image_word(cpu, IMAGE_FSW) & FSW_ES))
+    if (!(cpu->vectors.fsw & FSW_ES))
         return true;
     if (cpu->cr0 & CR0_NE)
         cpu_raise(cpu, EXC_MF);
@@ -131,7 +118,7 @@ static void run_with_memory(Cpu *cpu, const Insn *insn)
         cpu_raise(cpu, EXC_UD);
     if (!writes)
         return;
-    if ((image_word(cpu, IMAGE_FSW) & FSW_ES) && !was_stored(buffer, size))
+    if ((cpu->vectors.fsw & FSW_ES) && !was_stored(buffer, size))
         return;
     if (size == 2 || size == 4 || size == 8) {
         uint64_t value = 0;
@@ -173,9 +160,9 @@ static void insn_x87_nop(Cpu *cpu, const Insn *insn)
 
 static void initialise(Cpu *cpu)
 {
-    image_set_word(cpu, IMAGE_FCW, 0x37f);
+    cpu->vectors.fcw = 0x37f;
     set_status(cpu, 0);
-    cpu->vectors.legacy[IMAGE_FTW] = 0;
+    cpu->vectors.ftw = 0;
     cpu->x87_fip = cpu->x87_fdp = 0;
     cpu->x87_fcs = cpu->x87_fds = cpu->x87_fop = 0;
 }
@@ -189,20 +176,20 @@ static void insn_fninit(Cpu *cpu, const Insn *insn)
 static void insn_fnclex(Cpu *cpu, const Insn *insn)
 {
     check_available(cpu);
-    uint16_t fsw = image_word(cpu, IMAGE_FSW);
-    image_set_word(cpu, IMAGE_FSW, fsw & 0x7f00);
+    uint16_t fsw = cpu->vectors.fsw;
+    cpu->vectors.fsw = fsw & 0x7f00;
 }
 
 static void insn_fnstsw(Cpu *cpu, const Insn *insn)
 {
     check_available(cpu);
-    operand_write(cpu, insn, 0, image_word(cpu, IMAGE_FSW), 2);
+    operand_write(cpu, insn, 0, cpu->vectors.fsw, 2);
 }
 
 static void insn_fnstcw(Cpu *cpu, const Insn *insn)
 {
     check_available(cpu);
-    operand_write(cpu, insn, 0, image_word(cpu, IMAGE_FCW), 2);
+    operand_write(cpu, insn, 0, cpu->vectors.fcw, 2);
 }
 
 /* The host decides which control bits exist. */
@@ -219,14 +206,14 @@ static void insn_fldcw(Cpu *cpu, const Insn *insn)
 /* Two bits a physical register: 0 valid, 1 zero, 2 special, 3 empty. */
 uint16_t interp_x87_tags(const Cpu *cpu)
 {
-    unsigned top = (image_word(cpu, IMAGE_FSW) >> FSW_TOP_SHIFT) & 7;
+    unsigned top = (cpu->vectors.fsw >> FSW_TOP_SHIFT) & 7;
     uint16_t tags = 0;
     for (unsigned physical = 0; physical < 8; physical++) {
         unsigned tag;
-        if (!(cpu->vectors.legacy[IMAGE_FTW] & (1 << physical))) {
+        if (!(cpu->vectors.ftw & (1 << physical))) {
             tag = 3;
         } else {
-            const uint8_t *st = cpu->vectors.legacy + IMAGE_ST + ((physical - top) & 7) * 16;
+            const uint8_t *st = cpu->vectors.st[(physical - top) & 7];
             uint64_t significand;
             uint16_t exponent;
             memcpy(&significand, st, 8);
@@ -250,7 +237,7 @@ void interp_x87_set_tags(Cpu *cpu, uint16_t tags)
     for (unsigned i = 0; i < 8; i++)
         if (((tags >> (i * 2)) & 3) != 3)
             in_use |= 1 << i;
-    cpu->vectors.legacy[IMAGE_FTW] = in_use;
+    cpu->vectors.ftw = in_use;
 }
 
 static bool protected_format(const Cpu *cpu)
@@ -266,8 +253,7 @@ static unsigned environment_size(const Insn *insn)
 /* SDM 1, figures 8-9 to 8-12. */
 static void make_environment(const Cpu *cpu, unsigned size, uint8_t *out)
 {
-    uint32_t fields[7] = {image_word(cpu, IMAGE_FCW), image_word(cpu, IMAGE_FSW),
-                          interp_x87_tags(cpu)};
+    uint32_t fields[7] = {cpu->vectors.fcw, cpu->vectors.fsw, interp_x87_tags(cpu)};
     uint32_t fop = cpu->x87_fop & 0x7ff;
     if (protected_format(cpu)) {
         fields[3] = cpu->x87_fip;
@@ -308,7 +294,7 @@ static void take_environment(Cpu *cpu, unsigned size, const uint8_t *in)
             fields[i] = word;
         }
     }
-    image_set_word(cpu, IMAGE_FCW, (fields[0] & FCW_MASK) | FCW_1);
+    cpu->vectors.fcw = (fields[0] & FCW_MASK) | FCW_1;
     set_status(cpu, fields[1]);
     interp_x87_set_tags(cpu, (uint16_t)fields[2]);
     interp_x87_update_summary(cpu);
@@ -334,7 +320,7 @@ static void insn_fnstenv(Cpu *cpu, const Insn *insn)
     make_environment(cpu, size, image);
     mmu_store_bytes(cpu, insn_linear(cpu, insn, size, true), image, size);
     /* All exceptions are masked afterwards. */
-    image_set_word(cpu, IMAGE_FCW, image_word(cpu, IMAGE_FCW) | X87_EXCEPTIONS);
+    cpu->vectors.fcw = cpu->vectors.fcw | X87_EXCEPTIONS;
     interp_x87_update_summary(cpu);
 }
 
@@ -356,7 +342,7 @@ static void insn_fnsave(Cpu *cpu, const Insn *insn)
     check_available(cpu);
     make_environment(cpu, size, image);
     for (unsigned i = 0; i < 8; i++)
-        memcpy(image + size + i * 10, cpu->vectors.legacy + IMAGE_ST + i * 16, 10);
+        memcpy(image + size + i * 10, cpu->vectors.st[i], 10);
     mmu_store_bytes(cpu, insn_linear(cpu, insn, size + 80, true), image, size + 80);
     initialise(cpu);
 }
@@ -371,7 +357,7 @@ static void insn_frstor(Cpu *cpu, const Insn *insn)
     mmu_load_bytes(cpu, insn_linear(cpu, insn, size + 80, false), image, size + 80);
     take_environment(cpu, size, image);
     for (unsigned i = 0; i < 8; i++)
-        memcpy(cpu->vectors.legacy + IMAGE_ST + i * 16, image + size + i * 10, 10);
+        memcpy(cpu->vectors.st[i], image + size + i * 10, 10);
 }
 
 /* --- table ------------------------------------------------------------------------------------ */

@@ -15,7 +15,6 @@ enum {
     AREA_FIP = 8,
     AREA_FDP = 16,
     AREA_MXCSR = 24,
-    AREA_MXCSR_MASK = 28,
     AREA_ST = 32,
     AREA_XMM = 160,
     AREA_HEADER = 512,
@@ -30,7 +29,7 @@ enum {
 /* Bits that the processor does not have are #GP(0). */
 void interp_check_mxcsr(Cpu *cpu, uint32_t value)
 {
-    if (value & ~host_load(cpu->vectors.legacy + AREA_MXCSR_MASK, 4))
+    if (value & ~cpu->mxcsr_mask)
         cpu_raise_error(cpu, EXC_GP, 0);
 }
 
@@ -52,21 +51,20 @@ static void put_x87(const Cpu *cpu, uint8_t *area, bool wide)
         host_store(area + AREA_FIP, (uint32_t)cpu->x87_fip | (uint64_t)cpu->x87_fcs << 32, 8);
         host_store(area + AREA_FDP, (uint32_t)cpu->x87_fdp | (uint64_t)cpu->x87_fds << 32, 8);
     }
-    memcpy(area + AREA_ST, cpu->vectors.legacy + AREA_ST, 128);
+    memcpy(area + AREA_ST, cpu->vectors.st, sizeof cpu->vectors.st);
 }
 
 static void take_x87(Cpu *cpu, const uint8_t *area, bool wide)
 {
     memcpy(cpu->vectors.legacy, area, AREA_FOP);
-    cpu->vectors.legacy[0] = (cpu->vectors.legacy[0] & 0x7f) | 0x40; /* FCW's fixed bits */
-    cpu->vectors.legacy[1] &= 0x1f;
+    cpu->vectors.fcw = (cpu->vectors.fcw & 0x1f7f) | 0x40; /* its fixed bits */
     cpu->x87_fop = host_load(area + AREA_FOP, 2) & 0x7ff;
     cpu->x87_fip = host_load(area + AREA_FIP, wide ? 8 : 4);
     cpu->x87_fdp = host_load(area + AREA_FDP, wide ? 8 : 4);
     cpu->x87_fcs = wide ? 0 : host_load(area + AREA_FIP + 4, 2);
     cpu->x87_fds = wide ? 0 : host_load(area + AREA_FDP + 4, 2);
     for (unsigned i = 0; i < 8; i++)
-        memcpy(cpu->vectors.legacy + AREA_ST + i * 16, area + AREA_ST + i * 16, 10);
+        memcpy(cpu->vectors.st[i], area + AREA_ST + i * 16, 10);
     interp_x87_update_summary(cpu);
 }
 
@@ -74,7 +72,7 @@ static void initialise_x87(Cpu *cpu)
 {
     static const uint8_t initial[AREA_FOP] = {0x7f, 0x03};
     memcpy(cpu->vectors.legacy, initial, sizeof initial);
-    memset(cpu->vectors.legacy + AREA_ST, 0, 128);
+    memset(cpu->vectors.st, 0, sizeof cpu->vectors.st);
     cpu->x87_fip = cpu->x87_fdp = 0;
     cpu->x87_fop = cpu->x87_fcs = cpu->x87_fds = 0;
 }
@@ -91,12 +89,13 @@ static bool is_zero(const uint8_t *bytes, unsigned length)
 static uint32_t in_use(const Cpu *cpu)
 {
     static const uint8_t initial[5] = {0x7f, 0x03};
-    const uint8_t *legacy = cpu->vectors.legacy;
+    const CpuVectors *vectors = &cpu->vectors;
     uint32_t result = 0;
-    if (memcmp(legacy, initial, sizeof initial) || !is_zero(legacy + AREA_ST, 128) ||
-        cpu->x87_fop || cpu->x87_fip || cpu->x87_fdp || cpu->x87_fcs || cpu->x87_fds)
+    if (memcmp(vectors->legacy, initial, sizeof initial) ||
+        !is_zero(vectors->st[0], sizeof vectors->st) || cpu->x87_fop || cpu->x87_fip ||
+        cpu->x87_fdp || cpu->x87_fcs || cpu->x87_fds)
         result |= COMPONENT_X87;
-    if (!is_zero(legacy + AREA_XMM, xmm_bytes(cpu)))
+    if (!is_zero(vectors->xmm[0], xmm_bytes(cpu)))
         result |= COMPONENT_SSE;
     if (!is_zero(cpu->vectors.ymm_high, xmm_bytes(cpu)))
         result |= COMPONENT_AVX;
@@ -140,8 +139,8 @@ static void insn_fxsave(Cpu *cpu, const Insn *insn)
     check_fx(cpu);
     uint64_t linear = fx_linear(cpu, insn, true);
     put_x87(cpu, area, is_wide(cpu, insn));
-    memcpy(area + AREA_MXCSR, cpu->vectors.legacy + AREA_MXCSR, 8);
-    memcpy(area + AREA_XMM, cpu->vectors.legacy + AREA_XMM, xmm_bytes(cpu));
+    host_store(area + AREA_MXCSR, cpu->vectors.mxcsr | (uint64_t)cpu->mxcsr_mask << 32, 8);
+    memcpy(area + AREA_XMM, cpu->vectors.xmm, xmm_bytes(cpu));
     mmu_probe(cpu, linear, AREA_HEADER, ACCESS_WRITE);
     mmu_store_bytes(cpu, linear, area, length);
 }
@@ -154,8 +153,8 @@ static void insn_fxrstor(Cpu *cpu, const Insn *insn)
     mmu_load_bytes(cpu, linear, area, sizeof area);
     interp_check_mxcsr(cpu, host_load(area + AREA_MXCSR, 4));
     take_x87(cpu, area, is_wide(cpu, insn));
-    memcpy(cpu->vectors.legacy + AREA_MXCSR, area + AREA_MXCSR, 4);
-    memcpy(cpu->vectors.legacy + AREA_XMM, area + AREA_XMM, xmm_bytes(cpu));
+    cpu->vectors.mxcsr = (uint32_t)host_load(area + AREA_MXCSR, 4);
+    memcpy(cpu->vectors.xmm, area + AREA_XMM, xmm_bytes(cpu));
 }
 
 /* --- the XSAVE family ------------------------------------------------------------------------- */
@@ -186,10 +185,10 @@ static void store_components(Cpu *cpu, const Insn *insn, uint64_t linear, uint32
         store_piece(cpu, linear, area, 0, AREA_MXCSR);
         store_piece(cpu, linear, area, AREA_ST, 128);
     }
-    memcpy(area + AREA_MXCSR, cpu->vectors.legacy + AREA_MXCSR, 8);
+    host_store(area + AREA_MXCSR, cpu->vectors.mxcsr | (uint64_t)cpu->mxcsr_mask << 32, 8);
     if (with_mxcsr)
         store_piece(cpu, linear, area, AREA_MXCSR, 8);
-    memcpy(area + AREA_XMM, cpu->vectors.legacy + AREA_XMM, 256);
+    memcpy(area + AREA_XMM, cpu->vectors.xmm, 256);
     if (write & COMPONENT_SSE)
         store_piece(cpu, linear, area, AREA_XMM, xmm_bytes(cpu));
     memcpy(area + AREA_YMM, cpu->vectors.ymm_high, 256);
@@ -219,7 +218,7 @@ static void insn_xsavec(Cpu *cpu, const Insn *insn)
     uint32_t requested = check_xsave(cpu), used = in_use(cpu);
     uint64_t linear = area_linear(cpu, insn, cpuid_xsave_size(requested), 64, true);
 
-    if (host_load(cpu->vectors.legacy + AREA_MXCSR, 4) != MXCSR_INITIAL)
+    if (cpu->vectors.mxcsr != MXCSR_INITIAL)
         used |= COMPONENT_SSE;
     mmu_probe(cpu, linear, cpuid_xsave_size(requested), ACCESS_WRITE);
     store_components(cpu, insn, linear, requested & used, requested & used & COMPONENT_SSE);
@@ -273,11 +272,11 @@ static void insn_xrstor(Cpu *cpu, const Insn *insn)
     else if (requested & COMPONENT_X87)
         initialise_x87(cpu);
     if (requested & with_mxcsr)
-        memcpy(cpu->vectors.legacy + AREA_MXCSR, area + AREA_MXCSR, 4);
+        cpu->vectors.mxcsr = (uint32_t)host_load(area + AREA_MXCSR, 4);
     if (requested & present & COMPONENT_SSE)
-        memcpy(cpu->vectors.legacy + AREA_XMM, area + AREA_XMM, xmm_bytes(cpu));
+        memcpy(cpu->vectors.xmm, area + AREA_XMM, xmm_bytes(cpu));
     else if (requested & COMPONENT_SSE)
-        memset(cpu->vectors.legacy + AREA_XMM, 0, xmm_bytes(cpu));
+        memset(cpu->vectors.xmm, 0, xmm_bytes(cpu));
     if (requested & present & COMPONENT_AVX)
         memcpy(cpu->vectors.ymm_high, area + AREA_YMM, xmm_bytes(cpu));
     else if (requested & COMPONENT_AVX)

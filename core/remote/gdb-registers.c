@@ -21,16 +21,6 @@
 #define MSR_EFER     0xc0000080u
 #define MAX_REGISTER 16 /* bytes */
 
-/* FXSAVE's image (SDM 1, table 10-2). */
-enum {
-    IMAGE_FCW = 0,
-    IMAGE_FSW = 2,
-    IMAGE_FTW = 4,
-    IMAGE_MXCSR = 24,
-    IMAGE_ST = 32,
-    IMAGE_XMM = 160,
-};
-
 typedef enum {
     FEATURE_CORE,
     FEATURE_SSE,
@@ -301,19 +291,11 @@ void gdb_make_registers(GdbClient *client, GdbArch arch)
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-static uint16_t image_word(const Cpu *cpu, unsigned offset)
-{
-    uint16_t word;
-
-    memcpy(&word, cpu->vectors.legacy + offset, sizeof(word));
-    return word;
-}
-
 static uint64_t read_x87(const Cpu *cpu, unsigned index)
 {
     switch (index) {
-    case X87_FCW: return image_word(cpu, IMAGE_FCW);
-    case X87_FSW: return image_word(cpu, IMAGE_FSW);
+    case X87_FCW: return cpu->vectors.fcw;
+    case X87_FSW: return cpu->vectors.fsw;
     case X87_FTW: return interp_x87_tags(cpu);
     case X87_FCS: return cpu->x87_fcs;
     case X87_FIP: return cpu->x87_fip;
@@ -344,10 +326,10 @@ static uint64_t read_cr(Cpu *cpu, unsigned cr)
 static uint8_t *register_bytes(Cpu *cpu, const GdbRegister *reg)
 {
     switch (reg->kind) {
-    case REGISTER_ST: return cpu->vectors.legacy + IMAGE_ST + reg->index * 16;
-    case REGISTER_XMM: return cpu->vectors.legacy + IMAGE_XMM + reg->index * 16;
+    case REGISTER_ST: return cpu->vectors.st[reg->index];
+    case REGISTER_XMM: return cpu->vectors.xmm[reg->index];
     case REGISTER_YMM_HIGH: return cpu->vectors.ymm_high + reg->index * 16;
-    case REGISTER_MXCSR: return cpu->vectors.legacy + IMAGE_MXCSR;
+    case REGISTER_MXCSR: return (uint8_t *)&cpu->vectors.mxcsr;
     default: return NULL;
     }
 }
@@ -439,8 +421,8 @@ static bool write_x87(Cpu *cpu, unsigned index, uint64_t value)
     uint16_t word = (uint16_t)value;
 
     switch (index) {
-    case X87_FCW: memcpy(cpu->vectors.legacy + IMAGE_FCW, &word, sizeof(word)); break;
-    case X87_FSW: memcpy(cpu->vectors.legacy + IMAGE_FSW, &word, sizeof(word)); break;
+    case X87_FCW: cpu->vectors.fcw = word; break;
+    case X87_FSW: cpu->vectors.fsw = word; break;
     case X87_FTW: interp_x87_set_tags(cpu, word); break;
     case X87_FCS: cpu->x87_fcs = word; break;
     case X87_FIP: cpu->x87_fip = value; break;

@@ -33,9 +33,6 @@ enum {
     CODE_SIZE = 16 << 20,
 };
 
-/* MXCSR.MM in the FXSAVE area: its byte, and the bit there. */
-enum { AREA_MM = 26, MXCSR_MM = 2 };
-
 /* Linear addresses. CODE is CODE_SIZE bytes; at DATA are two writable pages, below them a read-only
  * one, beyond them nothing; EXIT is where a case ends: nothing there for a guest. */
 typedef struct {

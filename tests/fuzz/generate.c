@@ -599,7 +599,7 @@ static void narrow(FuzzCase *c)
     for (unsigned i = 0; i < N_GPR; i++)
         c->in.gpr[i] = i < 8 ? (uint32_t)c->in.gpr[i] : 0;
     /* The other eight are out of reach. */
-    memset(c->in.vectors.legacy + 160 + 128, 0, 128);
+    memset(c->in.vectors.xmm[8], 0, 128);
     memset(c->in.vectors.ymm_high + 128, 0, 128);
 }
 
@@ -645,8 +645,8 @@ void generate_case(FuzzCase *c, uint64_t seed, uint64_t number)
     c->plant_target = 0;
     state_randomise(&c->in, &random, fuzz_data_offset(c->mode), data_pages(c->mode),
                     !random_below(&random, 4));
-    if (!random_below(&random, 16) && (host_cpu_mxcsr_mask() & 1 << 17))
-        c->in.vectors.legacy[AREA_MM] |= MXCSR_MM;
+    if (!random_below(&random, 16) && (host_cpu_mxcsr_mask() & MXCSR_MM))
+        c->in.vectors.mxcsr |= MXCSR_MM;
     narrow(c);
     memcpy(c->in.data, beginnings(seed)[random_below(&random, N_BEGINNINGS)], STATE_DATA);
     enum { SINGLE = 4, SINGLE_BYTES = 3, BYTES = 7, COMMON = 8, LOOP = 9, N_KINDS = 10 };

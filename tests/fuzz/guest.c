@@ -28,17 +28,13 @@ enum {
     RAM_SIZE = CODE + CODE_SIZE,
     MAX_STEPS = 4096,
 };
-#define NX        (1ull << 63)
-#define LARGE     0x80
-#define USER      4
-#define WRITABLE  2
-#define PRESENT   1
+#define NX       (1ull << 63)
+#define LARGE    0x80
+#define USER     4
+#define WRITABLE 2
+#define PRESENT  1
 
 /* Places in the FXSAVE area. */
-#define AREA_FOP  6
-#define AREA_FIP  8
-#define AREA_FDP  16
-#define AREA_MASK 28
 
 typedef struct {
     MemoryMap *map;
@@ -263,7 +259,7 @@ static void load(Guest *guest, const FuzzCase *c)
     memcpy(guest->ram->host + DATA_2, c->in.data + STATE_PAGE, STATE_PAGE);
     memcpy(cpu->gpr, c->in.gpr, sizeof cpu->gpr);
     cpu->vectors = c->in.vectors;
-    memcpy(cpu->vectors.legacy + AREA_MASK, &mxcsr_mask, 4);
+    cpu->vectors.mxcsr_mask = mxcsr_mask;
     cpu->x87_fip = cpu->x87_fdp = 0;
     cpu->x87_fop = cpu->x87_fcs = cpu->x87_fds = 0;
     cpu->rip = c->start;
@@ -286,9 +282,9 @@ static void store(const Guest *guest, const FuzzCase *c, CpuState *out)
     bool at_exit = c->mode < FUZZ_16 && cpu->rip == fuzz_places[c->mode].exit;
 
     out->vectors = cpu->vectors;
-    memcpy(out->vectors.legacy + AREA_FOP, &cpu->x87_fop, 2);
-    memcpy(out->vectors.legacy + AREA_FIP, &cpu->x87_fip, 8);
-    memcpy(out->vectors.legacy + AREA_FDP, &cpu->x87_fdp, 8);
+    out->vectors.host_fop = cpu->x87_fop;
+    out->vectors.host_fip = cpu->x87_fip;
+    out->vectors.host_fdp = cpu->x87_fdp;
     memcpy(out->gpr, cpu->gpr, sizeof out->gpr);
     memcpy(out->data, guest->ram->host + DATA, STATE_PAGE);
     memcpy(out->data + STATE_PAGE, guest->ram->host + DATA_2, STATE_PAGE);
@@ -325,7 +321,7 @@ static bool may_read_half(const FuzzCase *c, int i, const Cpu *cpu)
 {
     Insn insn;
 
-    if (i < 0 || i >= (int)c->n || !(cpu->vectors.legacy[AREA_MM] & MXCSR_MM) ||
+    if (i < 0 || i >= (int)c->n || !(cpu->vectors.mxcsr & MXCSR_MM) ||
         insn_decode(c->insns[i].bytes, INSN_MAX_BYTES, fuzz_decode_mode(c->mode), &insn) !=
             DECODE_OK ||
         !insn.mem_may_mask)

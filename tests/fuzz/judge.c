@@ -217,14 +217,14 @@ static void shrink_state(FuzzCase *c, Verdicts *out)
         for (unsigned i = 0; i < STATE_DATA; i += length)
             shrink_bytes(c, out, in->data + i, length);
     shrink_bytes(c, out, in->vectors.ymm_high, 256);
-    shrink_bytes(c, out, in->vectors.legacy + 160, 256);
-    shrink_bytes(c, out, in->vectors.legacy + 32, 128);
+    shrink_bytes(c, out, in->vectors.xmm[0], sizeof in->vectors.xmm);
+    shrink_bytes(c, out, in->vectors.st[0], sizeof in->vectors.st);
     for (unsigned i = 0; i < 16; i++) {
         shrink_bytes(c, out, (uint8_t *)&in->gpr[i], 8);
-        shrink_bytes(c, out, in->vectors.legacy + 160 + i * 16, 16);
+        shrink_bytes(c, out, in->vectors.xmm[i], 16);
         shrink_bytes(c, out, in->vectors.ymm_high + i * 16, 16);
         if (i < 8)
-            shrink_bytes(c, out, in->vectors.legacy + 32 + i * 16, 10);
+            shrink_bytes(c, out, in->vectors.st[i], 10);
     }
     candidate = *c;
     candidate.in.rflags = RFLAGS_1 | RFLAGS_IF;
@@ -233,7 +233,7 @@ static void shrink_state(FuzzCase *c, Verdicts *out)
     memcpy(candidate.in.vectors.legacy, "\x7f\x03\x00\x00\x00", 5);
     take(c, &candidate, out);
     candidate = *c;
-    memcpy(candidate.in.vectors.legacy + 24, "\x80\x1f\x00\x00", 4);
+    candidate.in.vectors.mxcsr = 0x1f80;
     take(c, &candidate, out);
 }
 
@@ -267,25 +267,24 @@ static void print_state(GString *text, const CpuState *in)
 {
     static const char *const names[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
                                         "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
-    const uint8_t *legacy = in->vectors.legacy;
+    const CpuVectors *vectors = &in->vectors;
     char name[16];
 
     g_string_append_printf(text, "    rflags %lx", in->rflags);
     for (unsigned i = 0; i < N_GPR; i++)
         if (in->gpr[i])
             g_string_append_printf(text, " %s %lx", names[i], in->gpr[i]);
-    g_string_append_printf(text, "\n    fcw %02x%02x fsw %02x%02x ftw %02x mxcsr %02x%02x\n",
-                           legacy[1], legacy[0], legacy[3], legacy[2], legacy[4], legacy[25],
-                           legacy[24]);
+    g_string_append_printf(text, "\n    fcw %04x fsw %04x ftw %02x mxcsr %05x\n", vectors->fcw,
+                           vectors->fsw, vectors->ftw, vectors->mxcsr);
     for (unsigned i = 0; i < 8; i++) {
         g_snprintf(name, sizeof name, "st%u", i);
-        print_bytes(text, name, legacy + 32 + i * 16, 10);
+        print_bytes(text, name, vectors->st[i], 10);
     }
     for (unsigned i = 0; i < 16; i++) {
         g_snprintf(name, sizeof name, "xmm%u", i);
-        print_bytes(text, name, legacy + 160 + i * 16, 16);
+        print_bytes(text, name, vectors->xmm[i], 16);
         g_snprintf(name, sizeof name, "ymm%u high", i);
-        print_bytes(text, name, in->vectors.ymm_high + i * 16, 16);
+        print_bytes(text, name, vectors->ymm_high + i * 16, 16);
     }
     for (unsigned i = 0; i < STATE_DATA; i += 16) {
         g_snprintf(name, sizeof name, "data+%04x", i);

@@ -349,6 +349,11 @@ InsnKind t_classify(const Translator *t, const Insn *insn)
     case ZYDIS_MNEMONIC_PUSHFD:
     case ZYDIS_MNEMONIC_PUSHFQ:
         return t->mode & MODE_VM86 || t->jc->jit->options.lockstep ? KIND_INTERPRET : KIND_PUSHF;
+    case ZYDIS_MNEMONIC_LDMXCSR:
+    case ZYDIS_MNEMONIC_VLDMXCSR:
+        if (t->jc->cpu->mxcsr_mask != cpu_host_mxcsr_mask()) /* the host would take too much */
+            return KIND_INTERPRET;
+        break;
     default: break;
     }
     if (insn->category_flags & INSN_IS_SYSTEM) {

@@ -177,11 +177,9 @@ void host_cpu_run(CpuState *state, bool compatibility)
 uint32_t host_cpu_mxcsr_mask(void)
 {
     CpuVectors saved;
-    uint32_t mask;
 
     __asm__ volatile("fxsave64 %0" : "=m"(saved));
-    memcpy(&mask, saved.legacy + 28, 4);
-    return mask;
+    return saved.mxcsr_mask;
 }
 
 uint64_t host_cpu_xcr0(void)

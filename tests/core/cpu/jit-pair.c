@@ -119,9 +119,14 @@ static void machine_set_mode(Machine *machine, TestMode mode)
 
 void pair_init(Pair *pair, TestMode mode, const JitOptions *options)
 {
+    pair_init_of_model(pair, NULL, mode, options);
+}
+
+void pair_init_of_model(Pair *pair, const char *model, TestMode mode, const JitOptions *options)
+{
     g_autoptr(GError) error = NULL;
 
-    pair->model = cpuid_model_new(NULL, 1, &error);
+    pair->model = cpuid_model_new(model, 1, &error);
     g_assert_no_error(error);
     machine_init(&pair->interp, pair->model, NULL);
     machine_init(&pair->jit, pair->model, options);

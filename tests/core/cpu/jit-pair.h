@@ -40,6 +40,8 @@ typedef struct {
 extern const JitOptions exact;
 
 void pair_init(Pair *pair, TestMode mode, const JitOptions *options);
+/* MODEL as -cpu takes it. */
+void pair_init_of_model(Pair *pair, const char *model, TestMode mode, const JitOptions *options);
 void pair_clear(Pair *pair);
 void pair_write(Pair *pair, uint32_t address, const void *bytes, size_t length);
 /* LINEAR, a page in the 2 MiB from MAPPED, now leads to RAM, on both. */

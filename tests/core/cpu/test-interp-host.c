@@ -128,10 +128,9 @@ static void guest_run(CpuState *state, const Insn *insn)
     memcpy(code, insn->bytes, insn->length);
     memcpy(data, state->data, PAGE);
     memcpy(cpu->gpr, state->gpr, sizeof cpu->gpr);
-    memcpy(cpu->vectors.legacy, state->vectors.legacy, 28);
-    memcpy(cpu->vectors.legacy + 32, state->vectors.legacy + 32, 128 + 256);
+    memcpy(cpu->vectors.legacy, state->vectors.legacy, offsetof(CpuVectors, header));
     memcpy(cpu->vectors.ymm_high, state->vectors.ymm_high, 256);
-    memcpy(cpu->vectors.legacy + 28, &mxcsr_mask, 4);
+    cpu->vectors.mxcsr_mask = mxcsr_mask;
     cpu->x87_fip = cpu->x87_fdp = 0;
     cpu->x87_fop = cpu->x87_fcs = cpu->x87_fds = 0;
     cpu->rip = CODE;

@@ -614,11 +614,12 @@ static void test_loops_of_tier_2(void)
 }
 
 /* CODE, of LENGTH bytes, raises VECTOR on both. */
-static void check_raises(TestMode mode, const uint8_t *code, size_t length, int vector)
+static void check_model_raises(const char *model, TestMode mode, const uint8_t *code, size_t length,
+                               int vector)
 {
     Pair pair;
 
-    pair_init(&pair, mode, &JIT_OPTIONS_DEFAULT);
+    pair_init_of_model(&pair, model, mode, &JIT_OPTIONS_DEFAULT);
     pair_write(&pair, CODE, code, length);
     pair.interp.cpu->rip = pair.jit.cpu->rip = CODE;
     Outcome interp = run(&pair.interp, 10), jit = run(&pair.jit, 10);
@@ -627,6 +628,24 @@ static void check_raises(TestMode mode, const uint8_t *code, size_t length, int 
     g_autofree char *text = difference(&pair, &interp, &jit, 0);
     g_assert_cmpstr(text, ==, NULL);
     pair_clear(&pair);
+}
+
+static void check_raises(TestMode mode, const uint8_t *code, size_t length, int vector)
+{
+    check_model_raises(NULL, mode, code, length, vector);
+}
+
+/* What a -cpu model does not show cannot be set, though the host has it. */
+static void test_mxcsr_of_model(void)
+{
+    static const uint8_t code[] = {
+        0xbf, 0x00, 0x00, 0x20, 0x00,       /* mov edi, DATA */
+        0xc7, 0x07, 0x80, 0x1f, 0x02, 0x00, /* mov dword [rdi], MXCSR.MM | 1f80h */
+        0x0f, 0xae, 0x17,                   /* ldmxcsr [rdi] */
+        0xf4,                               /* hlt */
+    };
+
+    check_model_raises("x86-64-v2", LONG_MODE, code, sizeof code, EXC_GP);
 }
 
 /* What the stack's empty SitePage lets through to the processor finds BX as it was. */
@@ -676,6 +695,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu/jit/two-pages-of-the-stack", test_two_pages_of_the_stack);
     g_test_add_func("/cpu/jit/loops-of-tier-2", test_loops_of_tier_2);
     g_test_add_func("/cpu/jit/high-byte-where-nothing-can-be", test_high_byte_where_nothing_can_be);
+    g_test_add_func("/cpu/jit/mxcsr-of-model", test_mxcsr_of_model);
     g_test_add_func("/cpu/jit/operand-over-4-gib", test_operand_over_4_gib);
     return g_test_run();
 }
