@@ -273,25 +273,18 @@ void jit_link_return(JitCpu *jc, uint32_t number, JitBlock *block)
     note_link(jc, number, block);
 }
 
-/* The current instruction, which has changed nothing yet, is interpreted when r10 is no canonical
- * address: #GP(0). Changes r11 and EFLAGS. */
-static void check_canonical(Translator *t, Emit *e)
-{
-    JitSite data = t_site(t, t->item->insn.length, 0);
-
-    emit_test_canonical(e);
-    uint8_t *good = emit_jcc(e, CC_BE, e->p);
-    emit_call(e, t->jc->stub_interp);
-    emit_bytes(e, &data, sizeof data);
-    emit_patch(good, e->p);
-}
-
-/* In cold code: leaves for r10 with POP added to rSP (64-bit code only), which is looked at. */
+/* In cold code: leaves for r10 with POP added to rSP (64-bit code only). If that is no canonical
+ * address, the current instruction, which has changed nothing yet, is interpreted: #GP(0). */
 static const uint8_t *emit_checked_exit(Translator *t, int32_t pop)
 {
     const uint8_t *start = t->cold.p;
+    JitSite data = t_site(t, t->item->insn.length, 0);
 
-    check_canonical(t, &t->cold);
+    emit_test_canonical(&t->cold);
+    uint8_t *good = emit_jcc(&t->cold, CC_BE, t->cold.p);
+    emit_call(&t->cold, t->jc->stub_interp);
+    emit_bytes(&t->cold, &data, sizeof data);
+    emit_patch(good, t->cold.p);
     if (pop)
         emit_rm(&t->cold, true, 0x8d, H_R15, H_R15, pop);
     emit_jmp(&t->cold, t->jc->stub_indirect);
@@ -628,12 +621,9 @@ static void check_target(Translator *t)
 {
     if (!t_segmented_code(t))
         return;
-    JitSite data = t_site(t, t->item->insn.length, 0);
     emit_rr(&t->hot, false, 0x81, 7, H_R10); /* cmp r10d, imm32 */
     emit32(&t->hot, t->block->key.limit);
-    emit_jcc(&t->hot, CC_A, t->cold.p);
-    emit_call(&t->cold, t->jc->stub_interp);
-    emit_bytes(&t->cold, &data, sizeof data);
+    t_interpret_if(t, CC_A);
 }
 
 /* Target of an indirect branch to r10, checked. */
@@ -700,7 +690,8 @@ void t_emit_branch(Translator *t)
         indirect_target(t);
         if (t_64bit(t)) {
             free_flags_for(t, ALL_FLAGS);
-            check_canonical(t, &t->hot);
+            emit_test_canonical(&t->hot);
+            t_interpret_if(t, CC_A);
         }
         emit_rm(&t->hot, true, 0x89, H_R10, H_RSP, OFFSET_SLOT(SLOT_TEMP));
         push_return_address(t);

@@ -69,13 +69,18 @@ void t_slow_site(Translator *t, unsigned size, unsigned flags)
     site(t, t->jc->stub_slow, size, flags);
 }
 
+void t_interpret_if(Translator *t, unsigned cc)
+{
+    emit_jcc(&t->hot, cc, t->cold.p);
+    site(t, t->jc->stub_interp, t->item->insn.length, 0);
+}
+
 /* The segment's limit and base, for r10. Anything odd: the interpreter does the instruction. */
 static void segment_check(Translator *t, unsigned seg, unsigned size, bool store)
 {
     emit_rm(&t->hot, true, 0x8d, H_R11, H_R10, (int32_t)size - 1);
     emit_rm(&t->hot, true, 0x3b, H_R11, H_RSP, OFFSET_SLOT(SLOT_LIMITS + seg * 2 + store));
-    emit_jcc(&t->hot, CC_G, t->cold.p);
-    site(t, t->jc->stub_interp, t->item->insn.length, 0);
+    t_interpret_if(t, CC_G);
     emit_rm(&t->hot, false, 0x03, H_R10, H_RSP,
             (int32_t)(offsetof(Cpu, seg) + seg * sizeof(CpuSegment) + offsetof(CpuSegment, base)));
 }
@@ -169,8 +174,7 @@ void t_refuse_split_line(Translator *t, unsigned size)
     emit_rr(&t->hot, false, 0x89, H_R10, H_R11);
     emit_alu_imm(&t->hot, false, 4, H_R11, 63);
     emit_alu_imm(&t->hot, false, 7, H_R11, 64 - (int32_t)size);
-    emit_jcc(&t->hot, CC_A, t->cold.p);
-    site(t, t->jc->stub_interp, t->item->insn.length, 0);
+    t_interpret_if(t, CC_A);
 }
 
 void t_memory_operand(Translator *t, unsigned size, bool store)

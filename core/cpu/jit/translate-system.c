@@ -100,16 +100,6 @@ static int32_t segment_offset(unsigned seg, size_t member)
     return (int32_t)(offsetof(Cpu, seg) + seg * sizeof(CpuSegment) + member);
 }
 
-/* On the condition CC the interpreter does the instruction, which has changed nothing yet. */
-static void interpret_if(Translator *t, unsigned cc)
-{
-    JitSite data = t_site(t, t->item->insn.length, 0);
-
-    emit_jcc(&t->hot, cc, t->cold.p);
-    emit_call(&t->cold, t->jc->stub_interp);
-    emit_bytes(&t->cold, &data, sizeof data);
-}
-
 /* Compares the bits of CR4 in MASK, all in one byte, with 0. EFLAGS are free. */
 static void test_cr4(Translator *t, uint64_t mask)
 {
@@ -139,7 +129,7 @@ static void emit_rdtsc(Translator *t)
     t_free_flags(t);
     if (!is_supervisor(t)) {
         test_cr4(t, CR4_TSD);
-        interpret_if(t, CC_NE);
+        t_interpret_if(t, CC_NE);
     }
     emit_opcode(e, 0x0f31);
     emit_rr(e, true, 0xc1, 4, H_RDX); /* shl */
@@ -165,7 +155,7 @@ static void emit_segment_base(Translator *t)
 
     t_free_flags(t);
     test_cr4(t, CR4_FSGSBASE);
-    interpret_if(t, CC_E);
+    t_interpret_if(t, CC_E);
     if (read) {
         emit_rm(e, true, 0x8b, H_R10, H_RSP, base);
         t_store_guest(t, reg, H_R10, size);
@@ -176,7 +166,7 @@ static void emit_segment_base(Translator *t)
         emit_rr(e, false, 0x89, H_R10, H_R10);
     } else {
         emit_test_canonical(e);
-        interpret_if(t, CC_A);
+        t_interpret_if(t, CC_A);
     }
     emit_rm(e, true, 0x89, H_R10, H_RSP, base);
 }

@@ -197,6 +197,9 @@ void t_emit_moffs(Translator *t);
 
 /* In cold code: a call of the slow path for r10; r10 is a host pointer behind it. */
 void t_slow_site(Translator *t, unsigned size, unsigned flags);
+/* On the condition CC the interpreter does the current instruction, which has changed nothing yet.
+ */
+void t_interpret_if(Translator *t, unsigned cc);
 
 /* translate-groups.c */
 /* Sets the items' groups. */
