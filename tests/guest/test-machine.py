@@ -48,10 +48,11 @@ def triple_fault_is_named():
 def triple_fault_resets():
     with boot_sector(TRIPLE_FAULT) as disk:
         with Guest("-drive", f"file={disk.name},format=raw") as guest:
-            time.sleep(3)
-            guest.qmp("query-status")
-            resets = [e for e in guest.events if e["event"] == "RESET"]
-            assert len(resets) >= 2, guest.events
+            end = time.monotonic() + 30
+            while len([e for e in guest.events if e["event"] == "RESET"]) < 2:
+                assert time.monotonic() < end, guest.events
+                time.sleep(0.1)
+                assert guest.qmp("query-status")["status"] == "running"
             guest.qmp("stop")
             assert guest.qmp("query-status")["status"] == "paused"
 

@@ -116,6 +116,7 @@ def media_change():
             guest.qmp("blockdev-change-medium", device="floppy0", filename=floppies[1])
             guest.wait_serial(cds[1], timeout=20)
             guest.wait_serial(fds[1], timeout=20)
+            guest.qmp("query-status")  # collects what has happened
             moves = [event["data"]["tray-open"] for event in guest.events
                      if event["event"] == "DEVICE_TRAY_MOVED"]
             if moves != [True, False] and moves != [True, False] * 2:
