@@ -176,8 +176,7 @@ static void insn_fninit(Cpu *cpu, const Insn *insn)
 static void insn_fnclex(Cpu *cpu, const Insn *insn)
 {
     check_available(cpu);
-    uint16_t fsw = cpu->vectors.fsw;
-    cpu->vectors.fsw = fsw & 0x7f00;
+    cpu->vectors.fsw &= 0x7f00;
 }
 
 static void insn_fnstsw(Cpu *cpu, const Insn *insn)
@@ -320,7 +319,7 @@ static void insn_fnstenv(Cpu *cpu, const Insn *insn)
     make_environment(cpu, size, image);
     mmu_store_bytes(cpu, insn_linear(cpu, insn, size, true), image, size);
     /* All exceptions are masked afterwards. */
-    cpu->vectors.fcw = cpu->vectors.fcw | X87_EXCEPTIONS;
+    cpu->vectors.fcw |= X87_EXCEPTIONS;
     interp_x87_update_summary(cpu);
 }
 

@@ -468,12 +468,12 @@ static bool write_number(Cpu *cpu, const GdbRegister *reg, uint64_t value)
 }
 
 /* Reserved bits of MXCSR would fault when the state is loaded (SDM 1, 10.2.3). */
-static bool is_valid(const GdbRegister *reg, const uint8_t *in)
+static bool is_valid(const Cpu *cpu, const GdbRegister *reg, const uint8_t *in)
 {
     uint32_t value;
 
     memcpy(&value, in, sizeof(value));
-    return reg->kind != REGISTER_MXCSR || !(value >> 16);
+    return reg->kind != REGISTER_MXCSR || !(value & ~cpu->mxcsr_mask);
 }
 
 static bool write_register(Cpu *cpu, const GdbRegister *reg, const uint8_t *in)
@@ -488,7 +488,7 @@ static bool write_register(Cpu *cpu, const GdbRegister *reg, const uint8_t *in)
         memcpy(&value, in, reg->bytes);
         return write_number(cpu, reg, value);
     }
-    if (!is_valid(reg, in))
+    if (!is_valid(cpu, reg, in))
         return false;
     memcpy(bytes, in, reg->bytes);
     return true;
