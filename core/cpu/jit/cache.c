@@ -26,10 +26,7 @@
 
 #define MOST_REGION       ((size_t)4 << 20)
 
-#ifndef MADV_COLLAPSE /* of Linux, not yet of every C library */
-#define MADV_COLLAPSE 25
-#endif
-#ifndef MADV_POPULATE_WRITE
+#ifndef MADV_POPULATE_WRITE /* of Linux, not yet of every C library */
 #define MADV_POPULATE_READ  22
 #define MADV_POPULATE_WRITE 23
 #endif
@@ -96,19 +93,13 @@ static uint8_t *make_present(uint8_t **present, uint8_t *p, size_t margin, uint8
     return start;
 }
 
-/* Code of some megabytes has more pages than the host's processor keeps translations of: gcc ran a
- * tenth slower. MADV_HUGEPAGE is in vain where shared memory has no large pages unless asked, as on
- * Debian; to be asked by MADV_COLLAPSE, Linux does it since 6.1. It wants to find a page there, and
- * copies what it finds, so that it is best asked before there is code. */
 static void make_pages_large(const JitCpu *jc, JitRegion *region)
 {
     size_t start = (size_t)(region->hot - jc->rw) & ~(LARGE_PAGE - 1);
     size_t end = MIN(LARGE_PAGE_UP(region->end - jc->rw), jc->size);
 
     region->large_pages = true;
-    for (size_t at = start; at < end; at += LARGE_PAGE)
-        (void)madvise(jc->rw + at, HOST_PAGE, MADV_POPULATE_WRITE);
-    if (madvise((void *)(jc->rx + start), end - start, MADV_COLLAPSE) == 0) {
+    if (jit_make_pages_large(jc->rw + start, jc->rx + start, end - start)) {
         region->hot_present = region->cold;
         region->cold_present = region->end;
     }

@@ -448,6 +448,10 @@ static inline void emit_tlb_index(Emit *e, unsigned to, unsigned address)
     emit_rr(e, false, 0x0fb7, to, to); /* movzx */
 }
 
+/* large-pages.c: asks the host for large pages for memory in whole ones, seen at RW and at RX.
+ * Waits a few milliseconds; false if they are not there by then. */
+bool jit_make_pages_large(uint8_t *rw, const uint8_t *rx, size_t bytes);
+
 /* cache.c */
 /* NULL, with a warning, when the host refuses the memory. */
 JitCpu *jit_cpu_new(Jit *jit, Cpu *cpu);

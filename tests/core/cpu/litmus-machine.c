@@ -165,6 +165,26 @@ static void set_up_cpu(Litmus *litmus, unsigned i, const LitmusTask *task, unsig
     cpu_update_mode(cpu);
 }
 
+/* Where all of them are; those that run on are looked at as they are. */
+static void fail(Litmus *litmus, unsigned i)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+
+    g_string_append_printf(text,
+                           "vCPU %u has not come to its HLT; %" G_GUINT64_FORMAT " have begun.\n",
+                           i, *litmus_ram(litmus, ARRIVED));
+    for (unsigned k = 0; k < LITMUS_MAX_CPUS; k++) {
+        const Cpu *cpu = litmus->cpus[k];
+        g_string_append_printf(text,
+                               "%u: RIP=%" G_GINT64_MODIFIER "x RCX=%" G_GINT64_MODIFIER
+                               "x requests=%x halt_state=%d\n",
+                               k, cpu->rip, cpu->gpr[RCX], atomic_load(&cpu->requests),
+                               cpu->halt_state);
+    }
+    cpu_describe(litmus->cpus[i], text);
+    g_error("%s", text->str);
+}
+
 static void wait_halted(Litmus *litmus, unsigned i)
 {
     gint64 end = g_get_monotonic_time() + PATIENCE * G_USEC_PER_SEC;
@@ -174,11 +194,8 @@ static void wait_halted(Litmus *litmus, unsigned i)
         g_usleep(200);
     cpu_pause(cpu);
     cpu_wait_paused(cpu);
-    if (cpu->halt_state != CPU_HALTED) {
-        g_autoptr(GString) text = g_string_new(NULL);
-        cpu_describe(cpu, text);
-        g_error("vCPU %u has not come to its HLT:\n%s", i, text->str);
-    }
+    if (cpu->halt_state != CPU_HALTED)
+        fail(litmus, i);
 }
 
 void litmus_run(Litmus *litmus, const LitmusTask *tasks, unsigned n_tasks, uint64_t rounds)
