@@ -26,36 +26,64 @@ typedef struct {
     uint8_t *rw;
     const uint8_t *rx;
     size_t bytes;
-    GAsyncQueue *answers; /* gets this when it is done */
-    bool done;
+    GMutex lock;
+    GCond answered;
+    enum { ASKING, REFUSED, DONE } state;
+    unsigned users;
 } Wanted;
+
+/* With the lock, which it gives back; the last one frees. */
+static void let_go(Wanted *wanted)
+{
+    bool last = !--wanted->users;
+
+    g_mutex_unlock(&wanted->lock);
+    if (!last)
+        return;
+    g_mutex_clear(&wanted->lock);
+    g_cond_clear(&wanted->answered);
+    g_free(wanted);
+}
 
 /* The memory keeps its contents, whose ever it is by now. */
 static void ask(gpointer data, gpointer unused)
 {
     Wanted *wanted = data;
-    g_autoptr(GAsyncQueue) answers = wanted->answers;
 
     /* Linux wants to find a page in each. */
     for (size_t at = 0; at < wanted->bytes; at += LARGE_PAGE)
         (void)madvise(wanted->rw + at, 1, MADV_POPULATE_WRITE);
-    wanted->done = madvise((void *)wanted->rx, wanted->bytes, MADV_COLLAPSE) == 0;
-    g_async_queue_push(answers, wanted);
+    bool done = madvise((void *)wanted->rx, wanted->bytes, MADV_COLLAPSE) == 0;
+    g_mutex_lock(&wanted->lock);
+    wanted->state = done ? DONE : REFUSED;
+    g_cond_signal(&wanted->answered);
+    let_go(wanted);
 }
 
-static gpointer new_pool(gpointer unused)
+/* The process's. */
+static GThreadPool *askers(void)
 {
-    return g_thread_pool_new(ask, NULL, MOST_ASKING, FALSE, NULL);
+    static GThreadPool *pool;
+
+    if (g_once_init_enter(&pool))
+        g_once_init_leave(&pool, g_thread_pool_new(ask, NULL, MOST_ASKING, FALSE, NULL));
+    return pool;
 }
 
 bool jit_make_pages_large(uint8_t *rw, const uint8_t *rx, size_t bytes)
 {
-    static GOnce pool = G_ONCE_INIT;
-    g_autoptr(GAsyncQueue) answers = g_async_queue_new_full(g_free);
+    gint64 end = g_get_monotonic_time() + PATIENCE_US;
     Wanted *wanted = g_new(Wanted, 1);
 
-    *wanted = (Wanted){rw, rx, bytes, g_async_queue_ref(answers), false};
-    g_thread_pool_push(g_once(&pool, new_pool, NULL), wanted, NULL);
-    g_autofree Wanted *answer = g_async_queue_timeout_pop(answers, PATIENCE_US);
-    return answer && answer->done;
+    *wanted = (Wanted){.rw = rw, .rx = rx, .bytes = bytes, .state = ASKING, .users = 2};
+    g_mutex_init(&wanted->lock);
+    g_cond_init(&wanted->answered);
+    g_thread_pool_push(askers(), wanted, NULL);
+    g_mutex_lock(&wanted->lock);
+    while (wanted->state == ASKING)
+        if (!g_cond_wait_until(&wanted->answered, &wanted->lock, end))
+            break;
+    bool done = wanted->state == DONE;
+    let_go(wanted);
+    return done;
 }
