@@ -38,6 +38,11 @@ static unsigned xmm_bytes(const Cpu *cpu)
     return cpu_is_64bit(cpu) ? 256 : 128;
 }
 
+static void put_mxcsr(const Cpu *cpu, uint8_t *area)
+{
+    host_store(area + AREA_MXCSR, cpu->vectors.mxcsr | (uint64_t)cpu->mxcsr_mask << 32, 8);
+}
+
 /* The x87 part, with the pointers in the form the operand size asks for. */
 static void put_x87(const Cpu *cpu, uint8_t *area, bool wide)
 {
@@ -139,7 +144,7 @@ static void insn_fxsave(Cpu *cpu, const Insn *insn)
     check_fx(cpu);
     uint64_t linear = fx_linear(cpu, insn, true);
     put_x87(cpu, area, is_wide(cpu, insn));
-    host_store(area + AREA_MXCSR, cpu->vectors.mxcsr | (uint64_t)cpu->mxcsr_mask << 32, 8);
+    put_mxcsr(cpu, area);
     memcpy(area + AREA_XMM, cpu->vectors.xmm, xmm_bytes(cpu));
     mmu_probe(cpu, linear, AREA_HEADER, ACCESS_WRITE);
     mmu_store_bytes(cpu, linear, area, length);
@@ -185,7 +190,7 @@ static void store_components(Cpu *cpu, const Insn *insn, uint64_t linear, uint32
         store_piece(cpu, linear, area, 0, AREA_MXCSR);
         store_piece(cpu, linear, area, AREA_ST, 128);
     }
-    host_store(area + AREA_MXCSR, cpu->vectors.mxcsr | (uint64_t)cpu->mxcsr_mask << 32, 8);
+    put_mxcsr(cpu, area);
     if (with_mxcsr)
         store_piece(cpu, linear, area, AREA_MXCSR, 8);
     memcpy(area + AREA_XMM, cpu->vectors.xmm, 256);

@@ -645,7 +645,7 @@ void generate_case(FuzzCase *c, uint64_t seed, uint64_t number)
     c->plant_target = 0;
     state_randomise(&c->in, &random, fuzz_data_offset(c->mode), data_pages(c->mode),
                     !random_below(&random, 4));
-    if (!random_below(&random, 16) && (host_cpu_mxcsr_mask() & MXCSR_MM))
+    if (!random_below(&random, 16) && (cpu_host_mxcsr_mask() & MXCSR_MM))
         c->in.vectors.mxcsr |= MXCSR_MM;
     narrow(c);
     memcpy(c->in.data, beginnings(seed)[random_below(&random, N_BEGINNINGS)], STATE_DATA);

@@ -46,7 +46,6 @@ typedef struct {
 
 static Guest guests[N_GUESTS];
 static CpuidModel *model;
-static uint32_t mxcsr_mask;
 
 /* --- setting up ------------------------------------------------------------------------------- */
 
@@ -171,7 +170,6 @@ void guest_reset(uint64_t number)
         g_autoptr(GError) error = NULL;
         model = cpuid_model_new("max", 1, &error);
         g_assert_no_error(error);
-        mxcsr_mask = host_cpu_mxcsr_mask();
         for (unsigned i = 0; i < N_GUESTS; i++)
             make_guest(&guests[i]);
     }
@@ -259,7 +257,7 @@ static void load(Guest *guest, const FuzzCase *c)
     memcpy(guest->ram->host + DATA_2, c->in.data + STATE_PAGE, STATE_PAGE);
     memcpy(cpu->gpr, c->in.gpr, sizeof cpu->gpr);
     cpu->vectors = c->in.vectors;
-    cpu->vectors.mxcsr_mask = mxcsr_mask;
+    cpu->vectors.mxcsr_mask = cpu->mxcsr_mask;
     cpu->x87_fip = cpu->x87_fdp = 0;
     cpu->x87_fop = cpu->x87_fcs = cpu->x87_fds = 0;
     cpu->rip = c->start;

@@ -174,14 +174,6 @@ void host_cpu_run(CpuState *state, bool compatibility)
     state->rflags = host_cpu_shared.rflags;
 }
 
-uint32_t host_cpu_mxcsr_mask(void)
-{
-    CpuVectors saved;
-
-    __asm__ volatile("fxsave64 %0" : "=m"(saved));
-    return saved.mxcsr_mask;
-}
-
 uint64_t host_cpu_xcr0(void)
 {
     uint32_t low, high;

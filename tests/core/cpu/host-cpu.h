@@ -25,6 +25,4 @@ bool host_cpu_place_exit(uint64_t address, bool compatibility);
  * rip is the faulting instruction's, or unchanged at the exit. COMPATIBILITY: 32-bit code in Linux'
  * compatibility segments. */
 void host_cpu_run(CpuState *state, bool compatibility);
-/* MXCSR_MASK, as FXSAVE shows it. */
-uint32_t host_cpu_mxcsr_mask(void);
 uint64_t host_cpu_xcr0(void);

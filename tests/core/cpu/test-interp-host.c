@@ -68,8 +68,6 @@ static void put64(uint64_t address, uint64_t value)
     memcpy(ram->host + address, &value, 8);
 }
 
-static uint32_t mxcsr_mask;
-
 /* 64-bit code, flat; every exception to its own HLT. */
 static void guest_start(void)
 {
@@ -130,7 +128,7 @@ static void guest_run(CpuState *state, const Insn *insn)
     memcpy(cpu->gpr, state->gpr, sizeof cpu->gpr);
     memcpy(cpu->vectors.legacy, state->vectors.legacy, offsetof(CpuVectors, header));
     memcpy(cpu->vectors.ymm_high, state->vectors.ymm_high, 256);
-    cpu->vectors.mxcsr_mask = mxcsr_mask;
+    cpu->vectors.mxcsr_mask = cpu->mxcsr_mask;
     cpu->x87_fip = cpu->x87_fdp = 0;
     cpu->x87_fop = cpu->x87_fcs = cpu->x87_fds = 0;
     cpu->rip = CODE;
@@ -351,7 +349,6 @@ int main(int argc, char **argv)
     void *code = mmap((void *)CODE_PAGE, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, flags, -1, 0);
     void *data = mmap((void *)DATA_PAGE, PAGE, PROT_READ | PROT_WRITE, flags, -1, 0);
     g_assert_true(code == (void *)CODE_PAGE && data == (void *)DATA_PAGE);
-    mxcsr_mask = host_cpu_mxcsr_mask();
     guest_start();
 
     for (unsigned i = 0; i < G_N_ELEMENTS(maps); i++)
