@@ -399,14 +399,28 @@ static void emit_check_again(Translator *t, const AccessGroup *group, const uint
     emit_jcc(&t->cold, CC_BE, hit);
 }
 
-/* Leads to the cold code's end if the group's page is not there, else back to here. */
-static void emit_first_check(Translator *t, const AccessGroup *group)
+/* Leads to the cold code's end if the group's page is not there, else back to here. Returns the
+ * jump in cold code that is yet to lead to the way out for groups on two pages. */
+static uint8_t *emit_first_check(Translator *t, const AccessGroup *group)
 {
     emit_address(&t->hot, group, group->low);
     emit_check(t, &t->hot, group);
     emit_jcc(&t->hot, CC_A, t->cold.p);
+
+    emit_address(&t->cold, group, group->low);
+    emit_alu_imm(&t->cold, false, 4, H_R10, (int32_t)~GUEST_PAGE_MASK);
+    emit_alu_imm(&t->cold, false, 7, H_R10, (int32_t)GUEST_PAGE_SIZE - (group->high - group->low));
+    uint8_t *crosses = emit_jcc(&t->cold, CC_A, t->cold.p);
     if (group->site != NO_SITE) /* the page may be in the TLB */
         emit_check_again(t, group, t->hot.p);
+    return crosses;
+}
+
+/* Where all else has failed, and groups that lie ACROSS pages: without groups. */
+static void emit_way_out(Translator *t, uint8_t *crosses)
+{
+    emit_patch(crosses, t->cold.p);
+    t_exit_ungrouped(t);
 }
 
 /* r10 = the distance, and where the group keeps it, once it has been checked without a SitePage. */
@@ -427,11 +441,11 @@ static void emit_head(Translator *t, const AccessGroup *group, int32_t disp, uns
                       bool store)
 {
     t_free_flags_for_access(t);
-    emit_first_check(t, group);
+    uint8_t *crosses = emit_first_check(t, group);
     emit_address(&t->cold, group, disp);
     t_slow_site(t, size, store ? SITE_STORE : 0);
     emit_check_again(t, group, t->hot.p);
-    t_exit_ungrouped(t);
+    emit_way_out(t, crosses);
     if (group->site == NO_SITE)
         emit_keep_distance(t, group);
 }
@@ -440,8 +454,7 @@ void t_check_groups_early(Translator *t)
 {
     for (unsigned bits = t->item->early_checks; bits; bits &= bits - 1) {
         AccessGroup *group = &t->groups[__builtin_ctz(bits)];
-        emit_first_check(t, group);
-        t_exit_ungrouped(t);
+        emit_way_out(t, emit_first_check(t, group));
         if (group->site == NO_SITE)
             emit_keep_distance(t, group);
         group->checked = true;
