@@ -499,6 +499,8 @@ JIT_VECTOR_SAFE static inline unsigned jit_target_index(uint64_t rip)
 /* pages.c */
 /* The page at RAM, or NULL. */
 JitPage *jit_page_find(JitCpu *jc, uint64_t ram);
+/* Whether a block begins at OFFSET of PAGE that has groups and is like BLOCK in all else. */
+bool jit_page_has_block(JitCpu *jc, const JitPage *page, unsigned offset, const JitBlock *block);
 JitPage *jit_page_new(JitCpu *jc, uint64_t ram);
 void jit_page_free(JitPage *page);
 /* The block for KEY, on the page that entry I of the fetch TLB SET leads to; or NULL. */

@@ -76,6 +76,15 @@ JIT_VECTOR_SAFE static JitSlot *find_slot(JitCpu *jc, const JitPage *page, const
     }
 }
 
+bool jit_page_has_block(JitCpu *jc, const JitPage *page, unsigned offset, const JitBlock *block)
+{
+    JitKey key = block->key;
+
+    key.ram = (key.ram & GUEST_PAGE_MASK) + offset;
+    key.mode &= ~KEY_UNGROUPED;
+    return find_slot(jc, page, &key, NULL);
+}
+
 JIT_VECTOR_SAFE JitBlock *jit_page_fetched_block(JitCpu *jc, unsigned set, unsigned i,
                                                  const JitKey *key)
 {

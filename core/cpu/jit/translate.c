@@ -557,6 +557,14 @@ static bool unroll(const Translator *t, Item *item, unsigned side_exits, unsigne
     return true;
 }
 
+/* Whether the block's rest has been translated: it then leads on to that. Where time is spent it is
+ * worth it to have it once more. */
+static bool leads_on_to_known(const Translator *t, unsigned offset)
+{
+    return t->n_items && !t->busy && t->items[t->n_items - 1].kind != KIND_STI &&
+           jit_page_has_block(t->jc, t->known, offset, t->block);
+}
+
 /* Fills items[]. The first instruction is there in any case, if need be as one to interpret. */
 static void decode_block(Translator *t)
 {
@@ -567,6 +575,8 @@ static void decode_block(Translator *t)
 
     while (t->n_items < max && offset < GUEST_PAGE_SIZE) {
         if (t->n_items && (t->mode & MODE_DEBUGGED) && debug_breaks_at_offset(t->jc->cpu, offset))
+            break;
+        if (leads_on_to_known(t, offset))
             break;
         Item *item = &t->items[t->n_items];
         DecodeResult result = decode_at(t, offset, &item->insn);
@@ -780,6 +790,7 @@ JitBlock *jit_translate(JitCpu *jc, const JitKey *key, const uint8_t *host_page)
     t.mode = key->mode & ~KEY_UNGROUPED;
     t.ungrouped = key->mode & KEY_UNGROUPED;
     t.page = host_page;
+    t.known = page;
     t.busy = jit_smc_is_busy(jc, page, key->ram);
     t.sites = t.busy && jit_smc_wants_sites(page, key->ram);
     t.hot.p = jc->hot;

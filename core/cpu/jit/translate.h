@@ -77,8 +77,9 @@ typedef struct {
     JitCpu *jc;
     JitBlock *block;
     uint32_t mode;
-    bool ungrouped;      /* KEY_UNGROUPED */
-    const uint8_t *page; /* the guest's bytes */
+    bool ungrouped;       /* KEY_UNGROUPED */
+    const uint8_t *page;  /* the guest's bytes */
+    const JitPage *known; /* what of the page is translated */
     Emit hot, cold;
     unsigned n_items;
     Item *item;             /* the one being emitted */
