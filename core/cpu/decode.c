@@ -660,20 +660,28 @@ static unsigned telling_bytes(const uint8_t *bytes, uint32_t mode)
     return 3;
 }
 
+/* Whether the first N bytes of ENTRY's instruction are those of FIRST, the first eight at BYTES. */
+static bool has_bytes(const DecodeEntry *entry, uint64_t first, const uint8_t *bytes)
+{
+    if (entry->fixed <= sizeof first)
+        return !((entry->first ^ first) << 8 * (sizeof first - entry->fixed));
+    return entry->first == first && !memcmp(entry->insn.bytes, bytes, entry->fixed);
+}
+
 DecodeResult insn_decode_cached(DecodeCache *cache, const uint8_t *bytes, unsigned available,
                                 uint32_t mode, Insn *insn)
 {
     enum { HASHED = 3 };
-    uint32_t first = 0;
+    uint64_t first;
 
-    if (available < HASHED)
+    if (available < sizeof first)
         return insn_decode(bytes, available, mode, insn);
-    memcpy(&first, bytes, HASHED);
-    first &= 0xffffffu >> (8 * (HASHED - telling_bytes(bytes, mode)));
-    unsigned i = first * 0x9e3779b1u >> (32 - DECODE_CACHE_BITS); /* Fibonacci hashing */
-    typeof(cache->entries[0]) *entry = &cache->entries[i];
+    memcpy(&first, bytes, sizeof first);
+    uint32_t hashed = (uint32_t)first & 0xffffffu >> (8 * (HASHED - telling_bytes(bytes, mode)));
+    unsigned i = hashed * 0x9e3779b1u >> (32 - DECODE_CACHE_BITS); /* Fibonacci hashing */
+    DecodeEntry *entry = &cache->entries[i];
     if (entry->fixed && entry->insn.length <= available && entry->mode == mode &&
-        !memcmp(entry->insn.bytes, bytes, entry->fixed)) {
+        has_bytes(entry, first, bytes)) {
         *insn = entry->insn;
         set_fields(insn, bytes);
         return DECODE_OK;
@@ -681,6 +689,7 @@ DecodeResult insn_decode_cached(DecodeCache *cache, const uint8_t *bytes, unsign
     DecodeResult result = insn_decode(bytes, available, mode, insn);
     if (result == DECODE_OK) {
         entry->mode = mode;
+        entry->first = first;
         entry->insn = *insn;
         entry->fixed = (uint8_t)fixed_bytes(insn);
     }

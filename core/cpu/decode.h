@@ -104,11 +104,13 @@ DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode
  * displacement or immediate. All zero at first; one thread's. */
 enum { DECODE_CACHE_BITS = 11 };
 typedef struct {
-    struct {
-        uint32_t mode;
-        uint8_t fixed; /* bytes that must be the same; 0: none */
-        Insn insn;
-    } entries[1 << DECODE_CACHE_BITS];
+    uint64_t first; /* eight bytes at it */
+    uint32_t mode;
+    uint8_t fixed; /* bytes that must be the same; 0: none */
+    Insn insn;
+} DecodeEntry;
+typedef struct {
+    DecodeEntry entries[1 << DECODE_CACHE_BITS];
 } DecodeCache;
 /* insn_decode() by way of CACHE. */
 DecodeResult insn_decode_cached(DecodeCache *cache, const uint8_t *bytes, unsigned available,
