@@ -10,9 +10,10 @@
 #include "core/cpu/interp.h"
 
 enum {
-    MAX_SIDE_EXITS = 6,
-    LOOK_AHEAD = 16, /* instructions behind an exit */
-    MAX_COPIES = 4,  /* of a loop, in one block */
+    MAX_SIDE_EXITS = 2,      /* more would translate much that is not run, and much twice */
+    MAX_BUSY_SIDE_EXITS = 6, /* where time is spent */
+    LOOK_AHEAD = 16,         /* instructions behind an exit */
+    MAX_COPIES = 4,          /* of a loop, in one block */
 };
 
 /* --- what is done how ------------------------------------------------------------------------- */
@@ -545,7 +546,7 @@ static bool unroll(const Translator *t, Item *item, unsigned side_exits, unsigne
     for (unsigned i = 0; i < t->n_items; i++)
         copies += t->items[i].next == start;
     if (copies == MAX_COPIES || done + done / copies > room ||
-        exits + exits / copies > MAX_SIDE_EXITS)
+        exits + exits / copies > MAX_BUSY_SIDE_EXITS)
         return false;
     if (item->kind == KIND_JCC) {
         item->insn.opcode ^= 1; /* the opposite condition */
@@ -571,6 +572,7 @@ static void decode_block(Translator *t)
     unsigned offset = t->block->key.ram & 0xfff, side_exits = 0;
     unsigned max = CLAMP(t->jc->jit->options.max_insns, 1, MAX_INSNS);
     unsigned room = max > 1 ? MIN(2 * max, MAX_INSNS) : 1;
+    unsigned max_exits = t->busy ? MAX_BUSY_SIDE_EXITS : MAX_SIDE_EXITS;
     bool crosses = false;
 
     while (t->n_items < max && offset < GUEST_PAGE_SIZE) {
@@ -618,7 +620,7 @@ static void decode_block(Translator *t)
         /* Interrupts may come after the instruction in STI's shadow, though a CLI follow. */
         if (follows_sti(t, t->n_items - 1))
             return;
-        if ((item->kind == KIND_JCC || item->kind == KIND_LOOP) && ++side_exits >= MAX_SIDE_EXITS)
+        if ((item->kind == KIND_JCC || item->kind == KIND_LOOP) && ++side_exits >= max_exits)
             return;
     }
     /* The instruction in STI's shadow must be in its block. */
