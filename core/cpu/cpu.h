@@ -428,7 +428,7 @@ struct Cpu {
         RamBlock *block;
         bool writable;
     } page_cache[256];
-    _Alignas(64) uint8_t straddle[128]; /* what one load finds on two pages: jit/run.c */
+    _Alignas(64) uint8_t straddle[128]; /* of one access to two pages: jit/run.c */
     ReturnTable returns[N_MMU];         /* by TLB set */
     TlbMap tlb_map[N_MMU], fetch_map[2];
     TlbSet tlb[N_MMU];

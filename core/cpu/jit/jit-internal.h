@@ -89,8 +89,11 @@ typedef struct {
     uint8_t size;        /* of the access; of the instruction */
     uint8_t flags;       /* SITE_* */
     uint16_t x87_offset; /* of the x87 instruction still to be noted, or NO_X87 */
-    uint16_t x87_opcode; /* its FOP, segment << 11, X87_HAS_MEMORY */
-    uint16_t mnemonic;   /* ZydisMnemonic, to be counted */
+    union {
+        uint16_t x87_opcode; /* its FOP, segment << 11, X87_HAS_MEMORY */
+        uint16_t source;     /* without one: SOURCE_KNOWN + the general register that MOV stores */
+    };
+    uint16_t mnemonic; /* ZydisMnemonic, to be counted */
 } __attribute__((packed)) JitSite;
 enum {
     SITE_STORE = 1,
@@ -100,7 +103,7 @@ enum {
     SITE_ALIGNED = 32, /* an address that is no multiple of the size is #GP */
     SITE_CUT = 16,     /* the instruction ends on a page that was not known */
 };
-enum { NO_X87 = 0xffff, X87_HAS_MEMORY = 0x8000 };
+enum { NO_X87 = 0xffff, X87_HAS_MEMORY = 0x8000, SOURCE_KNOWN = 0x100 };
 
 enum { KEY_UNGROUPED = 1u << 31 }; /* in JitKey.mode: each access is checked alone */
 typedef struct {

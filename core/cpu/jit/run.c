@@ -106,6 +106,25 @@ JIT_VECTOR_SAFE static void *load_apart(Cpu *cpu, uint64_t linear, unsigned size
     return bytes;
 }
 
+/* The store at LINEAR, to two pages, if it is a plain MOV from a register to plain memory. Returns
+ * where translated code may store the value as well, to no effect, or NULL. */
+JIT_VECTOR_SAFE static void *store_apart(Cpu *cpu, uint64_t linear, const JitSite *site)
+{
+    uint8_t *spare = cpu->straddle + (linear & 63);
+    unsigned first = GUEST_PAGE_SIZE - (linear & 0xfff);
+
+    if (site->x87_offset != NO_X87 || !(site->source & SOURCE_KNOWN))
+        return NULL;
+    uint8_t *low = mmu_host_pointer(cpu, linear, 1, ACCESS_WRITE);
+    uint8_t *high = mmu_host_pointer(cpu, linear + first, 1, ACCESS_WRITE);
+    if (!low || !high)
+        return NULL;
+    uint64_t value = cpu->gpr[site->source & ~SOURCE_KNOWN];
+    for (unsigned i = 0; i < site->size; i++, value >>= 8)
+        *(i < first ? low + i : high + i - first) = (uint8_t)value;
+    return spare;
+}
+
 JIT_VECTOR_SAFE static void count_slow(Cpu *cpu, JitSlow kind)
 {
     jit_count(&jit_state(cpu)->statistics.slow[kind]);
@@ -147,7 +166,7 @@ JIT_VECTOR_SAFE static void *host_memory(Cpu *cpu, uint64_t linear, const JitSit
     }
     if (crosses) {
         count_slow(cpu, JIT_SLOW_SPLIT);
-        return store ? NULL : load_apart(cpu, linear, site->size);
+        return store ? store_apart(cpu, linear, site) : load_apart(cpu, linear, site->size);
     }
     if (store)
         return store_near_code(cpu, linear, site->size);

@@ -27,6 +27,14 @@ static bool waits_for_x87(const Insn *insn)
     return insn->category_flags & INSN_IS_X87;
 }
 
+static bool stores_register(const Insn *insn)
+{
+    return insn->mnemonic == ZYDIS_MNEMONIC_MOV && insn->operands[0].kind == OPERAND_MEM &&
+           insn->operands[1].kind == OPERAND_REG &&
+           insn->operands[1].reg_class >= REG_CLASS_GPR16 &&
+           insn->operands[1].reg_class <= REG_CLASS_GPR64;
+}
+
 JitSite t_site(const Translator *t, unsigned size, unsigned flags)
 {
     const Item *x87 = t->x87;
@@ -47,6 +55,8 @@ JitSite t_site(const Translator *t, unsigned size, unsigned flags)
         site.x87_opcode = (uint16_t)((x87->insn.opcode & 7) << 8 | x87->insn.modrm);
         if (t->x87_data)
             site.x87_opcode |= (uint16_t)(t->x87_data->insn.mem_seg << 11 | X87_HAS_MEMORY);
+    } else if (stores_register(&t->item->insn)) {
+        site.source = SOURCE_KNOWN + t->item->insn.operands[1].reg;
     }
     return site;
 }

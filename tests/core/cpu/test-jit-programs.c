@@ -375,9 +375,13 @@ static void test_operands_over_pages(void)
         0x0f, 0x11, 0x47, 0x03,                   /*     movups [rdi+3], xmm0 */
         0xff, 0x37,                               /*     push qword [rdi] */
         0x8f, 0x47, 0x01,                         /*     pop qword [rdi+1] */
+        0x48, 0x89, 0x17,                         /*     mov [rdi], rdx */
+        0x66, 0x89, 0x44, 0x0f, 0xff,             /*     mov [rdi+rcx-1], ax */
+        0x4c, 0x89, 0x57, 0x01,                   /*     mov [rdi+1], r10 */
+        0x89, 0x67, 0x02,                         /*     mov [rdi+2], esp */
         0xf0, 0x48, 0x0f, 0xc1, 0x44, 0x0f, 0xfc, /*     lock xadd [rdi+rcx-4], rax */
         0xff, 0xc9,                               /*     dec ecx */
-        0x75, 0xc8,                               /*     jnz a */
+        0x75, 0xb9,                               /*     jnz a */
         0xf4,
     };
     const uint32_t entry = CODE + 0x100, there = MAPPED + 0x20000;
@@ -390,6 +394,95 @@ static void test_operands_over_pages(void)
         pair_map(&pair, there + 0x1000, DATA + (i & 1 ? 0x4000 : 0x1000));
         check_from(&pair, entry);
     }
+    pair_clear(&pair);
+}
+
+/* A plain store and load over the end of a page whose next one is not behind it in memory are not
+ * interpreted. */
+static void test_moves_over_pages(void)
+{
+    static const uint8_t code[] = {
+        0xbb, 0xfc, 0x0f, 0x20, 0x00, /*     mov ebx, DATA + ffch */
+        0xb9, 0xe8, 0x03, 0x00, 0x00, /*     mov ecx, 1000 */
+        0x48, 0x89, 0x0b,             /* a:  mov [rbx], rcx */
+        0x48, 0x03, 0x03,             /*     add rax, [rbx] */
+        0xff, 0xc9,                   /*     dec ecx */
+        0x75, 0xf6,                   /*     jnz a */
+        0xf4,
+    };
+    enum { FEW = 10, SPLITS = 2000 };
+    Pair pair;
+
+    pair_init(&pair, LONG_MODE, &JIT_OPTIONS_DEFAULT);
+    pair_write(&pair, CODE, code, sizeof code);
+    pair_check_from(&pair, CODE, 20000);
+    JitStatistics s = jit_statistics(pair.jit.jit);
+    g_assert_cmpuint(s.slow[JIT_SLOW_SPLIT], >=, SPLITS);
+    g_assert_cmpuint(s.interpreted, <, FEW);
+    pair_clear(&pair);
+}
+
+/* A structure and a stack frame over the end of a page, each access to which is within one: that is
+ * done in translated code. */
+static void test_groups_over_pages(void)
+{
+    static const uint8_t code[] = {
+        0xbc, 0x08, 0x40, 0x20, 0x00, /*     mov esp, DATA + 4008h */
+        0xbb, 0xf8, 0x0f, 0x20, 0x00, /*     mov ebx, DATA + ff8h */
+        0xb9, 0xe8, 0x03, 0x00, 0x00, /*     mov ecx, 1000 */
+        0x48, 0x03, 0x03,             /* a:  add rax, [rbx] */
+        0x48, 0x03, 0x43, 0x08,       /*     add rax, [rbx+8] */
+        0x50,                         /*     push rax */
+        0x51,                         /*     push rcx */
+        0x5a,                         /*     pop rdx */
+        0x58,                         /*     pop rax */
+        0x48, 0x89, 0x43, 0x08,       /*     mov [rbx+8], rax */
+        0xff, 0xc9,                   /*     dec ecx */
+        0x75, 0xed,                   /*     jnz a */
+        0xf4,
+    };
+    enum { FEW = 100 };
+
+    for (unsigned tier_2 = 0; tier_2 < 2; tier_2++) {
+        JitOptions options = JIT_OPTIONS_DEFAULT;
+        Pair pair;
+        options.tier_2 = tier_2;
+        pair_init(&pair, LONG_MODE, &options);
+        pair_write(&pair, CODE, code, sizeof code);
+        pair_check_from(&pair, CODE, 20000);
+        JitStatistics s = jit_statistics(pair.jit.jit);
+        for (unsigned i = 0; i < N_JIT_SLOW; i++)
+            g_assert_cmpuint(s.slow[i], <, FEW);
+        pair_clear(&pair);
+    }
+}
+
+/* Code that is first entered in its middle is not translated twice. */
+static void test_entered_in_the_middle(void)
+{
+    enum { N = 20, INSNS = 2 * N + 6 };
+    static const uint8_t begin[] = {
+        0xb9, 0x02, 0x00, 0x00, 0x00, /*     mov ecx, 2 */
+        0xeb, 0x3c,                   /*     jmp b */
+    };
+    static const uint8_t increment_rax[] = {0x48, 0xff, 0xc0}; /* a: */
+    static const uint8_t increment_rbx[] = {0x48, 0xff, 0xc3}; /* b: */
+    static const uint8_t end[] = {
+        0xff, 0xc9, /*     dec ecx */
+        0x75, 0x84, /*     jnz a */
+        0xf4,       /*     hlt */
+        0xeb, 0xfe, /*     jmp $ */
+    };
+    uint32_t at = CODE + sizeof begin;
+    Pair pair;
+
+    pair_init(&pair, LONG_MODE, &JIT_OPTIONS_DEFAULT);
+    pair_write(&pair, CODE, begin, sizeof begin);
+    for (unsigned i = 0; i < 2 * N; i++, at += sizeof increment_rax)
+        pair_write(&pair, at, i < N ? increment_rax : increment_rbx, sizeof increment_rax);
+    pair_write(&pair, at, end, sizeof end);
+    pair_check_from(&pair, CODE, 200);
+    g_assert_cmpuint(jit_statistics(pair.jit.jit).instructions, ==, INSNS);
     pair_clear(&pair);
 }
 
@@ -689,6 +782,9 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu/jit/flushes-of-data", test_flushes_of_data);
     g_test_add_func("/cpu/jit/homeless-registers", test_homeless_registers);
     g_test_add_func("/cpu/jit/operands-over-pages", test_operands_over_pages);
+    g_test_add_func("/cpu/jit/moves-over-pages", test_moves_over_pages);
+    g_test_add_func("/cpu/jit/groups-over-pages", test_groups_over_pages);
+    g_test_add_func("/cpu/jit/entered-in-the-middle", test_entered_in_the_middle);
     g_test_add_func("/cpu/jit/accesses-with-flags", test_accesses_with_flags);
     g_test_add_func("/cpu/jit/flags-over-accesses", test_flags_over_accesses);
     g_test_add_func("/cpu/jit/rows-of-pushes", test_rows_of_pushes);
