@@ -122,9 +122,8 @@ static uint8_t *emit_exit_stub(JitCpu *jc, Emit *e, JitLeft reason, bool flags_i
     return stub;
 }
 
-/* CALLed with an address in r10 and a SitePage in r11: that becomes the address's page if it is in
- * the TLB for the access. It may be that already, where the group's bytes go over the page's end:
- * that is no miss of the SitePage. Changes r10 and EFLAGS. */
+/* CALLed with an address in r10 and a SitePage in r11, of another page: that becomes the address's
+ * page if it is in the TLB for the access. Changes r10 and EFLAGS. */
 static uint8_t *emit_site_page_stub(Emit *e, unsigned set, bool store)
 {
     enum { DEPTH = 16 };
@@ -138,8 +137,6 @@ static uint8_t *emit_site_page_stub(Emit *e, unsigned set, bool store)
     emit_alu_imm(e, true, 7, H_R10, GUEST_PAGE_SIZE - 1);
     uint8_t *out = emit_jcc(e, CC_A, e->p);
     emit_rmx(e, true, 0x8b, H_R10, H_RSP, H_RAX, 8, tag);
-    emit_rm(e, true, 0x3b, H_R10, H_R11, offsetof(SitePage, tag)); /* cmp */
-    uint8_t *known = emit_jcc(e, CC_E, e->p);
     emit_alu_mem_imm(e, true, 0, H_R11, offsetof(SiteSet, misses), 1);
     emit_rmx(e, true, 0x8b, H_RAX, H_RSP, H_RAX, 8, tlb + (int32_t)offsetof(TlbSet, delta));
     emit_rm(e, true, 0x89, H_R10, H_R11, offsetof(SitePage, tag));
@@ -147,7 +144,6 @@ static uint8_t *emit_site_page_stub(Emit *e, unsigned set, bool store)
     emit_rm(e, false, 0xc6, 0, H_RSP, DEPTH + (int32_t)offsetof(Cpu, sites_used));
     emit8(e, 1);
     emit_patch(out, e->p);
-    emit_patch(known, e->p);
     emit8(e, 0x58); /* pop rax */
     emit8(e, 0xc3);
     return stub;
