@@ -245,17 +245,25 @@ def system_of_32_bits():
         guest.check_alive()
 
 
+def let_go_on(guest, gdb):
+    """The machine stands; once all that it has printed is here, what comes proves that it runs."""
+    before = None
+    while before != guest.serial():
+        before = guest.serial()
+        time.sleep(0.3)
+    gdb.send("continue")
+    guest.check_alive()
+
+
 def interrupting():
     """Ctrl-C, and QMP's commands beside a debugger."""
     with Linux() as guest, Gdb(guest.socket) as gdb:
-        gdb.send("continue")
-        guest.check_alive()
+        let_go_on(guest, gdb)
         assert guest.status() == "running"
         gdb.interrupt()
         assert "SIGINT" in gdb.answer()
         assert guest.status() == "paused"
-        gdb.send("continue")
-        guest.check_alive()
+        let_go_on(guest, gdb)
         guest.qmp("stop")
         assert "SIGINT" in gdb.answer()
         # Time stands still: the clock that Linux goes by does not move.
@@ -268,8 +276,7 @@ def interrupting():
         guest.qmp("cont")
         guest.check_alive()
         guest.qmp("stop")
-        gdb.send("continue")
-        guest.check_alive()
+        let_go_on(guest, gdb)
         gdb.interrupt()
         gdb.answer()
         assert guest.status() == "paused"
