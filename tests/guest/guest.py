@@ -129,7 +129,8 @@ class Guest:
         self.events = []
         self.serial_socket = self._accept_serial(listener) if listener else None
         self.qmp_socket = self._connect(qmp_path)
-        self.qmp_file = self.qmp_socket.makefile("rw")
+        # To be read only: a text file that is written, too, forgets lines that it has read ahead.
+        self.qmp_file = self.qmp_socket.makefile("r")
         self.greeting = json.loads(self.qmp_file.readline())
         self.qmp("qmp_capabilities")
 
@@ -219,8 +220,8 @@ class Guest:
     # --- control ---
 
     def qmp(self, command, **arguments):
-        self.qmp_file.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
-        self.qmp_file.flush()
+        line = json.dumps({"execute": command, "arguments": arguments}) + "\n"
+        self.qmp_socket.sendall(line.encode())
         while True:
             line = self.qmp_file.readline()
             if not line:
