@@ -660,7 +660,7 @@ static unsigned telling_bytes(const uint8_t *bytes, uint32_t mode)
     return 3;
 }
 
-/* Whether the first N bytes of ENTRY's instruction are those of FIRST, the first eight at BYTES. */
+/* Whether the bytes that ENTRY hangs on are those at BYTES, of which FIRST is the first eight. */
 static bool has_bytes(const DecodeEntry *entry, uint64_t first, const uint8_t *bytes)
 {
     if (entry->fixed <= sizeof first)

@@ -104,7 +104,7 @@ DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode
  * displacement or immediate. All zero at first; one thread's. */
 enum { DECODE_CACHE_BITS = 11 };
 typedef struct {
-    uint64_t first; /* eight bytes at it */
+    uint64_t first; /* the eight bytes it was decoded from, or that and what came behind */
     uint32_t mode;
     uint8_t fixed; /* bytes that must be the same; 0: none */
     Insn insn;
