@@ -181,7 +181,9 @@ static bool owns_66(const Insn *insn)
 {
     return (insn->category_flags & (INSN_IS_VECTOR | INSN_IS_X87)) ||
            insn->mnemonic == ZYDIS_MNEMONIC_ADCX || insn->mnemonic == ZYDIS_MNEMONIC_CMPXCHG8B ||
-           insn->mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B || insn->mnemonic == ZYDIS_MNEMONIC_MOVNTI;
+           insn->mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B || insn->mnemonic == ZYDIS_MNEMONIC_MOVNTI ||
+           insn->mnemonic == ZYDIS_MNEMONIC_LFENCE || insn->mnemonic == ZYDIS_MNEMONIC_MFENCE ||
+           insn->mnemonic == ZYDIS_MNEMONIC_SFENCE;
 }
 
 static void encode_legacy(Emit *e, const Insn *insn, const Fields *fields)

@@ -767,6 +767,27 @@ static void test_operand_over_4_gib(void)
         check_raises(FLAT_32, codes[i], sizeof codes[i], i ? EXC_GP : EXC_SS);
 }
 
+/* In 16-bit code, too, they are copied as they are: with 66h MFENCE would be TPAUSE. */
+static void test_fences(void)
+{
+    static const uint8_t code[] = {
+        0x0f, 0xae, 0xe8, /* lfence */
+        0xf9,             /* stc */
+        0x0f, 0xae, 0xf0, /* mfence */
+        0x0f, 0xae, 0xf8, /* sfence */
+        0xf4,             /* hlt */
+    };
+
+    for (TestMode mode = 0; mode < N_MODES; mode++) {
+        Pair pair;
+        pair_init(&pair, mode, &JIT_OPTIONS_DEFAULT);
+        pair_write(&pair, pair.code + 0x100, code, sizeof code);
+        pair_check_from(&pair, mode == REAL_16 ? 0x100 : pair.code + 0x100, 100);
+        g_assert_cmpuint(jit_statistics(pair.jit.jit).traps, ==, 0);
+        pair_clear(&pair);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -793,5 +814,6 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu/jit/high-byte-where-nothing-can-be", test_high_byte_where_nothing_can_be);
     g_test_add_func("/cpu/jit/mxcsr-of-model", test_mxcsr_of_model);
     g_test_add_func("/cpu/jit/operand-over-4-gib", test_operand_over_4_gib);
+    g_test_add_func("/cpu/jit/fences", test_fences);
     return g_test_run();
 }
