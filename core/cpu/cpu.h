@@ -234,6 +234,13 @@ typedef struct {
     uint64_t host[TLB_ENTRIES];
     uint64_t delta[TLB_ENTRIES]; /* host less load_tag */
 } TlbSet;
+/* Which entry of a TlbSet stores to a page of RAM, by the low word of the number of its host page.
+ * Where others may store to pages of the same word, the bit in `several` is set. What it says of an
+ * entry that was dropped or filled anew is void. */
+typedef struct {
+    uint16_t entry[1 << 16];
+    uint64_t several[(1 << 16) / 64];
+} TlbStores;
 /* Instruction fetch: one for supervisor, one for user. */
 typedef struct {
     uint64_t tag[FETCH_TLB_ENTRIES]; /* as load_tag */
@@ -432,6 +439,7 @@ struct Cpu {
     ReturnTable returns[N_MMU];         /* by TLB set */
     TlbMap tlb_map[N_MMU], fetch_map[2];
     TlbSet tlb[N_MMU];
+    TlbStores tlb_stores[N_MMU];
     FetchTlb fetch[2];       /* 0 supervisor, 1 user */
     FetchedPages fetched[2]; /* the same */
 };

@@ -102,7 +102,7 @@ DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode
 
 /* Instructions decoded lately, found by their bytes, also for those that only have another
  * displacement or immediate. All zero at first; one thread's. */
-enum { DECODE_CACHE_BITS = 11 };
+enum { DECODE_CACHE_BITS = 12 };
 typedef struct {
     uint64_t first; /* the eight bytes it was decoded from, or that and what came behind */
     uint32_t mode;

@@ -233,13 +233,47 @@ void mmu_flush_page(Cpu *cpu, uint64_t linear)
     report_fetch_flush(cpu, changed);
 }
 
+static inline unsigned word_of_host_page(uintptr_t host)
+{
+    return (uint16_t)(host >> GUEST_PAGE_SHIFT);
+}
+
+/* Entry I of SET, if it stores to a page of WORD, is noted. */
+static void note_stores(Cpu *cpu, unsigned set, unsigned i, unsigned word)
+{
+    const TlbSet *tlb = &cpu->tlb[set];
+    TlbStores *stores = &cpu->tlb_stores[set];
+    unsigned other = stores->entry[word];
+
+    if (tlb->store_tag[i] == TLB_EMPTY(i) || word_of_host_page(tlb->host[i]) != word)
+        return;
+    if (other != i && tlb->store_tag[other] != TLB_EMPTY(other) &&
+        word_of_host_page(tlb->host[other]) == word)
+        map_set(stores->several, word, true);
+    else
+        stores->entry[word] = (uint16_t)i;
+}
+
+static void drop_stores_to(TlbSet *tlb, unsigned i, const void *host_page)
+{
+    if (tlb->host[i] == (uintptr_t)host_page)
+        tlb->store_tag[i] = TLB_EMPTY(i);
+}
+
 void mmu_flush_stores_to(Cpu *cpu, const void *host_page)
 {
+    unsigned word = word_of_host_page((uintptr_t)host_page);
+
     for (unsigned set = 0; set < N_MMU; set++) {
-        TlbSet *tlb = &cpu->tlb[set];
-        for (unsigned i = 0; next_entry(&cpu->tlb_map[set], FILLED, &i); i++)
-            if (tlb->host[i] == (uintptr_t)host_page)
-                tlb->store_tag[i] = TLB_EMPTY(i);
+        TlbStores *stores = &cpu->tlb_stores[set];
+        drop_stores_to(&cpu->tlb[set], stores->entry[word], host_page);
+        if (!(stores->several[word / 64] >> (word & 63) & 1))
+            continue;
+        map_set(stores->several, word, false);
+        for (unsigned i = 0; next_entry(&cpu->tlb_map[set], FILLED, &i); i++) {
+            drop_stores_to(&cpu->tlb[set], i, host_page);
+            note_stores(cpu, set, i, word);
+        }
     }
     forget_sites(cpu);
 }
@@ -296,6 +330,7 @@ static void fill_data(Cpu *cpu, unsigned set, uint64_t linear, const PageWalk *w
     tlb->store_tag[i] = stores ? page : TLB_EMPTY(i);
     tlb->host[i] = (uintptr_t)place->host & GUEST_PAGE_MASK;
     tlb->delta[i] = tlb->host[i] - page;
+    note_stores(cpu, set, i, word_of_host_page(tlb->host[i]));
     map_fill(&cpu->tlb_map[set], i, walk);
 }
 

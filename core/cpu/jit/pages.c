@@ -80,6 +80,8 @@ bool jit_page_has_block(JitCpu *jc, const JitPage *page, unsigned offset, const 
 {
     JitKey key = block->key;
 
+    if (!(page->begun[offset / 64] >> (offset % 64) & 1))
+        return false;
     key.ram = (key.ram & GUEST_PAGE_MASK) + offset;
     key.mode &= ~KEY_UNGROUPED;
     return find_slot(jc, page, &key, NULL);
@@ -136,9 +138,11 @@ static void make_room(JitPage *page)
 void jit_page_insert(JitCpu *jc, JitPage *page, uint32_t number)
 {
     const JitKey *key = &jit_block(jc, number)->key;
+    unsigned offset = key->ram & 0xfff;
 
     make_room(page);
-    put_slot(page, (JitSlot){key->ram & 0xfff, tag_of(key), number});
+    put_slot(page, (JitSlot){(uint16_t)offset, tag_of(key), number});
+    page->begun[offset / 64] |= UINT64_C(1) << offset % 64;
 }
 
 void jit_page_remove(JitCpu *jc, JitPage *page, const JitBlock *block)

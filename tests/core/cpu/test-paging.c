@@ -331,6 +331,45 @@ static void test_page_flags(Fixture *f, gconstpointer data)
     g_assert_true(ram_block_take_dirty(f->ram, 0x5000, 4096));
 }
 
+/* Whether a store to LINEAR would have to look whether it meets code. */
+static bool looks_at_stores(Cpu *cpu, uint64_t linear)
+{
+    const TlbSet *tlb = &cpu->tlb[cpu_mmu_index(cpu)];
+    unsigned i = cpu_tlb_index(linear);
+
+    return linear - tlb->store_tag[i] >= GUEST_PAGE_SIZE;
+}
+
+/* All entries that store to a page of RAM are found, whichever was filled last and whatever has
+ * come to their places in between. */
+static void test_stores_to_page(Fixture *f, gconstpointer data)
+{
+    const void *page = f->ram->host + DATA;
+    Cpu *cpu = f->cpu;
+
+    long_mode_tables(f);
+    for (unsigned i = 0; i < 4; i++)
+        poke64(f, L1 + 8 * i, DATA | P | W);
+    poke64(f, L1 + 8 * 4, (DATA + 0x1000) | P | W);
+    for (unsigned order = 0; order < 16; order++) {
+        mmu_flush_all(cpu);
+        mmu_store(cpu, 0x404000, 0, 1);
+        for (unsigned i = 0; i < 4; i++) {
+            uint64_t linear = 0x400000 + (i ^ order % 4) * 0x1000;
+            mmu_store(cpu, linear, i, 1);
+            g_assert_false(looks_at_stores(cpu, linear));
+            if (order & 4)
+                mmu_flush_page(cpu, linear);
+            if (order & 8)
+                mmu_flush_stores_to(cpu, page);
+        }
+        mmu_flush_stores_to(cpu, page);
+        for (unsigned i = 0; i < 4; i++)
+            g_assert_true(looks_at_stores(cpu, 0x400000 + i * 0x1000));
+        g_assert_false(looks_at_stores(cpu, 0x404000));
+    }
+}
+
 static void test_fetch(Fixture *f, gconstpointer data)
 {
     Cpu *cpu = f->cpu;
@@ -401,6 +440,7 @@ int main(int argc, char **argv)
         {"/cpu/paging/pae", test_pae},
         {"/cpu/paging/global", test_global},
         {"/cpu/paging/page-flags", test_page_flags},
+        {"/cpu/paging/stores-to-page", test_stores_to_page},
         {"/cpu/paging/fetch", test_fetch},
         {"/cpu/paging/device", test_device},
     };
