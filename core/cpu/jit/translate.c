@@ -495,20 +495,36 @@ static uint32_t look_ahead(Translator *t, int32_t offset)
     return live | (ALL_FLAGS & ~decided);
 }
 
+/* Whether item I is a branch onwards behind what sets all flags, as most are. It has them in EFLAGS,
+ * whoever needs them, and those before it do not matter. */
+static bool has_flags_at_hand(const Translator *t, unsigned i)
+{
+    const Item *item = &t->items[i];
+
+    return item->kind == KIND_JCC && item->target > item->offset && i > 0 &&
+           t->items[i - 1].kind == KIND_COPY && t->items[i - 1].killed == ALL_FLAGS;
+}
+
+/* Flags that are used where the branch that is item I leads. */
+static uint32_t uses_at_target(Translator *t, unsigned i)
+{
+    return has_flags_at_hand(t, i) ? ALL_FLAGS : look_ahead(t, t->items[i].target);
+}
+
 static void find_live_flags(Translator *t)
 {
-    const Item *last = &t->items[t->n_items - 1];
+    unsigned last = t->n_items - 1;
     bool exact = t->jc->jit->options.exact_flags || (t->mode & MODE_DEBUGGED);
     uint32_t live = ALL_FLAGS;
 
-    if (!leads_away(last->kind))
-        live = look_ahead(t, last->next);
+    if (!leads_away(t->items[last].kind) && !has_flags_at_hand(t, last))
+        live = look_ahead(t, t->items[last].next);
     for (unsigned i = t->n_items; i-- > 0;) {
         Item *item = &t->items[i];
         item->live_target = 0;
         if (item->kind == KIND_JCC || item->kind == KIND_LOOP || item->kind == KIND_JMP ||
             item->kind == KIND_CALL) {
-            item->live_target = look_ahead(t, item->target);
+            item->live_target = uses_at_target(t, i);
             live = leads_away(item->kind) ? item->live_target : live | item->live_target;
         }
         if (exact)
