@@ -47,8 +47,10 @@ typedef struct {
     uint8_t n_visible;
     uint8_t encoding;       /* ZydisInstructionEncoding: legacy, VEX ... */
     uint8_t category_flags; /* INSN_* below */
-    bool lock;
-    bool rep, repne; /* string instructions only: the F3 or F2 that counts */
+    bool lock : 1;
+    bool rep : 1, repne : 1; /* string instructions only: the F3 or F2 that counts */
+    bool mem_may_mask : 1;   /* MEM_ALIGN does not count with MXCSR.MM (APM 1, 4.2.2) */
+    bool imm_signed : 1;     /* IMMEDIATE is its field's sign-extended value */
     /* The one memory operand, if any. String instructions: MEM_SEG is the segment of rSI (of rDI
      * for STOS, SCAS, INS). XLAT and MASKMOV: the implied operand. */
     uint8_t mem_seg;  /* SEG_* after overrides and defaults */
@@ -57,22 +59,21 @@ typedef struct {
     uint8_t mem_scale; /* 1, 2, 4, 8 */
     uint8_t mem_size;  /* bytes; 0 for LEA and areas over 255 bytes */
     uint8_t mem_align; /* alignment whose lack is #GP(0); 0: any */
-    bool mem_may_mask; /* but not with MXCSR.MM (APM 1, 4.2.2) */
+    uint8_t opcode;    /* the last opcode byte */
+    uint8_t modrm;     /* 0 when absent */
+    uint8_t rex;
+    uint8_t opcode_map;  /* ZydisOpcodeMap */
+    uint16_t immediate2; /* ENTER level, EXTRQ; far selector */
     int64_t displacement;
-    uint64_t immediate;  /* sign-extended as the instruction does */
-    uint64_t immediate2; /* ENTER level, EXTRQ; far selector */
+    uint64_t immediate; /* sign-extended as the instruction does */
     InsnOperand operands[6];
     /* RFLAGS_* masks (arithmetic flags only). MODIFIED includes what is set, cleared or left
      * undefined; shifts by a masked count of 0 and REP SCAS/CMPS with rCX 0 leave all unchanged. */
-    uint32_t flags_tested, flags_modified, flags_undefined;
+    uint16_t flags_tested, flags_modified, flags_undefined;
     uint8_t bytes[INSN_MAX_BYTES];
     /* Where things are in bytes[], for re-encoding: offsets, 0xff when absent. */
-    uint8_t rex, rex_offset, opcode_offset /* its first byte: 0F, or the one after VEX */,
-        modrm_offset, sib_offset, disp_offset, disp_size, imm_offset, imm_size, vex_offset,
-        opcode_map /* ZydisOpcodeMap */;
-    bool imm_signed; /* IMMEDIATE is its field's sign-extended value */
-    uint8_t opcode;  /* the last opcode byte */
-    uint8_t modrm;   /* 0 when absent */
+    uint8_t rex_offset, opcode_offset /* its first byte: 0F, or the one after VEX */, modrm_offset,
+        sib_offset, disp_offset, disp_size, imm_offset, imm_size, vex_offset;
 } Insn;
 
 #define INSN_REG_NONE 0xff
@@ -104,11 +105,12 @@ DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode
  * displacement or immediate. All zero at first; one thread's. */
 enum { DECODE_CACHE_BITS = 12 };
 typedef struct {
-    uint64_t first; /* the eight bytes it was decoded from, or that and what came behind */
+    _Alignas(64) uint64_t first; /* the eight bytes it was decoded from, or that and more behind */
     uint32_t mode;
     uint8_t fixed; /* bytes that must be the same; 0: none */
     Insn insn;
 } DecodeEntry;
+_Static_assert(sizeof(DecodeEntry) == 128, "two cache lines: most are not at hand");
 typedef struct {
     DecodeEntry entries[1 << DECODE_CACHE_BITS];
 } DecodeCache;

@@ -168,7 +168,8 @@ static bool map_tables(JitCpu *jc)
     jc->blocks = new_table(jc->n_regions * jc->region_blocks, sizeof(JitBlock));
     jc->exits = new_table(jc->n_regions * jc->region_exits, sizeof(JitExit));
     jc->traps = new_table(jc->n_regions * jc->region_traps, sizeof(JitTrap));
-    return jc->blocks && jc->exits && jc->traps;
+    jc->decoded = new_table(1, sizeof(DecodeCache));
+    return jc->blocks && jc->exits && jc->traps && jc->decoded;
 }
 
 static void unmap_tables(JitCpu *jc)
@@ -179,6 +180,8 @@ static void unmap_tables(JitCpu *jc)
         munmap(jc->exits, jc->n_regions * jc->region_exits * sizeof(JitExit));
     if (jc->traps)
         munmap(jc->traps, jc->n_regions * jc->region_traps * sizeof(JitTrap));
+    if (jc->decoded)
+        munmap(jc->decoded, sizeof(DecodeCache));
 }
 
 /* --- regions ---------------------------------------------------------------------------------- */

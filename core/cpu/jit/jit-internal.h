@@ -343,7 +343,7 @@ typedef struct {
     uint64_t n_samples, last_noted;
     bool leave; /* something changed under the running block */
 
-    DecodeCache decoded;
+    DecodeCache *decoded;
 
     GMutex stale_lock;
     GArray *stale;                 /* JitStale from other threads, in order */

@@ -445,7 +445,7 @@ static void set_flag_use(Item *item)
 
 static DecodeResult decode_at(const Translator *t, unsigned offset, Insn *insn)
 {
-    return insn_decode_cached(&t->jc->decoded, t->page + offset, GUEST_PAGE_SIZE - offset, t->mode,
+    return insn_decode_cached(t->jc->decoded, t->page + offset, GUEST_PAGE_SIZE - offset, t->mode,
                               insn);
 }
 
