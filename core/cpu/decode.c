@@ -644,20 +644,44 @@ static unsigned fixed_bytes(const Insn *insn)
     return end == insn->length ? fixed : insn->length;
 }
 
-/* How many of the first bytes are neither displacement nor immediate, of three at most: a guess,
- * right for what is frequent. */
+/* Whether a one-byte opcode, one behind 0Fh has a ModRM byte (SDM 2, A.3). */
+static bool has_modrm(uint8_t opcode)
+{
+    static const uint64_t with[] = {0x0f0f0f0f0f0f0f0f, 0x00000a0800000000, 0x000000000000ffff,
+                                    0xc0c00000ff0f00c3};
+
+    return with[opcode / 64] >> opcode % 64 & 1;
+}
+
+static bool has_modrm_0f(uint8_t opcode)
+{
+    static const uint64_t without[] = {0x00ff000000004be0, 0x0080000000000000, 0x000007070000ffff,
+                                       0x000000000000ff00};
+
+    return !(without[opcode / 64] >> opcode % 64 & 1);
+}
+
+/* How many of the eight BYTES come before displacement, immediate and the next instruction: a
+ * guess, right for what is frequent. */
 static unsigned telling_bytes(const uint8_t *bytes, uint32_t mode)
 {
-    unsigned rex = (mode & MODE_CS64) && (bytes[0] & 0xf0) == 0x40;
-    uint8_t opcode = bytes[rex];
+    unsigned n = bytes[0] == 0x66 || bytes[0] == 0xf2 || bytes[0] == 0xf3;
 
-    if (opcode == 0x0f)
-        return (bytes[rex + 1] & 0xf0) == 0x80 ? rex + 2 : 3;
-    if ((opcode & 0xf0) == 0x70 || (opcode & 0xf0) == 0xb0 || (opcode & 0xfc) == 0xe8 ||
-        opcode == 0x68 || opcode == 0x6a || opcode == 0xa8 || opcode == 0xa9 ||
-        ((opcode & 0xc6) == 0x04))
-        return rex + 1;
-    return 3;
+    if ((mode & MODE_CS64) && (bytes[n] & 0xf0) == 0x40)
+        n++;
+    uint8_t opcode = bytes[n++];
+    bool modrm = has_modrm(opcode);
+    if (opcode == 0x0f) {
+        opcode = bytes[n++];
+        modrm = has_modrm_0f(opcode);
+        n += opcode == 0x38 || opcode == 0x3a;
+    } else if ((mode & MODE_CS64) && (opcode == 0xc4 || opcode == 0xc5)) {
+        modrm = true;
+        n += opcode == 0xc4 ? 3 : 2;
+    }
+    if (!modrm)
+        return n;
+    return n + 1 + (bytes[n] < 0xc0 && (bytes[n] & 7) == 4); /* a SIB byte */
 }
 
 /* Whether the bytes that ENTRY hangs on are those at BYTES, of which FIRST is the first eight. */
@@ -671,14 +695,13 @@ static bool has_bytes(const DecodeEntry *entry, uint64_t first, const uint8_t *b
 DecodeResult insn_decode_cached(DecodeCache *cache, const uint8_t *bytes, unsigned available,
                                 uint32_t mode, Insn *insn)
 {
-    enum { HASHED = 3 };
     uint64_t first;
 
     if (available < sizeof first)
         return insn_decode(bytes, available, mode, insn);
     memcpy(&first, bytes, sizeof first);
-    uint32_t hashed = (uint32_t)first & 0xffffffu >> (8 * (HASHED - telling_bytes(bytes, mode)));
-    unsigned i = hashed * 0x9e3779b1u >> (32 - DECODE_CACHE_BITS); /* Fibonacci hashing */
+    uint64_t telling = first << 8 * (sizeof first - telling_bytes(bytes, mode));
+    size_t i = telling * 0x9e3779b97f4a7c15u >> (64 - DECODE_CACHE_BITS); /* Fibonacci hashing */
     DecodeEntry *entry = &cache->entries[i];
     if (entry->fixed && entry->insn.length <= available && entry->mode == mode &&
         has_bytes(entry, first, bytes)) {
