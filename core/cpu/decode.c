@@ -661,11 +661,24 @@ static bool has_modrm_0f(uint8_t opcode)
     return !(without[opcode / 64] >> opcode % 64 & 1);
 }
 
+static bool is_frequent_prefix(uint8_t byte)
+{
+    switch (byte) {
+    case 0x64: /* FS */
+    case 0x65: /* GS */
+    case 0x66:
+    case 0xf0: /* LOCK */
+    case 0xf2:
+    case 0xf3: return true;
+    default: return false;
+    }
+}
+
 /* How many of the eight BYTES come before displacement, immediate and the next instruction: a
  * guess, right for what is frequent. */
 static unsigned telling_bytes(const uint8_t *bytes, uint32_t mode)
 {
-    unsigned n = bytes[0] == 0x66 || bytes[0] == 0xf2 || bytes[0] == 0xf3;
+    unsigned n = is_frequent_prefix(bytes[0]);
 
     if ((mode & MODE_CS64) && (bytes[n] & 0xf0) == 0x40)
         n++;
@@ -692,29 +705,40 @@ static bool has_bytes(const DecodeEntry *entry, uint64_t first, const uint8_t *b
     return entry->first == first && !memcmp(entry->insn.bytes, bytes, entry->fixed);
 }
 
+/* Takes INSN from ENTRY, if that has it. */
+static bool is_in(const DecodeEntry *entry, uint64_t first, const uint8_t *bytes,
+                  unsigned available, uint32_t mode, Insn *insn)
+{
+    if (!entry->fixed || entry->insn.length > available || entry->mode != mode ||
+        !has_bytes(entry, first, bytes))
+        return false;
+    *insn = entry->insn;
+    set_fields(insn, bytes);
+    return true;
+}
+
 DecodeResult insn_decode_cached(DecodeCache *cache, const uint8_t *bytes, unsigned available,
                                 uint32_t mode, Insn *insn)
 {
     uint64_t first;
 
+    mode &= MODE_CS64 | MODE_CS32; /* decoding depends on no more of it */
     if (available < sizeof first)
         return insn_decode(bytes, available, mode, insn);
     memcpy(&first, bytes, sizeof first);
     uint64_t telling = first << 8 * (sizeof first - telling_bytes(bytes, mode));
-    size_t i = telling * 0x9e3779b97f4a7c15u >> (64 - DECODE_CACHE_BITS); /* Fibonacci hashing */
-    DecodeEntry *entry = &cache->entries[i];
-    if (entry->fixed && entry->insn.length <= available && entry->mode == mode &&
-        has_bytes(entry, first, bytes)) {
-        *insn = entry->insn;
-        set_fields(insn, bytes);
-        return DECODE_OK;
-    }
+    uint64_t hash = telling * 0x9e3779b97f4a7c15u; /* Fibonacci hashing */
+    DecodeEntry *entries = cache->entries[hash >> (64 - DECODE_CACHE_BITS)];
+    for (unsigned way = 0; way < DECODE_WAYS; way++)
+        if (is_in(&entries[way], first, bytes, available, mode, insn))
+            return DECODE_OK;
     DecodeResult result = insn_decode(bytes, available, mode, insn);
     if (result == DECODE_OK) {
-        entry->mode = mode;
-        entry->first = first;
-        entry->insn = *insn;
-        entry->fixed = (uint8_t)fixed_bytes(insn);
+        memmove(&entries[1], &entries[0], (DECODE_WAYS - 1) * sizeof *entries);
+        entries[0].mode = mode;
+        entries[0].first = first;
+        entries[0].insn = *insn;
+        entries[0].fixed = (uint8_t)fixed_bytes(insn);
     }
     return result;
 }

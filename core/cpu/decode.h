@@ -103,7 +103,7 @@ DecodeResult insn_decode(const uint8_t *bytes, unsigned available, uint32_t mode
 
 /* Instructions decoded lately, found by their bytes, also for those that only have another
  * displacement or immediate. All zero at first; one thread's. */
-enum { DECODE_CACHE_BITS = 12 };
+enum { DECODE_CACHE_BITS = 11, DECODE_WAYS = 2 };
 typedef struct {
     _Alignas(64) uint64_t first; /* the eight bytes it was decoded from, or that and more behind */
     uint32_t mode;
@@ -112,7 +112,7 @@ typedef struct {
 } DecodeEntry;
 _Static_assert(sizeof(DecodeEntry) == 128, "two cache lines: most are not at hand");
 typedef struct {
-    DecodeEntry entries[1 << DECODE_CACHE_BITS];
+    DecodeEntry entries[1 << DECODE_CACHE_BITS][DECODE_WAYS]; /* the newest first */
 } DecodeCache;
 /* insn_decode() by way of CACHE. */
 DecodeResult insn_decode_cached(DecodeCache *cache, const uint8_t *bytes, unsigned available,
