@@ -21,7 +21,7 @@ static void free_flags_for(Translator *t, uint32_t live)
 /* MMX instructions, too, raise what the x87 has waiting (SDM 3, 12.3). */
 static bool waits_for_x87(const Insn *insn)
 {
-    for (unsigned i = 0; i < insn->n_operands; i++)
+    for (unsigned i = 0; insn->category_flags & INSN_IS_VECTOR && i < insn->n_operands; i++)
         if (insn->operands[i].reg_class == REG_CLASS_MMX)
             return true;
     return insn->category_flags & INSN_IS_X87;
@@ -35,30 +35,41 @@ static bool stores_register(const Insn *insn)
            insn->operands[1].reg_class <= REG_CLASS_GPR64;
 }
 
-JitSite t_site(const Translator *t, unsigned size, unsigned flags)
+uint16_t t_x87_opcode(const Translator *t)
 {
-    const Item *x87 = t->x87;
-    JitSite site = {
-        .offset = t->item->offset,
-        .size = (uint8_t)size,
-        .flags = (uint8_t)(flags | (t->flags_saved ? SITE_FLAGS_SAVED : 0)),
-        .x87_offset = NO_X87,
-        .mnemonic = t->item->insn.mnemonic,
-    };
+    unsigned data = t->x87_data ? t->x87_data->insn.mem_seg << 11 | X87_HAS_MEMORY : 0;
 
-    if (t->item->insn.mem_align)
-        site.flags |= SITE_ALIGNED;
-    if (waits_for_x87(&t->item->insn))
-        site.flags |= SITE_X87;
-    if (x87) {
-        site.x87_offset = x87->offset;
-        site.x87_opcode = (uint16_t)((x87->insn.opcode & 7) << 8 | x87->insn.modrm);
-        if (t->x87_data)
-            site.x87_opcode |= (uint16_t)(t->x87_data->insn.mem_seg << 11 | X87_HAS_MEMORY);
-    } else if (stores_register(&t->item->insn)) {
-        site.source = SOURCE_KNOWN + t->item->insn.operands[1].reg;
-    }
-    return site;
+    return (uint16_t)((t->x87->insn.opcode & 7) << 8 | t->x87->insn.modrm | data);
+}
+
+void t_emit_site(const Translator *t, Emit *e, unsigned size, unsigned flags)
+{
+    const Insn *insn = &t->item->insn;
+    JitSite *site = (JitSite *)e->p;
+
+    if (t->flags_saved)
+        flags |= SITE_FLAGS_SAVED;
+    if (insn->mem_align)
+        flags |= SITE_ALIGNED;
+    if (waits_for_x87(insn))
+        flags |= SITE_X87;
+    site->offset = t->item->offset;
+    site->size = (uint8_t)size;
+    site->flags = (uint8_t)flags;
+    site->x87_offset = t->x87 ? t->x87->offset : NO_X87;
+    if (t->x87)
+        site->x87_opcode = t_x87_opcode(t);
+    else
+        site->source = stores_register(insn) ? SOURCE_KNOWN + insn->operands[1].reg : 0;
+    site->mnemonic = insn->mnemonic;
+    e->p += sizeof *site;
+}
+
+void t_call_at_site(const Translator *t, Emit *e, const uint8_t *stub, unsigned size,
+                    unsigned flags)
+{
+    emit_call(e, stub);
+    t_emit_site(t, e, size, flags);
 }
 
 enum { MAX_RELINKS = 16 };
@@ -288,12 +299,10 @@ void jit_link_return(JitCpu *jc, uint32_t number, JitBlock *block)
 static const uint8_t *emit_checked_exit(Translator *t, int32_t pop)
 {
     const uint8_t *start = t->cold.p;
-    JitSite data = t_site(t, t->item->insn.length, 0);
 
     emit_test_canonical(&t->cold);
     uint8_t *good = emit_jcc(&t->cold, CC_BE, t->cold.p);
-    emit_call(&t->cold, t->jc->stub_interp);
-    emit_bytes(&t->cold, &data, sizeof data);
+    t_call_at_site(t, &t->cold, t->jc->stub_interp, t->item->insn.length, 0);
     emit_patch(good, t->cold.p);
     if (pop)
         emit_rm(&t->cold, true, 0x8d, H_R15, H_R15, pop);
@@ -500,9 +509,8 @@ void t_emit_interpret(Translator *t, bool stays)
     t_note_x87(t);
     free_flags_for(t, ALL_FLAGS);
     bool cut = t->cut && !t->crossing.ram;
-    JitSite data = t_site(t, t->item->insn.length, (stays ? SITE_STAYS : 0) | (cut ? SITE_CUT : 0));
-    emit_call(&t->hot, t->jc->stub_interp);
-    emit_bytes(&t->hot, &data, sizeof data);
+    t_call_at_site(t, &t->hot, t->jc->stub_interp, t->item->insn.length,
+                   (stays ? SITE_STAYS : 0) | (cut ? SITE_CUT : 0));
     t->vectors_checked = false;
 }
 

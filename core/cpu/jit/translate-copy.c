@@ -35,20 +35,19 @@ void t_store_guest(Translator *t, unsigned guest, unsigned from, unsigned size)
 
 void t_mark_trap(Translator *t)
 {
-    JitSite site = t_site(t, t->item->insn.length, 0);
     JitTrap trap = {.host_offset = (uint16_t)(t->hot.p - t->block->entry),
-                    .where = site.offset,
-                    .mnemonic = site.mnemonic};
+                    .where = t->item->offset,
+                    .mnemonic = t->item->insn.mnemonic};
 
-    if (site.flags & SITE_FLAGS_SAVED)
+    if (t->flags_saved)
         trap.where |= TRAP_FLAGS_SAVED;
-    if (site.x87_offset != NO_X87)
+    if (t->x87)
         trap.where |= TRAP_X87;
     jit_cache_add_trap(t->jc, trap);
     t->block->n_traps++;
-    if (site.x87_offset != NO_X87) {
-        trap.x87_offset = site.x87_offset;
-        trap.x87_opcode = site.x87_opcode;
+    if (t->x87) {
+        trap.x87_offset = t->x87->offset;
+        trap.x87_opcode = t_x87_opcode(t);
         jit_cache_add_trap(t->jc, trap);
         t->block->n_traps++;
     }

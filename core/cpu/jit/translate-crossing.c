@@ -53,7 +53,6 @@ void t_emit_crossing(Translator *t)
     const Cpu *cpu = t->jc->cpu;
     Emit *e = &t->hot;
     unsigned set = (t->mode & MODE_CPL) == MODE_CPL;
-    JitSite site;
 
     t_free_flags(t);
     emit_rex(e, true, 0, 0, H_R11);
@@ -67,10 +66,8 @@ void t_emit_crossing(Translator *t)
     emit32(e, (uint32_t)cpu->jit[SLOT_EPOCH + set]);
     emit_jcc(e, CC_NE, t->cold.p);
 
-    site = t_site(t, t->item->insn.length, 0);
     emit_mov_imm(&t->cold, H_R10, jit_smc_next_crossing(t->jc));
-    emit_call(&t->cold, t->jc->stub_crossing);
-    emit_bytes(&t->cold, &site, sizeof site);
+    t_call_at_site(t, &t->cold, t->jc->stub_crossing, t->item->insn.length, 0);
     emit_jmp(&t->cold, e->p);
 }
 

@@ -54,14 +54,11 @@ void t_effective_address(Translator *t, const Insn *insn, unsigned to, unsigned 
 
 static void site(Translator *t, uint8_t *stub, unsigned size, unsigned flags)
 {
-    JitSite data = t_site(t, size, flags);
-
     if (t->repeated) {
         t_emit_again(&t->cold, t->repeated);
         t_emit_save_flags(&t->cold);
     }
-    emit_call(&t->cold, stub);
-    emit_bytes(&t->cold, &data, sizeof data);
+    t_call_at_site(t, &t->cold, stub, size, flags);
 }
 
 void t_slow_site(Translator *t, unsigned size, unsigned flags)

@@ -249,10 +249,8 @@ void t_emit_string(Translator *t)
 
     t_note_x87(t);
     t_free_flags(t);
-    JitSite data = t_site(t, insn->length, SITE_STAYS);
     emit_mov_imm(&t->hot, H_R10, string.packed);
-    emit_call(&t->hot, t->jc->stub_string);
-    emit_bytes(&t->hot, &data, sizeof data);
+    t_call_at_site(t, &t->hot, t->jc->stub_string, insn->length, SITE_STAYS);
     t->vectors_checked = false;
 }
 
@@ -266,12 +264,11 @@ void t_emit_transfer(Translator *t)
 
     t_note_x87(t);
     t_free_flags(t);
-    JitSite data = t_site(t, insn->length, 0);
     emit_mov_imm(&t->hot, H_R10, transfer);
     /* A jump with the place of the site in r11: no call that never returns misleads the host's
      * prediction of returns. */
     uint8_t *place = emit_lea_rip(&t->hot, H_R11, t->hot.p);
     emit_jmp(&t->hot, t->jc->stub_transfer);
     emit_patch(place, t->hot.p);
-    emit_bytes(&t->hot, &data, sizeof data);
+    t_emit_site(t, &t->hot, insn->length, 0);
 }

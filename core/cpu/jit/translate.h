@@ -255,8 +255,13 @@ void t_emit_string(Translator *t);   /* KIND_STRING */
 void t_emit_transfer(Translator *t); /* KIND_TRANSFER */
 
 /* translate-control.c */
-/* The current instruction's place. SIZE and FLAGS as in JitSite; SITE_FLAGS_SAVED is added. */
-JitSite t_site(const Translator *t, unsigned size, unsigned flags);
+/* The JitSite of the current instruction. SIZE and FLAGS as there; SITE_FLAGS_SAVED is added. */
+void t_emit_site(const Translator *t, Emit *e, unsigned size, unsigned flags);
+/* A call of STUB, which finds it behind that. */
+void t_call_at_site(const Translator *t, Emit *e, const uint8_t *stub, unsigned size,
+                    unsigned flags);
+/* JitSite.x87_opcode where t->x87 is yet to be noted. */
+uint16_t t_x87_opcode(const Translator *t);
 void t_emit_interpret(Translator *t, bool stays);
 /* Looks at the requests before the current instruction, for the branch BACKWARD. EFLAGS are free.
  */
