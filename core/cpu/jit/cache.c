@@ -9,10 +9,10 @@
  */
 
 #include "core/cpu/jit/jit-internal.h"
+#include "core/cpu/jit/madvise.h"
 
 #include <errno.h>
 #include <gio/gio.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #define HOST_PAGE         ((size_t)4096)
@@ -26,13 +26,8 @@
 
 #define MOST_REGION       ((size_t)4 << 20)
 
-#ifndef MADV_POPULATE_WRITE /* of Linux, not yet of every C library */
-#define MADV_POPULATE_READ  22
-#define MADV_POPULATE_WRITE 23
-#endif
-
 /* So much memory is made present at a time. */
-#define PRESENT_STEP ((size_t)128 << 10)
+#define PRESENT_STEP      ((size_t)128 << 10)
 
 enum { LEAST_REGIONS = 16 };
 

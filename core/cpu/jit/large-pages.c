@@ -11,14 +11,7 @@
 
 #include "core/cpu/jit/jit-internal.h"
 
-#include <sys/mman.h>
-
-#ifndef MADV_COLLAPSE /* of Linux, not yet of every C library */
-#define MADV_COLLAPSE 25
-#endif
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
+#include "core/cpu/jit/madvise.h"
 
 enum { PATIENCE_US = 3000, MOST_ASKING = 4 };
 

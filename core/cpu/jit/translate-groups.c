@@ -400,17 +400,24 @@ static void emit_check_again(Translator *t, const AccessGroup *group, const uint
 }
 
 /* Leads to the cold code's end if the group's page is not there, else back to here. Returns the
- * jump in cold code that is yet to lead to the way out for groups on two pages. */
+ * jump in cold code that is yet to lead to the way out for groups on two pages; NULL: this never
+ * is.
+ */
 static uint8_t *emit_first_check(Translator *t, const AccessGroup *group)
 {
+    int32_t size = group->high - group->low;
+    uint8_t *crosses = NULL;
+
     emit_address(&t->hot, group, group->low);
     emit_check(t, &t->hot, group);
     emit_jcc(&t->hot, CC_A, t->cold.p);
 
-    emit_address(&t->cold, group, group->low);
-    emit_alu_imm(&t->cold, false, 4, H_R10, (int32_t)~GUEST_PAGE_MASK);
-    emit_alu_imm(&t->cold, false, 7, H_R10, (int32_t)GUEST_PAGE_SIZE - (group->high - group->low));
-    uint8_t *crosses = emit_jcc(&t->cold, CC_A, t->cold.p);
+    if (size > 1) {
+        emit_address(&t->cold, group, group->low);
+        emit_alu_imm(&t->cold, false, 4, H_R10, (int32_t)~GUEST_PAGE_MASK);
+        emit_alu_imm(&t->cold, false, 7, H_R10, (int32_t)GUEST_PAGE_SIZE - size);
+        crosses = emit_jcc(&t->cold, CC_A, t->cold.p);
+    }
     if (group->site != NO_SITE) /* the page may be in the TLB */
         emit_check_again(t, group, t->hot.p);
     return crosses;
@@ -419,7 +426,8 @@ static uint8_t *emit_first_check(Translator *t, const AccessGroup *group)
 /* Where all else has failed, and groups that lie ACROSS pages: without groups. */
 static void emit_way_out(Translator *t, uint8_t *crosses)
 {
-    emit_patch(crosses, t->cold.p);
+    if (crosses)
+        emit_patch(crosses, t->cold.p);
     t_exit_ungrouped(t);
 }
 
