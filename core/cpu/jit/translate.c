@@ -495,8 +495,8 @@ static uint32_t look_ahead(Translator *t, int32_t offset)
     return live | (ALL_FLAGS & ~decided);
 }
 
-/* Whether item I is a branch onwards behind what sets all flags, as most are. It has them in EFLAGS,
- * whoever needs them, and those before it do not matter. */
+/* Whether item I is a branch onwards behind what sets all flags, as most are. It has them in
+ * EFLAGS, whoever needs them, and those before it do not matter. */
 static bool has_flags_at_hand(const Translator *t, unsigned i)
 {
     const Item *item = &t->items[i];
