@@ -661,24 +661,11 @@ static bool has_modrm_0f(uint8_t opcode)
     return !(without[opcode / 64] >> opcode % 64 & 1);
 }
 
-static bool is_frequent_prefix(uint8_t byte)
-{
-    switch (byte) {
-    case 0x64: /* FS */
-    case 0x65: /* GS */
-    case 0x66:
-    case 0xf0: /* LOCK */
-    case 0xf2:
-    case 0xf3: return true;
-    default: return false;
-    }
-}
-
 /* How many of the eight BYTES come before displacement, immediate and the next instruction: a
  * guess, right for what is frequent. */
 static unsigned telling_bytes(const uint8_t *bytes, uint32_t mode)
 {
-    unsigned n = is_frequent_prefix(bytes[0]);
+    unsigned n = is_legacy_prefix(bytes[0]);
 
     if ((mode & MODE_CS64) && (bytes[n] & 0xf0) == 0x40)
         n++;

@@ -176,8 +176,8 @@ enum { EMPTY_SLOT = 0xffff, DELETED_SLOT = 0xfffe };
 struct JitPage {
     uint64_t ram;
     JitSlot *slots; /* open addressing */
-    uint64_t
-        begun[GUEST_PAGE_SIZE / 64]; /* bits of the offsets where a block begins, or once did */
+    /* Bits of the offsets where a block begins, or once did. */
+    uint64_t begun[GUEST_PAGE_SIZE / 64];
     uint32_t slot_mask, slots_used /* the deleted included */;
     RamBlock *ram_block;
     uint64_t ram_offset;

@@ -400,9 +400,7 @@ static void emit_check_again(Translator *t, const AccessGroup *group, const uint
 }
 
 /* Leads to the cold code's end if the group's page is not there, else back to here. Returns the
- * jump in cold code that is yet to lead to the way out for groups on two pages; NULL: this never
- * is.
- */
+ * jump in cold code that is yet to lead to the way out for groups on two pages; NULL: none is. */
 static uint8_t *emit_first_check(Translator *t, const AccessGroup *group)
 {
     int32_t size = group->high - group->low;

@@ -138,7 +138,7 @@ static void test_cache(void)
 {
     static const uint8_t few[] = {0x0f, 0x48, 0x66, 0x89, 0x8b, 0x90, 0xc0, 0xe8, 0xf3, 0xff, 0x05};
     static const uint32_t modes[] = {MODE16, MODE32, MODE64};
-    g_autofree DecodeCache *cache = g_new0(DecodeCache, 1);
+    static DecodeCache cache; /* aligned as its type wants */
     GRand *random = g_rand_new_with_seed(1);
     unsigned decoded = 0;
 
@@ -149,7 +149,7 @@ static void test_cache(void)
         unsigned available = (unsigned)g_rand_int_range(random, 1, sizeof bytes + 1);
         for (unsigned i = 0; i < sizeof bytes; i++)
             bytes[i] = few[g_rand_int_range(random, 0, i < 5 ? G_N_ELEMENTS(few) : 2)];
-        DecodeResult result = insn_decode_cached(cache, bytes, available, mode, &with);
+        DecodeResult result = insn_decode_cached(&cache, bytes, available, mode, &with);
         g_assert_cmpint(result, ==, insn_decode(bytes, available, mode, &without));
         if (result != DECODE_OK)
             continue;
@@ -168,7 +168,7 @@ static void test_cache_fields(void)
                                          "0f3a",   "660f3a", "660f3a", "c5f8",   "c5fd",   "c4e179",
                                          "c4e279", "c4e37d", "c4e379", "c4c3f9", "f20f38", "6766"};
     static const uint32_t modes[] = {MODE16, MODE32, MODE64};
-    g_autofree DecodeCache *cache = g_new0(DecodeCache, 1);
+    static DecodeCache cache; /* aligned as its type wants */
     GRand *random = g_rand_new_with_seed(2);
     unsigned changed = 0;
 
@@ -183,14 +183,14 @@ static void test_cache_fields(void)
             const char digits[] = {start[2 * i], start[2 * i + 1], 0};
             bytes[i] = (uint8_t)g_ascii_strtoull(digits, NULL, 16);
         }
-        if (insn_decode_cached(cache, bytes, sizeof bytes, mode, &with) != DECODE_OK)
+        if (insn_decode_cached(&cache, bytes, sizeof bytes, mode, &with) != DECODE_OK)
             continue;
         unsigned field = MIN(with.disp_offset, with.imm_offset);
         if (field == 0xff)
             continue;
         for (unsigned i = field; i < sizeof bytes; i++)
             bytes[i] = (uint8_t)g_rand_int(random);
-        DecodeResult result = insn_decode_cached(cache, bytes, sizeof bytes, mode, &with);
+        DecodeResult result = insn_decode_cached(&cache, bytes, sizeof bytes, mode, &with);
         g_assert_cmpint(result, ==, insn_decode(bytes, sizeof bytes, mode, &without));
         if (result == DECODE_OK)
             g_assert_cmpmem(&with, sizeof with, &without, sizeof without);
