@@ -248,10 +248,10 @@ typedef struct {
     uint64_t ram[FETCH_TLB_ENTRIES]; /* RamBlock id_base + page offset: the JIT's block key */
 } FetchTlb;
 /* Which entries of a TlbSet or FetchTlb are filled, and which of them are global or part of a large
- * page: what a flush must visit. Bit i of `words` is set if word i of `used` is not 0. `huge`: some
- * may be part of a page of 1 GiB. */
+ * page: what a flush must visit. Bit i of `words` is set if word i of `used` is not 0; of `local`,
+ * if it may have entries that are not global. `huge`: some may be part of a page of 1 GiB. */
 typedef struct {
-    uint64_t words[TLB_ENTRIES / 64 / 64];
+    uint64_t words[TLB_ENTRIES / 64 / 64], local[TLB_ENTRIES / 64 / 64];
     uint64_t used[TLB_ENTRIES / 64], global[TLB_ENTRIES / 64], large[TLB_ENTRIES / 64];
     bool huge;
 } TlbMap;

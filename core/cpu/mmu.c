@@ -52,6 +52,7 @@ static void map_fill(TlbMap *map, unsigned i, const PageWalk *walk)
     map_set(map->words, i / 64, true);
     map_set(map->used, i, true);
     map_set(map->global, i, walk->global);
+    map->local[i / 4096] |= (uint64_t)!walk->global << (i / 64 & 63);
     map_set(map->large, i, walk->large);
     map->huge |= walk->huge;
 }
@@ -72,22 +73,15 @@ static inline unsigned next_bit(const uint64_t *bits, unsigned i, unsigned end)
     return end;
 }
 
-typedef enum { FILLED, NOT_GLOBAL } Which; /* entries, all of them filled */
-
-static inline uint64_t entries_in(const TlbMap *map, Which which, unsigned word)
-{
-    return map->used[word] & (which == NOT_GLOBAL ? ~map->global[word] : UINT64_MAX);
-}
-
-/* Moves *I on to the first entry of MAP from there that is one of WHICH. False: there is none. */
-static inline bool next_entry(const TlbMap *map, Which which, unsigned *i)
+/* Moves *I on to the first filled entry of MAP from there. False: there is none. */
+static inline bool next_entry(const TlbMap *map, unsigned *i)
 {
     enum { WORDS = TLB_ENTRIES / 64 };
     unsigned word;
 
     for (; (word = next_bit(map->words, *i / 64, WORDS)) < WORDS; *i = (word + 1) * 64) {
         *i = MAX(*i, word * 64);
-        uint64_t bits = entries_in(map, which, word) >> (*i & 63);
+        uint64_t bits = map->used[word] >> (*i & 63);
         if (bits) {
             *i += (unsigned)__builtin_ctzll(bits);
             return true;
@@ -146,14 +140,29 @@ static void report_fetch_flush(Cpu *cpu, unsigned sets)
         mmu_fetch_flush_hook(cpu, sets);
 }
 
+static void drop_in_map(Cpu *cpu, unsigned m, bool keep_global)
+{
+    enum { N = sizeof((TlbMap){0}.words) / sizeof *(TlbMap){0}.words };
+    TlbMap *map = map_at(cpu, m);
+
+    for (unsigned n = 0; n < N; n++) {
+        for (uint64_t words = keep_global ? map->local[n] : map->words[n]; words;
+             words &= words - 1) {
+            unsigned word = n * 64 + (unsigned)__builtin_ctzll(words);
+            uint64_t keep = keep_global ? map->global[word] : 0;
+            for (uint64_t bits = map->used[word] & ~keep; bits; bits &= bits - 1)
+                drop(cpu, m, word * 64 + (unsigned)__builtin_ctzll(bits));
+        }
+        map->local[n] = 0;
+    }
+    map->huge &= keep_global;
+}
+
 static void drop_entries(Cpu *cpu, bool keep_global)
 {
     forget_sites(cpu);
     for (unsigned m = 0; m < N_MMU + 2; m++)
-        for (unsigned i = 0; next_entry(map_at(cpu, m), keep_global ? NOT_GLOBAL : FILLED, &i); i++)
-            drop(cpu, m, i);
-    for (unsigned m = 0; m < N_MMU + 2 && !keep_global; m++)
-        map_at(cpu, m)->huge = false;
+        drop_in_map(cpu, m, keep_global);
 }
 
 static void flush(Cpu *cpu, bool keep_global)
@@ -192,7 +201,7 @@ void mmu_drop_stores(Cpu *cpu)
 {
     forget_sites(cpu);
     for (unsigned set = 0; set < N_MMU; set++)
-        for (unsigned i = 0; next_entry(&cpu->tlb_map[set], FILLED, &i); i++)
+        for (unsigned i = 0; next_entry(&cpu->tlb_map[set], &i); i++)
             cpu->tlb[set].store_tag[i] = TLB_EMPTY(i);
 }
 
@@ -227,8 +236,7 @@ void mmu_flush_page(Cpu *cpu, uint64_t linear)
                        (unsigned)fetched_flush_page(cpu, 1, linear) << 1;
     /* The set's other pages are forgotten there, too: the next fetch from each notes it again. */
     for (unsigned set = 0; set < 2; set++)
-        for (unsigned i = 0; changed >> set & 1 && next_entry(&cpu->fetch_map[set], FILLED, &i);
-             i++)
+        for (unsigned i = 0; changed >> set & 1 && next_entry(&cpu->fetch_map[set], &i); i++)
             drop_fetch(cpu, set, i);
     report_fetch_flush(cpu, changed);
 }
@@ -270,7 +278,7 @@ void mmu_flush_stores_to(Cpu *cpu, const void *host_page)
         if (!(stores->several[word / 64] >> (word & 63) & 1))
             continue;
         map_set(stores->several, word, false);
-        for (unsigned i = 0; next_entry(&cpu->tlb_map[set], FILLED, &i); i++) {
+        for (unsigned i = 0; next_entry(&cpu->tlb_map[set], &i); i++) {
             drop_stores_to(&cpu->tlb[set], i, host_page);
             note_stores(cpu, set, i, word);
         }
@@ -286,9 +294,9 @@ static void keep_tiny(Cpu *cpu, unsigned set)
     enum { FEW = 6 };
     unsigned n = 0;
 
-    for (unsigned i = 0; next_entry(&cpu->tlb_map[set], FILLED, &i); i++)
+    for (unsigned i = 0; next_entry(&cpu->tlb_map[set], &i); i++)
         n++;
-    for (unsigned i = 0; n >= FEW && next_entry(&cpu->tlb_map[set], FILLED, &i); i++)
+    for (unsigned i = 0; n >= FEW && next_entry(&cpu->tlb_map[set], &i); i++)
         drop_data(cpu, set, i);
 }
 
