@@ -89,6 +89,8 @@ void system_clts(Cpu *cpu)
 
 static void write_cr3(Cpu *cpu, uint64_t value)
 {
+    bool keep = false;
+
     if (in_long_mode(cpu)) {
         uint64_t reserved = ~((1ull << CPUID_PHYSICAL_BITS) - 1);
 
@@ -96,12 +98,13 @@ static void write_cr3(Cpu *cpu, uint64_t value)
             reserved &= ~(1ull << 63);
         if (value & reserved)
             raise_gp(cpu);
-        value &= ~(1ull << 63); /* "keep the PCID's entries": ours have no tags, all go */
+        keep = value >> 63;
+        value &= ~(1ull << 63);
     } else if ((cpu->cr0 & CR0_PG) && (cpu->cr4 & CR4_PAE)) {
         mmu_load_pdptes(cpu, value);
     }
     cpu->cr3 = value;
-    mmu_flush_non_global(cpu);
+    mmu_switch_tables(cpu, keep);
 }
 
 static uint64_t cr4_allowed(const CpuidModel *model)
@@ -242,7 +245,9 @@ void system_invpcid(Cpu *cpu, uint64_t type, uint64_t pcid, uint64_t linear)
         (type <= 1 && pcid && !(cpu->cr4 & CR4_PCIDE)) || (type == 0 && !cpu_canonical(linear)))
         raise_gp(cpu);
     if (type == 0)
-        mmu_flush_page(cpu, linear);
+        mmu_flush_pcid_page(cpu, (unsigned)pcid, linear);
+    else if (type == 1)
+        mmu_flush_pcid(cpu, (unsigned)pcid);
     else if (type == 2)
         mmu_flush_all(cpu);
     else

@@ -18,6 +18,7 @@
  * and the fields read by cpu_is_halted(). Public functions say when the thread must be stopped.
  */
 
+#include "core/cpu/second-tlb.h"
 #include "core/memory/memory.h"
 
 #include <setjmp.h>
@@ -442,6 +443,7 @@ struct Cpu {
     TlbStores tlb_stores[N_MMU];
     FetchTlb fetch[2];       /* 0 supervisor, 1 user */
     FetchedPages fetched[2]; /* the same */
+    SecondTlb second_tlb;
 };
 
 enum { SHADOW_STI = 1, SHADOW_MOV_SS = 2 };

@@ -6,7 +6,9 @@
  * for other pages, or load the same tables again: then every page that code came from is walked to
  * anew at once, as a processor may at any time (SDM 3, 4.10.2.3), and if all lead where they did
  * nothing that was translated has to be looked up again. A page whose accessed bits the guest has
- * cleared counts as one that leads elsewhere, so that the next fetch sets them. Vector-safe.
+ * cleared counts as one that leads elsewhere, so that the next fetch sets them. What the
+ * second-level TLB still has after the flush answers for the tables: the processor may use that,
+ * too. So it is flushed first. Vector-safe.
  */
 
 #include "core/cpu/paging.h"

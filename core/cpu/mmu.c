@@ -184,21 +184,50 @@ void mmu_forget_map(Cpu *cpu)
 
 void mmu_flush_all(Cpu *cpu)
 {
+    second_tlb_drop_all(&cpu->second_tlb);
     flush(cpu, false);
 }
 
 void mmu_flush_non_global(Cpu *cpu)
 {
+    second_tlb_drop_all(&cpu->second_tlb);
     flush(cpu, true);
+}
+
+void mmu_switch_tables(Cpu *cpu, bool keep)
+{
+    if (keep)
+        second_tlb_keep(&cpu->second_tlb, paging_pcid(cpu));
+    else
+        second_tlb_drop_pcid(&cpu->second_tlb, paging_pcid(cpu));
+    flush(cpu, true);
+}
+
+/* What is not global in the soft TLB is the current PCID's. */
+void mmu_flush_pcid(Cpu *cpu, unsigned pcid)
+{
+    second_tlb_drop_pcid(&cpu->second_tlb, pcid);
+    if (pcid == paging_pcid(cpu))
+        flush(cpu, true);
+}
+
+void mmu_flush_pcid_page(Cpu *cpu, unsigned pcid, uint64_t linear)
+{
+    if (pcid == paging_pcid(cpu))
+        mmu_flush_page(cpu, linear);
+    else
+        second_tlb_drop_page(&cpu->second_tlb, pcid, linear);
 }
 
 void mmu_drop(Cpu *cpu)
 {
+    second_tlb_drop_all(&cpu->second_tlb);
     drop_entries(cpu, false);
 }
 
 void mmu_drop_stores(Cpu *cpu)
 {
+    second_tlb_drop_all(&cpu->second_tlb);
     forget_sites(cpu);
     for (unsigned set = 0; set < N_MMU; set++)
         for (unsigned i = 0; next_entry(&cpu->tlb_map[set], &i); i++)
@@ -227,6 +256,7 @@ static void drop_large(Cpu *cpu, unsigned m, uint64_t linear)
 void mmu_flush_page(Cpu *cpu, uint64_t linear)
 {
     linear = wrap(cpu, linear);
+    second_tlb_drop_page(&cpu->second_tlb, paging_pcid(cpu), linear);
     forget_sites(cpu);
     for (unsigned m = 0; m < N_MMU + 2; m++) {
         drop(cpu, m, index_in(m, linear));

@@ -99,13 +99,20 @@ int mmu_fetch_entry(Cpu *cpu, uint64_t linear);
 
 /* The memory map changed: forgets everything about it. */
 void mmu_forget_map(Cpu *cpu);
-void mmu_flush_all(Cpu *cpu); /* incl. global */
+void mmu_flush_all(Cpu *cpu); /* of all PCIDs, incl. global */
 void mmu_flush_non_global(Cpu *cpu);
-/* For lockstep.h: all entries go, or only what they let store; translations of code that hang on
- * them stay, since memory and registers will be again as they are when the entries were made. */
+/* CR3 was written. KEEP: what is remembered of the PCID that it names (SDM 4.10.4.1). */
+void mmu_switch_tables(Cpu *cpu, bool keep);
+/* The page at LINEAR, of the current PCID and global. */
+void mmu_flush_page(Cpu *cpu, uint64_t linear);
+/* What is not global of PCID (0 to 4095): all, or the page at LINEAR. */
+void mmu_flush_pcid(Cpu *cpu, unsigned pcid);
+void mmu_flush_pcid_page(Cpu *cpu, unsigned pcid, uint64_t linear);
+/* For lockstep.h: all entries go, or only what they let store and what the second-level TLB holds;
+ * translations of code that hang on them stay, since memory and registers will be again as they are
+ * when the entries were made. */
 void mmu_drop(Cpu *cpu);
 void mmu_drop_stores(Cpu *cpu);
-void mmu_flush_page(Cpu *cpu, uint64_t linear);
 /* Makes stores to this RAM page take the slow path on this vCPU (its page got code or is clean). */
 void mmu_flush_stores_to(Cpu *cpu, const void *host_page);
 void mmu_load_pdptes(Cpu *cpu, uint64_t cr3); /* raises #GP on reserved bits */

@@ -136,11 +136,16 @@ typedef struct {
     Entry entries[MAX_LEVELS];
     unsigned count;      /* entries read; the last one maps the page */
     unsigned entry_size; /* 4 or 8 */
-    uint64_t rights;     /* PTE_W and PTE_U: ANDed over the levels */
-    bool no_execute;
+    uint64_t rights;     /* PTE_W and PTE_U: ANDed over the levels; PTE_NX: ORed */
     unsigned page_shift;
     uint64_t frame;
 } Tables;
+
+/* RIGHTS of the levels above with those of ENTRY (SDM 4.6). */
+static uint64_t combine(uint64_t rights, uint64_t entry)
+{
+    return (rights & entry & (PTE_W | PTE_U)) | ((rights | entry) & PTE_NX);
+}
 
 /* Bits that must be zero in an 8-byte entry. SHIFT: log2 of what one entry covers. */
 static uint64_t reserved_bits(const Cpu *cpu, uint64_t value, unsigned shift)
@@ -187,8 +192,7 @@ static int read_tables_8(Cpu *cpu, uint64_t linear, Tables *tables)
             return 0;
         if (entry->value & reserved_bits(cpu, entry->value, shift))
             return PF_P | PF_RSVD;
-        tables->rights &= entry->value;
-        tables->no_execute |= entry->value >> 63;
+        tables->rights = combine(tables->rights, entry->value);
         if (shift == 12 || (entry->value & PTE_PS)) {
             tables->page_shift = shift;
             tables->frame = entry->value & FRAME_MASK & ~((1ull << shift) - 1);
@@ -207,7 +211,7 @@ static int read_tables_4(Cpu *cpu, uint64_t linear, Tables *tables)
     *entry = read_entry(cpu, (cpu->cr3 & 0xfffff000) + ((linear >> 22) & 0x3ff) * 4, 4);
     if (!(entry->value & PTE_P))
         return 0;
-    tables->rights &= entry->value;
+    tables->rights = combine(tables->rights, entry->value);
     if ((entry->value & PTE_PS) && (cpu->cr4 & CR4_PSE)) {
         /* PSE-36: bits 20:13 are address bits 39:32 (table 4-4); 21 is reserved. */
         if (entry->value & (1 << 21))
@@ -222,7 +226,7 @@ static int read_tables_4(Cpu *cpu, uint64_t linear, Tables *tables)
     *entry = read_entry(cpu, table + ((linear >> 12) & 0x3ff) * 4, 4);
     if (!(entry->value & PTE_P))
         return 0;
-    tables->rights &= entry->value;
+    tables->rights = combine(tables->rights, entry->value);
     tables->page_shift = 12;
     tables->frame = entry->value & 0xfffff000;
     return -1;
@@ -232,22 +236,21 @@ static int read_tables(Cpu *cpu, uint64_t linear, Tables *tables)
 {
     tables->count = 0;
     tables->rights = PTE_W | PTE_U;
-    tables->no_execute = false;
     return cpu->cr4 & CR4_PAE ? read_tables_8(cpu, linear, tables)
                               : read_tables_4(cpu, linear, tables);
 }
 
-/* SDM 4.6.1. */
-static bool access_allowed(const Cpu *cpu, const Tables *tables, unsigned set, MmuAccess access,
+/* SDM 4.6.1. RIGHTS: PTE_W, PTE_U and PTE_NX. */
+static bool access_allowed(const Cpu *cpu, uint64_t rights, unsigned set, MmuAccess access,
                            bool *writable)
 {
-    bool user_page = tables->rights & PTE_U, write_bit = tables->rights & PTE_W;
+    bool user_page = rights & PTE_U, write_bit = rights & PTE_W;
 
     *writable = write_bit || (set != MMU_USER && !(cpu->cr0 & CR0_WP));
     if (set == MMU_USER && !user_page)
         return false;
     if (access == ACCESS_FETCH)
-        return !tables->no_execute && !(set != MMU_USER && user_page && (cpu->cr4 & CR4_SMEP));
+        return !(rights & PTE_NX) && !(set != MMU_USER && user_page && (cpu->cr4 & CR4_SMEP));
     if (set == MMU_SUPERVISOR && user_page && (cpu->cr4 & CR4_SMAP))
         return false;
     return access == ACCESS_READ || *writable;
@@ -284,16 +287,50 @@ static void unpaged(Cpu *cpu, uint64_t linear, PageWalk *walk)
     walk->large = walk->huge = false;
 }
 
-static void fill_walk(Cpu *cpu, uint64_t linear, const Tables *tables, PageWalk *walk)
+/* The mapping: the frame, the rights and PTE_D. */
+static SecondTlbPage found_page(const Cpu *cpu, const Tables *tables)
 {
     uint64_t leaf = tables->entries[tables->count - 1].value;
-    uint64_t offset = linear & ((1ull << tables->page_shift) - 1);
 
-    walk->physical = paging_a20(cpu, tables->frame | offset);
-    walk->dirty = leaf & PTE_D;
-    walk->global = (leaf & PTE_G) && (cpu->cr4 & CR4_PGE);
-    walk->large = tables->page_shift > 12;
-    walk->huge = tables->page_shift > 22;
+    return (SecondTlbPage){.mapping = tables->frame | tables->rights | (leaf & PTE_D),
+                           .shift = tables->page_shift,
+                           .global = (leaf & PTE_G) && (cpu->cr4 & CR4_PGE)};
+}
+
+static void fill_walk(Cpu *cpu, uint64_t linear, const SecondTlbPage *page, PageWalk *walk)
+{
+    uint64_t offset = linear & ((1ull << page->shift) - 1);
+
+    walk->physical = paging_a20(cpu, (page->mapping & FRAME_MASK) | offset);
+    walk->dirty = page->mapping & PTE_D;
+    walk->global = page->global;
+    walk->large = page->shift > 12;
+    walk->huge = page->shift > 22;
+}
+
+/* What the second-level TLB says, where there are PCIDs: without them it would be emptied as often
+ * as the soft TLB. An entry that allows too little may be older than the tables: it goes, as those
+ * of an address that raises #PF have to (SDM 4.10.4.1). */
+static bool find_kept(Cpu *cpu, uint64_t linear, unsigned set, MmuAccess access, PageWalk *walk)
+{
+    SecondTlbPage page;
+
+    if (!(cpu->cr4 & CR4_PCIDE) ||
+        !second_tlb_find(&cpu->second_tlb, paging_pcid(cpu), linear, &page))
+        return false;
+    if (!access_allowed(cpu, page.mapping, set, access, &walk->writable) ||
+        (access == ACCESS_WRITE && !(page.mapping & PTE_D))) {
+        second_tlb_drop_page(&cpu->second_tlb, paging_pcid(cpu), linear);
+        return false;
+    }
+    fill_walk(cpu, linear, &page, walk);
+    return true;
+}
+
+static void keep(Cpu *cpu, uint64_t linear, const SecondTlbPage *page)
+{
+    if (cpu->cr4 & CR4_PCIDE)
+        second_tlb_add(&cpu->second_tlb, paging_pcid(cpu), linear, page);
 }
 
 bool paging_walk(Cpu *cpu, uint64_t linear, unsigned set, MmuAccess access, PageWalk *walk)
@@ -302,11 +339,15 @@ bool paging_walk(Cpu *cpu, uint64_t linear, unsigned set, MmuAccess access, Page
         unpaged(cpu, linear, walk);
         return true;
     }
+    if (find_kept(cpu, linear, set, access, walk)) {
+        cpu->second_tlb.n_hits++;
+        return true;
+    }
     for (unsigned tries = 0;; tries++) {
         Tables tables;
         int result = read_tables(cpu, linear, &tables);
 
-        if (result < 0 && !access_allowed(cpu, &tables, set, access, &walk->writable))
+        if (result < 0 && !access_allowed(cpu, tables.rights, set, access, &walk->writable))
             result = PF_P;
         if (result >= 0) {
             walk->error = (uint32_t)result | fault_code(cpu, set, access);
@@ -314,7 +355,9 @@ bool paging_walk(Cpu *cpu, uint64_t linear, unsigned set, MmuAccess access, Page
         }
         if (!set_accessed(cpu, &tables, access == ACCESS_WRITE) && tries < MAX_RETRIES)
             continue;
-        fill_walk(cpu, linear, &tables, walk);
+        SecondTlbPage page = found_page(cpu, &tables);
+        keep(cpu, linear, &page);
+        fill_walk(cpu, linear, &page, walk);
         return true;
     }
 }
@@ -327,13 +370,17 @@ bool paging_walk_again(Cpu *cpu, uint64_t linear, unsigned set, MmuAccess access
         unpaged(cpu, linear, walk);
         return true;
     }
+    if (find_kept(cpu, linear, set, access, walk))
+        return true;
     if (read_tables(cpu, linear, &tables) >= 0 ||
-        !access_allowed(cpu, &tables, set, access, &walk->writable))
+        !access_allowed(cpu, tables.rights, set, access, &walk->writable))
         return false;
     for (unsigned i = 0; i < tables.count; i++)
         if (!(tables.entries[i].value & PTE_A))
             return false;
-    fill_walk(cpu, linear, &tables, walk);
+    SecondTlbPage page = found_page(cpu, &tables);
+    keep(cpu, linear, &page);
+    fill_walk(cpu, linear, &page, walk);
     return true;
 }
 
@@ -348,6 +395,7 @@ bool paging_walk_debug(Cpu *cpu, uint64_t linear, PageWalk *walk)
     if (read_tables(cpu, linear, &tables) >= 0)
         return false;
     walk->writable = tables.rights & PTE_W;
-    fill_walk(cpu, linear, &tables, walk);
+    SecondTlbPage page = found_page(cpu, &tables);
+    fill_walk(cpu, linear, &page, walk);
     return true;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/* The page walk (SDM chapter 4), used by mmu.c. Vector-safe. */
+/* The page walk (SDM chapter 4), used by mmu.c, and what it asks first, the second-level TLB.
+ * Vector-safe. */
 
 #include "core/cpu/mmu.h"
 
@@ -16,7 +17,8 @@ typedef struct {
 } PageWalk;
 
 /* Translates LINEAR for an access with the rights of MMU set SET (a fetch: MMU_SUPERVISOR or
- * MMU_USER), setting A and D bits. False: a page fault, see error. */
+ * MMU_USER): as the second-level TLB remembers or by walking, setting A and D bits. False: a page
+ * fault, see error. */
 bool paging_walk(Cpu *cpu, uint64_t linear, unsigned set, MmuAccess access, PageWalk *walk);
 
 /* The same for a read or fetch, without setting A: false also where it is not set. */
@@ -27,6 +29,12 @@ bool paging_walk_debug(Cpu *cpu, uint64_t linear, PageWalk *walk);
 
 /* memory_lookup() of a whole RAM or ROM page; false for everything else. */
 bool paging_find_page(Cpu *cpu, uint64_t physical, MemoryTarget *target);
+
+/* The current PCID (SDM 4.10.1). */
+static inline unsigned paging_pcid(const Cpu *cpu)
+{
+    return cpu->cr4 & CR4_PCIDE ? cpu->cr3 & 0xfff : 0;
+}
 
 static inline uint64_t paging_a20(const Cpu *cpu, uint64_t physical)
 {

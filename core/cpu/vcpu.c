@@ -139,6 +139,7 @@ Cpu *cpu_new(const CpuConfig *config, GError **error)
     if (config->jit && jit_options(config->jit)->lockstep)
         cpu->lockstep = lockstep_new(cpu);
     cpu->tiny_tlb = config->jit && jit_options(config->jit)->tiny_tlb;
+    cpu->second_tlb.tiny = cpu->tiny_tlb;
     cpu->a20_mask_off = true;
     cpu->page_1g = cpuid_has(config->model, CPUID_PDPE1GB);
     cpu->tsc_offset = -(int64_t)cpuid_tsc_origin(config->model);

@@ -6,6 +6,7 @@
  * must be gone. PAGING_CASES=N and PAGING_SEED=S in the environment: more, or others.
  */
 
+#include "core/cpu/paging.h"
 #include "cpu-fixture.h"
 #include "tests/core/cpu/cpu-state.h"
 #include "tests/core/cpu/paging-model.h"
@@ -26,6 +27,7 @@ typedef struct {
     uint8_t *model_ram; /* WORLD bytes */
     ModelMemory memory;
     ModelProcessor processor;
+    bool pcids; /* in 4-level paging */
     uint64_t linear;
     uint64_t n_accesses, n_faults;
 } World;
@@ -97,6 +99,7 @@ static void choose_processor(World *w)
         .page_1g = chance(w, 2),
         .physical_bits = CPUID_PHYSICAL_BITS,
     };
+    w->pcids = chance(w, 2);
 }
 
 /* What every entry may have at random, and seldom what makes it useless. */
@@ -205,6 +208,8 @@ static void load_registers(World *w)
     cpu->cr0 = CR0_PE | CR0_PG | (p->wp ? CR0_WP : 0);
     cpu->cr4 = (p->form != MODEL_32_BIT ? CR4_PAE : 0) | (p->pse ? CR4_PSE : 0) |
                (p->pge ? CR4_PGE : 0) | (p->smep ? CR4_SMEP : 0) | (p->smap ? CR4_SMAP : 0);
+    if (p->form == MODEL_4_LEVEL && w->pcids)
+        cpu->cr4 |= CR4_PCIDE; /* what are PWT and PCD otherwise is the PCID */
     cpu->efer = (p->form == MODEL_4_LEVEL ? EFER_LME | EFER_LMA : 0) | (p->nxe ? EFER_NXE : 0);
     cpu->cr3 = p->cr3;
     cpu->page_1g = p->page_1g;
@@ -295,6 +300,41 @@ static ModelResult compare(World *w, uint64_t linear, ModelAccess access)
     return expected;
 }
 
+/* Away to another PCID and back, which nothing may be seen of: what the soft TLB had, the
+ * second-level TLB has. */
+static void switch_kept(World *w)
+{
+    Cpu *cpu = w->fixture.cpu;
+
+    if (!(cpu->cr4 & CR4_PCIDE))
+        return;
+    cpu->cr3 ^= 1;
+    mmu_switch_tables(cpu, chance(w, 2));
+    cpu->cr3 ^= 1;
+    mmu_switch_tables(cpu, true);
+}
+
+static void flush_all_non_global(World *w)
+{
+    Cpu *cpu = w->fixture.cpu;
+
+    switch (random_below(&w->random, 3)) {
+    case 0: mmu_flush_non_global(cpu); break;
+    case 1: mmu_switch_tables(cpu, false); break;
+    default: mmu_flush_pcid(cpu, paging_pcid(cpu));
+    }
+}
+
+static void flush_page(World *w, uint64_t linear)
+{
+    Cpu *cpu = w->fixture.cpu;
+
+    if (chance(w, 2))
+        mmu_flush_page(cpu, linear);
+    else
+        mmu_flush_pcid_page(cpu, paging_pcid(cpu), linear);
+}
+
 /* The page goes. Then a flush of all that is not global, or of one address in it, must be seen;
  * what is global may stay (SDM 4.10.4.1). */
 static void compare_flush(World *w)
@@ -303,15 +343,18 @@ static void compare_flush(World *w)
     ModelResult result = compare(w, w->linear, access);
     bool all = chance(w, 2);
 
+    if (chance(w, 2))
+        switch_kept(w);
+
     if (result.faults || !model_byte(w, result.leaf))
         return;
     uint64_t leaf = model_read(w, result.leaf, result.leaf_size);
     put(w, result.leaf, leaf & ~1ull, result.leaf_size);
     if (all)
-        mmu_flush_non_global(w->fixture.cpu);
+        flush_all_non_global(w);
     else
-        mmu_flush_page(w->fixture.cpu,
-                       w->linear ^ (random_next(&w->random) & ((1ull << result.shift) - 1)));
+        flush_page(w, w->linear ^ (random_next(&w->random) & ((1ull << result.shift) - 1)));
+    switch_kept(w);
     if (!(all && result.global))
         compare(w, w->linear, access);
 }
@@ -323,8 +366,12 @@ static void run_case(World *w)
     if (!make_case(w))
         return;
     load_registers(w);
-    for (unsigned i = random_below(&w->random, ACCESSES) + 1; i > 0; i--)
+    switch_kept(w);
+    for (unsigned i = random_below(&w->random, ACCESSES) + 1; i > 0; i--) {
         compare(w, w->linear, random_access(w));
+        if (chance(w, 2))
+            switch_kept(w);
+    }
     compare_flush(w);
 }
 
@@ -366,8 +413,10 @@ static void test_random_tables(void)
     make_world(&w);
     for (uint64_t i = 0; i < cases; i++)
         run_case(&w);
-    g_test_message("seed %lu: %lu cases, %lu accesses, %lu of them faulted", seed, cases,
-                   w.n_accesses, w.n_faults);
+    g_test_message(
+        "seed %lu: %lu cases, %lu accesses, %lu of them faulted, %lu by the second-level TLB", seed,
+        cases, w.n_accesses, w.n_faults, w.fixture.cpu->second_tlb.n_hits);
+    g_assert_cmpuint(w.fixture.cpu->second_tlb.n_hits, >, 0);
     g_free(w.model_ram);
     fixture_tear_down(&w.fixture, NULL);
 }
