@@ -10,8 +10,6 @@ static const OptionInfo jit_table[] = {
     /* Jumps reach 2 GiB. */
     {"tb-size", OPTION_UINT, "0", 0, 1024, NULL,
      N_("MiB of translated code a CPU; 0: as is usual")},
-    {"exact-flags", OPTION_BOOL, "off", 0, 0, NULL,
-     N_("flags are exact also in frames of faults and interrupts")},
     {"perf", OPTION_BOOL, "off", 0, 0, NULL,
      N_("name translated code for Linux perf, in /tmp/perf-PID.map")},
     {"lockstep", OPTION_BOOL, "off", 0, 0, NULL,
@@ -53,11 +51,9 @@ bool accel_parse_jit(const char *text, JitOptions *options, GError **error)
     if (text && !option_values_parse(values, text, NULL, error))
         return false;
     options->cache_bytes = option_uint(values, "tb-size") << 20;
-    options->exact_flags = option_bool(values, "exact-flags");
     options->perf = option_bool(values, "perf");
     options->lockstep = option_bool(values, "lockstep");
     options->no_links = options->lockstep; /* block by block, and all that can be seen */
-    options->exact_flags |= options->lockstep;
     if (!option_string(values, "stress"))
         return true;
     g_auto(GStrv) names = g_strsplit(option_string(values, "stress"), ":", -1);

@@ -362,7 +362,7 @@ struct Cpu {
     uint32_t mode;             /* MODE_* */
     uint32_t vectors_live; /* 1: x87/SSE/AVX state is in the host's registers, not in `vectors` */
     uint32_t interrupt_shadow; /* SHADOW_*: STI or MOV SS just executed */
-    uint64_t jit[32];          /* the JIT's own hot slots */
+    uint64_t jit[35];          /* the JIT's own hot slots */
     _Atomic uint32_t lines;    /* level of REQUEST_INTERRUPT, also while IF masks it */
     bool sites_used;
     _Alignas(CPU_RENAMED_BYTES / 2) SiteSet sites[N_MMU][2]; /* 0 loads, 1 stores */

@@ -170,6 +170,18 @@ static bool is_better_implied(const ZydisDecodedOperand *operand, const Insn *in
     return base == RSI || base == RBX || (base == RDI && insn->mem_base != RSI);
 }
 
+/* The bit of the general register that OPERAND writes, if it does. */
+static uint16_t written_gpr(const InsnOperand *operand)
+{
+    if (operand->kind != OPERAND_REG || operand->reg_class < REG_CLASS_GPR8 ||
+        operand->reg_class > REG_CLASS_GPR64 ||
+        !(operand->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+        return 0;
+    /* AH, CH, DH, BH are parts of rAX, rCX, rDX, rBX. */
+    return (uint16_t)(1u << (operand->reg_class == REG_CLASS_GPR8_HIGH ? operand->reg & 3
+                                                                       : operand->reg));
+}
+
 static void set_operands(Insn *insn, const ZydisDecodedInstruction *zi,
                          const ZydisDecodedOperand *operands)
 {
@@ -183,7 +195,10 @@ static void set_operands(Insn *insn, const ZydisDecodedInstruction *zi,
         to->size = bytes_of(from->size);
         to->encoding = from->encoding;
         switch (from->type) {
-        case ZYDIS_OPERAND_TYPE_REGISTER: set_register(to, from->reg.value); break;
+        case ZYDIS_OPERAND_TYPE_REGISTER:
+            set_register(to, from->reg.value);
+            insn->gpr_written |= written_gpr(to);
+            break;
         case ZYDIS_OPERAND_TYPE_MEMORY:
             to->kind = OPERAND_MEM;
             if (!to->hidden) {
@@ -309,6 +324,24 @@ static bool is_system_mnemonic(ZydisMnemonic mnemonic)
     }
 }
 
+/* The exception types without floating-point exceptions (SDM 2, 2.4); MMX and x87 have none. */
+static bool has_no_float_exception(const ZydisDecodedInstruction *zi)
+{
+    switch (zi->meta.exception_class) {
+    case ZYDIS_EXCEPTION_CLASS_SSE1:
+    case ZYDIS_EXCEPTION_CLASS_SSE4:
+    case ZYDIS_EXCEPTION_CLASS_SSE5:
+    case ZYDIS_EXCEPTION_CLASS_SSE7:
+    case ZYDIS_EXCEPTION_CLASS_AVX1:
+    case ZYDIS_EXCEPTION_CLASS_AVX4:
+    case ZYDIS_EXCEPTION_CLASS_AVX5:
+    case ZYDIS_EXCEPTION_CLASS_AVX6:
+    case ZYDIS_EXCEPTION_CLASS_AVX7:
+    case ZYDIS_EXCEPTION_CLASS_AVX8: return true;
+    default: return false;
+    }
+}
+
 static unsigned classify(const Insn *insn, const ZydisDecodedInstruction *zi)
 {
     unsigned flags = 0;
@@ -332,6 +365,8 @@ static unsigned classify(const Insn *insn, const ZydisDecodedInstruction *zi)
         if (operand->reg_class == REG_CLASS_MMX || operand->reg_class == REG_CLASS_XMM ||
             operand->reg_class == REG_CLASS_YMM)
             flags |= INSN_IS_VECTOR;
+        if (operand->reg_class == REG_CLASS_MMX)
+            flags |= INSN_MAY_MF_XM;
         if (operand->reg_class == REG_CLASS_CR || operand->reg_class == REG_CLASS_DR)
             flags |= INSN_IS_SYSTEM;
         if (operand->reg_class == REG_CLASS_SEG &&
@@ -340,6 +375,8 @@ static unsigned classify(const Insn *insn, const ZydisDecodedInstruction *zi)
     }
     if (zi->mnemonic == ZYDIS_MNEMONIC_XGETBV || zi->mnemonic == ZYDIS_MNEMONIC_XSETBV)
         flags &= ~INSN_IS_VECTOR;
+    if ((flags & (INSN_IS_VECTOR | INSN_IS_X87)) && !has_no_float_exception(zi))
+        flags |= INSN_MAY_MF_XM;
     return flags;
 }
 
@@ -766,6 +803,7 @@ bool insn_is_shift(const Insn *insn)
 bool insn_may_shift_by_0(const Insn *insn)
 {
     bool by_1 = insn->opcode == 0xd0 || insn->opcode == 0xd1;
+    unsigned mask = insn->operands[0].size == 8 ? 0x3f : 0x1f;
 
-    return insn_is_shift(insn) && !by_1 && (!insn->imm_size || !(insn->immediate & 0x1f));
+    return insn_is_shift(insn) && !by_1 && (!insn->imm_size || !(insn->immediate & mask));
 }

@@ -28,13 +28,13 @@ typedef enum {
 } RegClass;
 
 typedef struct {
-    uint8_t kind;      /* OperandKind */
-    uint8_t reg_class; /* RegClass */
-    uint8_t reg;       /* register number as encoded, REX applied */
-    uint8_t size;      /* bytes (0: none or more than 255, e.g. FXSAVE) */
-    uint8_t actions;   /* ZYDIS_OPERAND_ACTION_* as Zydis gives */
-    uint8_t hidden;    /* implied, not encoded */
-    uint8_t encoding;  /* ZydisOperandEncoding: which field names it */
+    uint8_t kind;         /* OperandKind */
+    uint8_t reg_class;    /* RegClass */
+    uint8_t reg;          /* register number as encoded, REX applied */
+    uint8_t size;         /* bytes (0: none or more than 255, e.g. FXSAVE) */
+    uint8_t actions;      /* ZYDIS_OPERAND_ACTION_* as Zydis gives */
+    uint8_t hidden : 1;   /* implied, not encoded */
+    uint8_t encoding : 7; /* ZydisOperandEncoding: which field names it */
 } InsnOperand;
 
 typedef struct {
@@ -70,6 +70,7 @@ typedef struct {
     /* RFLAGS_* masks (arithmetic flags only). MODIFIED includes what is set, cleared or left
      * undefined; shifts by a masked count of 0 and REP SCAS/CMPS with rCX 0 leave all unchanged. */
     uint16_t flags_tested, flags_modified, flags_undefined;
+    uint16_t gpr_written; /* a bit for each general register that changes, or part of it */
     uint8_t bytes[INSN_MAX_BYTES];
     /* Where things are in bytes[], for re-encoding: offsets, 0xff when absent. */
     uint8_t rex_offset, opcode_offset /* its first byte: 0F, or the one after VEX */, modrm_offset,
@@ -84,6 +85,7 @@ enum {
     INSN_IS_X87 = 4,
     INSN_IS_VECTOR = 8,   /* MMX, SSE, AVX: touches or may touch vector state */
     INSN_IS_SYSTEM = 16,  /* may change mode, or needs CPL checks */
+    INSN_MAY_MF_XM = 64,  /* may raise #MF or #XM: x87, MMX, SIMD floating-point */
     INSN_HAS_MEMORY = 32, /* accesses memory through a ModRM operand (not LEA/NOP, not moffs) */
 };
 

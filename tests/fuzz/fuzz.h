@@ -160,9 +160,6 @@ typedef enum {
 /* Both guests anew, with nothing translated and the options of the translator that go with case
  * NUMBER. */
 void guest_reset(uint64_t number);
-/* JitOptions.exact_flags of them: without it translated code shows a fault's handler anything for
- * flags that the program overwrites before it reads them. */
-bool guest_is_exact(uint64_t number);
 /* The path is the interpreter's to tell. */
 RunPath guest_run(GuestKind kind, const FuzzCase *c, CpuState *out);
 

@@ -109,17 +109,12 @@ static JitOptions translator_options(uint64_t number)
     unsigned kind = number / N_SLOTS % 8;
 
     options.cache_bytes = 8u << 20;
-    options.tier_2 = kind == 2 || kind == 3 || kind == 5;
-    options.exact_flags = kind >= 4 && kind <= 6;
+    options.tier_2 = kind & 1;
+    options.no_links = kind == 4 || kind == 5;
     options.no_groups = kind == 6;
     options.slow_accesses = kind == 7;
     options.max_insns = kind == 7 ? 1 : options.max_insns;
     return options;
-}
-
-bool guest_is_exact(uint64_t number)
-{
-    return translator_options(number).exact_flags;
 }
 
 static void make_cpu(Guest *guest, const JitOptions *options)

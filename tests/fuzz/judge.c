@@ -113,11 +113,8 @@ bool judge_agree_host(const FuzzCase *c, const CpuState *interpreter, const CpuS
 
 bool judge_agree_translated(const FuzzCase *c, const CpuState *interpreter, const CpuState *jit)
 {
-    int i = fuzz_find_insn(c, interpreter->rip);
-    uint64_t undefined = undefined_at(c, i);
+    uint64_t undefined = undefined_at(c, fuzz_find_insn(c, interpreter->rip));
 
-    if (!guest_is_exact(c->number) && interpreter->vector >= 0)
-        undefined |= i < 0 || i == (int)c->n ? 0 : RFLAGS_ARITH & ~c->insns[i].live;
     /* FOP, FIP and FDP; when the host's FXSAVE and XSAVE show them, no manual says. */
     return agree(c, interpreter, jit, undefined, false) &&
            !memcmp(interpreter->vectors.legacy + 6, jit->vectors.legacy + 6, 18);

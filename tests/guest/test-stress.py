@@ -55,10 +55,6 @@ def tier_2():
     boot("jit,stress=tier-2", cpus=2)
 
 
-def exact_flags():
-    boot("jit,exact-flags=on", cpus=2)
-
-
 def judge_lockstep(output, least):
     """OUTPUT is the program's, LEAST a number of instructions."""
     found = re.search(r"lockstep: \d+ steps of (\d+) instructions .*, (\d+) differences", output)
@@ -88,4 +84,4 @@ def lockstep_start():
 
 
 run([flushes_and_tiny_cache, one_insn, no_links, no_groups, slow_paths, tiny_tlb, tier_2,
-     exact_flags, lockstep_start, lockstep])
+     lockstep_start, lockstep])

@@ -24,7 +24,7 @@
 enum {
     SLOT_PAGE,     /* guest RIP of the code page's first byte (of a 16-bit IP maybe below 0) */
     SLOT_TARGETS,  /* the current context's table of indirect targets */
-    SLOT_FLAGS,    /* AH: SF ZF AF PF CF as LAHF gives, AL: OF */
+    SLOT_FLAGS,    /* AH: SF ZF AF PF CF as LAHF gives, AL: OF; or JitFlags */
     SLOT_HOST_RSP, /* the C stack */
     SLOT_SITE,     /* where generated code left */
     SLOT_TEMP,     /* value between two accesses of one instruction */
@@ -37,8 +37,57 @@ enum {
     SLOT_EPOCH = SLOT_STATE + 1,    /* two, 0 to INT32_MAX */
     SLOT_GROUPS = SLOT_LIMITS + 12, /* from guest to host address, of a block's access groups */
     N_GROUP_SLOTS = 8,
-    N_SLOTS = SLOT_GROUPS + N_GROUP_SLOTS,
+    SLOT_NOTES = SLOT_GROUPS + N_GROUP_SLOTS, /* two: operands that JitFlags name */
+    SLOT_NOTED_CARRY = SLOT_NOTES + 2,        /* CF before an operation */
+    N_SLOTS,
 };
+_Static_assert(N_SLOTS <= sizeof((Cpu){0}.jit) / 8, "Cpu.jit");
+
+/* What the arithmetic flags come from, so that they can be had when they are seen after all. */
+typedef enum {
+    FLAGS_NONE,       /* nobody may see them, or they are in EFLAGS */
+    FLAGS_SAVED,      /* in SLOT_FLAGS */
+    FLAGS_AS_ENTERED, /* saved, or SLOT_FLAGS says where they are */
+    FLAGS_ADD,        /* first + second */
+    FLAGS_ADD_RESULT, /* something + second, first is the result */
+    FLAGS_ADD_OLD,    /* first + something, second is the result */
+    FLAGS_SUB,        /* the same for first - second, */
+    FLAGS_SUB_RESULT,
+    FLAGS_SUB_OLD,
+    FLAGS_NEG_RESULT, /* 0 - something, first is the result */
+    FLAGS_ADC_RESULT, /* something + second + the noted carry, first is the result */
+    FLAGS_SBB_RESULT, /* something - second - the noted carry */
+    FLAGS_INC_RESULT, /* something + 1, CF is the noted carry */
+    FLAGS_DEC_RESULT,
+    FLAGS_MUL,   /* first is the result's upper half */
+    FLAGS_IMUL,  /* first * second, of which the lower half is kept */
+    FLAGS_LOGIC, /* first is the result */
+    FLAGS_TEST,  /* first & second */
+    FLAGS_SHL,   /* first by second */
+    FLAGS_SHR,
+    FLAGS_SAR,
+} JitFlagsOrigin;
+
+/* Self-contained, since it may outlive the code that names it. What SLOT_FLAGS holds is this where
+ * a block was entered whose handlers of faults may see flags that it does not need itself. */
+typedef union {
+    struct {
+        uint32_t kind : 5; /* JitFlagsOrigin */
+        uint32_t size : 2; /* of the operands: 1 << SIZE bytes */
+        uint32_t : 2;
+        uint32_t saved : 1; /* in SLOT_FLAGS: this is what LAHF gave, bit 1 of AH */
+        uint32_t first : 5; /* general register, FLAGS_NOTED +, FLAGS_CONSTANT */
+        uint32_t second : 5;
+        int32_t constant : 12;
+    };
+    uint32_t packed;
+} JitFlags;
+enum {
+    FLAGS_NOTED = N_GPR, /* SLOT_NOTES, two */
+    FLAGS_CONSTANT = FLAGS_NOTED + 2,
+    FLAGS_WIDE_CONSTANT, /* that does not fit: in the table of traps before them */
+};
+_Static_assert(sizeof(JitFlags) == 4, "stored as an immediate");
 
 /* What jit_run() must leave to its caller or to the interpreter, one instruction after the other.
  */
@@ -94,14 +143,14 @@ typedef struct {
         uint16_t source;     /* without one: SOURCE_KNOWN + the general register that MOV stores */
     };
     uint16_t mnemonic; /* ZydisMnemonic, to be counted */
+    JitFlags flags_from;
 } __attribute__((packed)) JitSite;
 enum {
     SITE_STORE = 1,
-    SITE_FLAGS_SAVED = 2,
-    SITE_STAYS = 4,    /* the block goes on behind the interpreted instruction */
-    SITE_X87 = 8,      /* the instruction may have an x87 exception waiting */
-    SITE_ALIGNED = 32, /* an address that is no multiple of the size is #GP */
-    SITE_CUT = 16,     /* the instruction ends on a page that was not known */
+    SITE_STAYS = 2,   /* the block goes on behind the interpreted instruction */
+    SITE_X87 = 4,     /* the instruction may have an x87 exception waiting */
+    SITE_ALIGNED = 8, /* an address that is no multiple of the size is #GP */
+    SITE_CUT = 16,    /* the instruction ends on a page that was not known */
 };
 enum { NO_X87 = 0xffff, X87_HAS_MEMORY = 0x8000, SOURCE_KNOWN = 0x100 };
 
@@ -131,20 +180,28 @@ typedef enum {
 } JitTransfer;
 
 /* Where a host exception may come from. Behind one with TRAP_X87 another record has the
- * x87 instruction that its JitSite names. */
+ * x87 instruction that its JitSite names. One with TRAP_FLAGS is before those whose flags it has.
+ */
 typedef struct {
-    uint16_t host_offset; /* from the block's entry */
+    uint16_t host_offset; /* from the block's entry; TRAP_FLAGS */
     union {
         struct {
-            uint16_t where; /* the instruction's offset in its page, TRAP_* */
+            uint16_t where; /* the instruction's offset in its page, TRAP_X87 */
             uint16_t mnemonic;
         };
         struct {
             uint16_t x87_offset, x87_opcode;
         };
+        struct {
+            union {
+                JitFlags flags_from;
+                int32_t constant;
+            };
+        } __attribute__((packed, aligned(2)));
     };
 } JitTrap;
-enum { TRAP_OFFSET = 0xfff, TRAP_FLAGS_SAVED = 1 << 12, TRAP_X87 = 1 << 13 };
+enum { TRAP_OFFSET = 0xfff, TRAP_X87 = 1 << 13, TRAP_FLAGS = 1 << 15 };
+_Static_assert(sizeof(JitTrap) == 6, "one for each access to memory");
 
 typedef struct JitPage JitPage;
 typedef struct JitBlock JitBlock;
@@ -155,8 +212,10 @@ struct JitBlock {
     uint32_t code_size;
     uint32_t granules; /* 128-byte pieces of the page it depends on */
     bool valid : 1;
-    bool live_in : 1; /* whether it needs the arithmetic flags it is entered with */
-    uint8_t tier : 2; /* 1, or 2 with SitePages: time is spent there */
+    bool live_in : 1;       /* whether it needs the arithmetic flags it is entered with */
+    bool shown_in : 1;      /* whether a handler of its faults may see those, */
+    uint16_t shown_changed; /* and bits of the general registers that change before it last may */
+    uint8_t tier : 2;       /* 1, or 2 with SitePages: time is spent there */
     uint16_t n_traps;
     uint32_t first_trap; /* number in JitCpu.traps */
     uint32_t far_links;  /* number + 1 in JitCpu.far_links: who leads here by one */
@@ -227,6 +286,9 @@ typedef struct {
     bool far : 1;         /* leads to another page */
     bool returns : 1;     /* behind a call: SITE is of a LEA that a return jumps through */
     bool flags_saved : 1; /* in SLOT_FLAGS, of a far one; else in EFLAGS */
+    bool live : 1;        /* what comes needs the flags, */
+    bool shown : 1;       /* may show them; else it overwrites those it does not need at once */
+    JitFlags flags_from;  /* of a far one */
 } JitExit;
 
 /* An exit, far or of a return, that once led to a block, and must not when that is gone. */
@@ -542,12 +604,24 @@ void jit_helper_vectors(Cpu *cpu);
 /* What helpers begin with: everything of the Cpu is as at SITE but the registers, which the stub
  * has stored. */
 void jit_take_site(Cpu *cpu, const JitSite *site);
-/* RFLAGS to SLOT_FLAGS. */
-void jit_put_flags(Cpu *cpu);
 /* Indirect branches now look for their targets in CONTEXT, and returns for code of its mode. */
 void jit_enter_context(JitCpu *jc, JitContext *context);
 /* Executes the instruction at SITE. */
 void jit_interpret_site(Cpu *cpu, const JitSite *site);
+
+/* flags.c */
+/* AH and AL of LAHF; SETO AL to RFLAGS. */
+void jit_take_flags(Cpu *cpu, uint64_t ax);
+/* The arithmetic flags to RFLAGS, unless they are FLAGS_NONE. Registers are in the Cpu. */
+void jit_take_flags_from(Cpu *cpu, JitFlags origin);
+/* RFLAGS to SLOT_FLAGS. */
+void jit_put_flags(Cpu *cpu);
+JIT_VECTOR_SAFE static inline JitFlags jit_flags_noted(const Cpu *cpu)
+{
+    JitFlags origin = {.packed = (uint32_t)cpu->jit[SLOT_FLAGS]};
+
+    return origin.saved ? (JitFlags){.kind = FLAGS_SAVED} : origin;
+}
 
 /* system.c: called by generated code */
 /* Returns 0 to leave. */

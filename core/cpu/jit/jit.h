@@ -12,8 +12,6 @@
 typedef struct {
     unsigned max_insns;  /* of a block; 1: each instruction alone */
     size_t cache_bytes;  /* of a vCPU's code cache, at most; taken from the host as it fills */
-    bool exact_flags;    /* flags are exact also where the program cannot see them before it
-                            overwrites them (at faults and interrupts) */
     bool no_links;       /* every block returns to the dispatcher */
     bool no_groups;      /* every memory access is checked by itself */
     bool slow_accesses;  /* memory accesses never find their page in the soft TLB */

@@ -17,19 +17,7 @@
 #define LIKELY(x)   __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
-/* --- flags and positions ---------------------------------------------------------------------- */
-
-/* AH and AL of LAHF; SETO AL into RFLAGS. */
-JIT_VECTOR_SAFE static void take_flags(Cpu *cpu, uint64_t ax)
-{
-    cpu->rflags = (cpu->rflags & ~(uint64_t)RFLAGS_ARITH) | ((ax >> 8) & RFLAGS_ARITH & 0xff) |
-                  (ax & 1) << 11;
-}
-
-JIT_VECTOR_SAFE void jit_put_flags(Cpu *cpu)
-{
-    cpu->jit[SLOT_FLAGS] = (cpu->rflags & 0xff) << 8 | (cpu->rflags >> 11 & 1);
-}
+/* --- positions -------------------------------------------------------------------------------- */
 
 JIT_VECTOR_SAFE static void set_rip(Cpu *cpu, int64_t offset)
 {
@@ -52,8 +40,7 @@ JIT_VECTOR_SAFE static void note_x87(Cpu *cpu, const JitSite *site)
 JIT_VECTOR_SAFE void jit_take_site(Cpu *cpu, const JitSite *site)
 {
     set_rip(cpu, site->offset);
-    if (site->flags & SITE_FLAGS_SAVED)
-        take_flags(cpu, cpu->jit[SLOT_FLAGS]);
+    jit_take_flags_from(cpu, site->flags_from);
     if (UNLIKELY(site->x87_offset != NO_X87))
         note_x87(cpu, site);
 }
@@ -358,9 +345,26 @@ typedef struct {
     uint32_t exit;       /* number + 1 */
     bool ungrouped;      /* the next block is one with KEY_UNGROUPED */
     bool target;         /* an indirect branch wants RIP in its table */
+    bool unshown;        /* the next block overwrites flags at once that are not known */
     JitBlock *dead;      /* was entered and should lead on */
     uint64_t generation; /* of the cache when this was noted */
 } Connection;
+
+JIT_VECTOR_SAFE static unsigned trap_offset(const JitTrap *trap)
+{
+    return trap->host_offset & ~(unsigned)TRAP_FLAGS;
+}
+
+JIT_VECTOR_SAFE static JitFlags trap_flags(Cpu *cpu, const JitTrap *trap)
+{
+    JitFlags from = trap->flags_from;
+
+    if (from.second == FLAGS_WIDE_CONSTANT) {
+        cpu->jit[SLOT_NOTES + 1] = (uint64_t)(int64_t)trap[-1].constant;
+        from.second = FLAGS_NOTED + 1;
+    }
+    return from;
+}
 
 JIT_VECTOR_SAFE static void handle_trap(JitCpu *jc)
 {
@@ -375,12 +379,12 @@ JIT_VECTOR_SAFE static void handle_trap(JitCpu *jc)
     unsigned low = 0, high = block->n_traps;
     while (high - low > 1) {
         unsigned middle = (low + high) / 2;
-        if (traps[middle].host_offset <= rw - block->entry)
+        if (trap_offset(&traps[middle]) <= rw - block->entry)
             low = middle;
         else
             high = middle;
     }
-    if (traps[low].host_offset != rw - block->entry)
+    if (trap_offset(&traps[low]) != rw - block->entry)
         __builtin_trap();
     JitSite site = {.x87_offset = NO_X87};
     if (low > 0 && traps[low - 1].host_offset == traps[low].host_offset &&
@@ -390,10 +394,13 @@ JIT_VECTOR_SAFE static void handle_trap(JitCpu *jc)
         low--;
     }
     site.offset = traps[low].where & TRAP_OFFSET;
-    if (traps[low].where & TRAP_FLAGS_SAVED)
-        site.flags = SITE_FLAGS_SAVED;
-    else
-        take_flags(cpu, cpu->jit[SLOT_SCRATCH]);
+    unsigned flags = low;
+    while (flags > 0 && !(traps[flags].host_offset & TRAP_FLAGS))
+        flags--;
+    if (traps[flags].host_offset & TRAP_FLAGS)
+        site.flags_from = trap_flags(cpu, &traps[flags]);
+    if (site.flags_from.kind == FLAGS_NONE)
+        jit_take_flags(cpu, cpu->jit[SLOT_SCRATCH]);
     jit_take_site(cpu, &site);
     interpret(cpu, traps[low].mnemonic);
 }
@@ -453,6 +460,16 @@ JIT_VECTOR_SAFE static int32_t read_site(const uint8_t *site, unsigned n)
     return numbers[n].value;
 }
 
+/* On the way to a block that needs the flags it finds in EFLAGS, or may show those that SLOT_FLAGS
+ * says. */
+JIT_VECTOR_SAFE static void take_flags_between(Cpu *cpu, bool live, bool shown)
+{
+    if (live || !shown)
+        jit_take_flags(cpu, cpu->jit[SLOT_SCRATCH]);
+    else
+        jit_take_flags_from(cpu, jit_flags_noted(cpu));
+}
+
 JIT_VECTOR_SAFE static void come_back(JitCpu *jc, JitLeft reason, Connection *connection)
 {
     Cpu *cpu = jc->cpu;
@@ -461,6 +478,7 @@ JIT_VECTOR_SAFE static void come_back(JitCpu *jc, JitLeft reason, Connection *co
     connection->exit = 0;
     connection->target = false;
     connection->ungrouped = false;
+    connection->unshown = false;
     connection->dead = NULL;
     connection->generation = jc->generation;
     switch (reason) {
@@ -468,7 +486,11 @@ JIT_VECTOR_SAFE static void come_back(JitCpu *jc, JitLeft reason, Connection *co
         uint32_t number = (uint32_t)read_site(site, 0);
         const JitExit *exit = &jc->exits[number];
         jit_count(&jc->statistics.exits_direct);
-        take_flags(cpu, cpu->jit[SLOT_FLAGS]);
+        if (exit->returns)
+            jit_take_flags(cpu, cpu->jit[SLOT_FLAGS]);
+        else
+            take_flags_between(cpu, exit->live, exit->shown);
+        connection->unshown = !exit->shown;
         set_rip(cpu, exit->target);
         connection->ungrouped = exit->ungrouped;
         if (!jc->jit->options.no_links)
@@ -477,20 +499,21 @@ JIT_VECTOR_SAFE static void come_back(JitCpu *jc, JitLeft reason, Connection *co
     }
     case LEFT_INDIRECT:
         jit_count(&jc->statistics.exits_indirect);
-        take_flags(cpu, cpu->jit[SLOT_FLAGS]);
+        jit_take_flags(cpu, cpu->jit[SLOT_FLAGS]);
         connection->target = !jc->jit->options.no_links;
         if (atomic_load_explicit(&cpu->requests, memory_order_relaxed))
             sample(jc, cpu->rip & 0xfff);
         break;
     case LEFT_REQUEST:
         jit_count(&jc->statistics.exits_requested);
-        take_flags(cpu, cpu->jit[SLOT_FLAGS]);
+        jit_take_flags_from(cpu, (JitFlags){.packed = (uint32_t)read_site(site, 2)});
         set_rip(cpu, read_site(site, 0));
         sample(jc, (unsigned)read_site(site, 1));
         break;
     case LEFT_DEAD: {
         JitBlock *block = jit_cache_block_at(jc, jit_rw(jc, site) - 1);
-        take_flags(cpu, cpu->jit[SLOT_FLAGS]);
+        take_flags_between(cpu, block->live_in, block->shown_in);
+        connection->unshown = !block->shown_in;
         set_rip(cpu, (int64_t)(block->key.ram & 0xfff));
         connection->dead = block;
         connection->ungrouped = block->key.mode & KEY_UNGROUPED;
@@ -511,6 +534,9 @@ JIT_VECTOR_SAFE static void connect(JitCpu *jc, const Connection *connection, Ji
         const JitExit *exit = &jc->exits[connection->exit - 1];
         uint8_t *site = jit_at(jc, exit->site);
         if (!jit_block(jc, exit->block)->valid)
+            return;
+        /* Without groups the block may hand on flags that the one with them only shows. */
+        if (!exit->live && block->live_in && block->shown_in)
             return;
         if (exit->targets_before) {
             if (!jit_cache_pin_context(jc, jc->context))
@@ -640,11 +666,13 @@ JIT_VECTOR_SAFE void jit_run(Cpu *cpu)
         if (!(cpu->mode & MODE_CS64))
             put_segment_limits(cpu);
         jc->leave = false;
+        jit_put_flags(cpu);
         jit_count(&jc->statistics.exits);
         JitLeft reason = enter(cpu, jit_rx(jc, block->entry));
         come_back(jc, reason, &connection);
         /* A block that could not begin for its groups has not got ahead. */
-    } while (connection.ungrouped || !(must_return(cpu) || lockstep_is_over(cpu)));
+    } while (connection.ungrouped || connection.unshown ||
+             !(must_return(cpu) || lockstep_is_over(cpu)));
     cpu_spill_vectors(cpu);
 }
 

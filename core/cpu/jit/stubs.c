@@ -25,12 +25,12 @@ static void emit_load_registers(Emit *e, int depth)
     emit_rm(e, true, 0x8b, H_R15, H_RSP, depth + OFFSET_GPR(RSP));
 }
 
-/* EFLAGS to SLOT_FLAGS; registers are saved. */
+/* EFLAGS to SLOT_SCRATCH; registers are saved. */
 static void emit_store_flags(Emit *e, int depth)
 {
     emit8(e, 0x9f);                      /* lahf */
     emit_rr(e, false, 0x0f90, 0, H_RAX); /* seto al */
-    emit_rm(e, true, 0x89, H_RAX, H_RSP, depth + OFFSET_SLOT(SLOT_FLAGS));
+    emit_rm(e, true, 0x89, H_RAX, H_RSP, depth + OFFSET_SLOT(SLOT_SCRATCH));
 }
 
 static void emit_leave(Emit *e, JitCpu *jc, JitLeft reason)
@@ -221,12 +221,10 @@ void jit_emit_stubs(JitCpu *jc, Emit *e)
     emit_transfer(jc, e);
 
     /* The signal handler puts the thread here; the trapped instruction has changed nothing. EFLAGS
-     * go to SLOT_SCRATCH: whether they or SLOT_FLAGS count, the block's table says. */
+     * go to SLOT_SCRATCH: whether they count, the block's table says. */
     jc->stub_trap = jit_rx(jc, e->p);
     emit_store_registers(e, 0);
-    emit8(e, 0x9f);
-    emit_rr(e, false, 0x0f90, 0, H_RAX);
-    emit_rm(e, true, 0x89, H_RAX, H_RSP, OFFSET_SLOT(SLOT_SCRATCH));
+    emit_store_flags(e, 0);
     emit_leave(e, jc, LEFT_TRAP);
 
     for (unsigned set = 0; set < N_MMU; set++)

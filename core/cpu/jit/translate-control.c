@@ -42,13 +42,11 @@ uint16_t t_x87_opcode(const Translator *t)
     return (uint16_t)((t->x87->insn.opcode & 7) << 8 | t->x87->insn.modrm | data);
 }
 
-void t_emit_site(const Translator *t, Emit *e, unsigned size, unsigned flags)
+void t_emit_site(const Translator *t, Emit *e, JitFlags from, unsigned size, unsigned flags)
 {
     const Insn *insn = &t->item->insn;
     JitSite *site = (JitSite *)e->p;
 
-    if (t->flags_saved)
-        flags |= SITE_FLAGS_SAVED;
     if (insn->mem_align)
         flags |= SITE_ALIGNED;
     if (waits_for_x87(insn))
@@ -62,14 +60,17 @@ void t_emit_site(const Translator *t, Emit *e, unsigned size, unsigned flags)
     else
         site->source = stores_register(insn) ? SOURCE_KNOWN + insn->operands[1].reg : 0;
     site->mnemonic = insn->mnemonic;
+    site->flags_from = from;
     e->p += sizeof *site;
 }
 
 void t_call_at_site(const Translator *t, Emit *e, const uint8_t *stub, unsigned size,
                     unsigned flags)
 {
+    JitFlags from = t_emit_flags_from(t, e);
+
     emit_call(e, stub);
-    t_emit_site(t, e, size, flags);
+    t_emit_site(t, e, from, size, flags);
 }
 
 enum { MAX_RELINKS = 16 };
@@ -100,11 +101,14 @@ static void emit_unlinked(Translator *t, const uint8_t *stub, JitExit exit)
 }
 
 /* A rel32 field that leads out at offset TARGET until it is linked. */
-static void link_site(Translator *t, uint8_t *site, int32_t target, bool ungrouped)
+static void link_site(Translator *t, uint8_t *site, int32_t target, uint32_t live, ShownPlan shown,
+                      bool ungrouped)
 {
     JitExit exit = new_exit(t, site, target);
 
     exit.ungrouped = ungrouped;
+    exit.live = live != 0;
+    exit.shown = shown.flags != 0;
     emit_patch(site, t->cold.p);
     emit_unlinked(t, t->jc->stub_link, exit);
 }
@@ -132,9 +136,10 @@ static void far_link_site(Translator *t, uint8_t *site, int32_t target)
     bool saved = t->flags_saved;
     JitExit exit = new_exit(t, site, target);
 
-    exit.far = true;
+    exit.far = exit.live = exit.shown = true;
     exit.flags_saved = saved;
     emit_patch(site, t->cold.p);
+    exit.flags_from = t_emit_flags_from(t, &t->cold);
     exchange_streams(t);
     if (saved)
         t_restore_flags(t);
@@ -143,7 +148,15 @@ static void far_link_site(Translator *t, uint8_t *site, int32_t target)
     emit_unlinked(t, t->jc->stub_link, exit);
 }
 
-void t_exit_direct(Translator *t, int32_t target, uint32_t live)
+/* In cold code: a jump whose rel32 field is returned. */
+static uint8_t *emit_cold_jump(Translator *t)
+{
+    emit8(&t->cold, 0xe9);
+    t->cold.p += 4;
+    return t->cold.p - 4;
+}
+
+void t_exit_direct(Translator *t, int32_t target, uint32_t live, ShownPlan shown)
 {
     t_note_x87(t);
     if (!is_in_page(t, target) && !t_segmented_code(t) && !t->check_requests) {
@@ -162,33 +175,36 @@ void t_exit_direct(Translator *t, int32_t target, uint32_t live)
         free_flags_for(t, live);
         emit_alu_mem_imm(&t->hot, false, 7, H_RSP, OFFSET_REQUESTS, 0);
         emit_jcc(&t->hot, CC_NE, t->cold.p);
+        JitFlags from = t_emit_flags_from(t, &t->cold);
         emit_call(&t->cold, t->jc->stub_request);
         emit32(&t->cold, (uint32_t)target);
         emit32(&t->cold, t->item->offset);
+        emit32(&t->cold, from.packed);
     }
+    t_emit_origin(t, &t->hot, shown);
     if (live && t->flags_saved)
         t_restore_flags(t);
     emit8(&t->hot, 0xe9);
     t->hot.p += 4;
-    link_site(t, t->hot.p - 4, target, false);
+    link_site(t, t->hot.p - 4, target, live, shown, false);
 }
 
 void t_exit_ungrouped(Translator *t)
 {
     const Item *x87 = t->x87, *x87_data = t->x87_data;
     bool saved = t->flags_saved;
+    ShownPlan shown = t->item->shown_before ? SHOWN_ALL : (ShownPlan){0};
 
     exchange_streams(t);
     t_note_x87(t);
+    t_emit_origin(t, &t->hot, shown);
     if (saved && t->item->live_before)
         t_restore_flags(t);
-    emit8(&t->hot, 0xe9);
-    t->hot.p += 4;
     exchange_streams(t);
     t->flags_saved = saved;
     t->x87 = x87;
     t->x87_data = x87_data;
-    link_site(t, t->cold.p - 4, t->item->offset, true);
+    link_site(t, emit_cold_jump(t), t->item->offset, t->item->live_before, shown, true);
 }
 
 void t_name_targets(Translator *t, const uint8_t *targets)
@@ -247,7 +263,7 @@ static void note_return(Translator *t)
     emit_return_index(e, H_R10);
     emit_rmx(e, true, 0x89, H_R11, H_RSP, H_R10, 8, OFFSET_RETURNS(set, rip));
     JitExit exit = new_exit(t, emit_lea_rip(e, H_R11, unlinked), back);
-    exit.returns = true;
+    exit.returns = exit.live = exit.shown = true;
     emit_rmx(e, true, 0x89, H_R11, H_RSP, H_R10, 8, OFFSET_RETURNS(set, code));
 
     emit_rm(&t->cold, true, 0x8d, H_R10, H_R10, -back);
@@ -403,6 +419,12 @@ static void emit_far_link(JitCpu *jc, JitExit *exit, const JitBlock *block)
     emit_rm(&e, jit_block(jc, exit->block)->key.mode & MODE_CS64, 0x8d, H_R10, H_R10,
             (int32_t)(exit->target & ~0xfff));
     emit_rm(&e, true, 0x89, H_R10, H_RSP, OFFSET_SLOT(SLOT_PAGE));
+    if (block->shown_in) {
+        if (exit->flags_from.kind == FLAGS_NONE)
+            t_emit_save_flags(&e);
+        else
+            t_emit_origin_of(&e, exit->flags_from, (ShownPlan){ALL_FLAGS, block->shown_changed});
+    }
     if (exit->flags_saved && block->live_in)
         t_emit_restore_flags(&e);
     emit_jmp(&e, block->entry);
@@ -512,6 +534,7 @@ void t_emit_interpret(Translator *t, bool stays)
     t_call_at_site(t, &t->hot, t->jc->stub_interp, t->item->insn.length,
                    (stays ? SITE_STAYS : 0) | (cut ? SITE_CUT : 0));
     t->vectors_checked = false;
+    t->flags_from = t_flags_from(t);
 }
 
 /* --- branches --------------------------------------------------------------------------------- */
@@ -535,19 +558,41 @@ static uint8_t *jump_if_rcx_zero(Emit *e, unsigned address_size)
 static void take_branch(Translator *t)
 {
     bool saved = t->flags_saved;
+    JitFlags flags_from = t->flags_from;
 
-    t_exit_direct(t, t->item->target, t->item->live_target);
+    t_exit_direct(t, t->item->target, t->item->live_target, t->item->target_shows);
     t->flags_saved = saved;
+    t->flags_from = flags_from;
 }
 
 void t_check_requests(Translator *t, const Item *backward)
 {
     emit_alu_mem_imm(&t->hot, false, 7, H_RSP, OFFSET_REQUESTS, 0);
     emit_jcc(&t->hot, CC_NE, t->cold.p);
+    JitFlags from = t_emit_flags_from(t, &t->cold);
     emit_call(&t->cold, t->jc->stub_request);
     emit32(&t->cold, t->item->offset);
     emit32(&t->cold, (uint32_t)backward->target);
+    emit32(&t->cold, from.packed);
     t->requests_checked = true;
+}
+
+/* To a block in the page, without a look at the requests. */
+static void emit_near_jcc(Translator *t, unsigned condition)
+{
+    const Item *item = t->item;
+    bool back = item->target <= item->offset;
+    bool noted = item->target_shows.flags && t_flags_from(t).kind > FLAGS_AS_ENTERED;
+
+    /* On the way back of a loop at once, else on the way out. */
+    if (noted && back)
+        t_emit_origin(t, &t->hot, item->target_shows);
+    uint8_t *site = emit_jcc(&t->hot, condition, t->cold.p);
+    if (noted && !back) {
+        t_emit_origin(t, &t->cold, item->target_shows);
+        site = emit_cold_jump(t);
+    }
+    link_site(t, site, item->target, item->live_target, item->target_shows, false);
 }
 
 static void emit_jcc_exit(Translator *t)
@@ -558,7 +603,7 @@ static void emit_jcc_exit(Translator *t)
     t_want_flags(t);
     if (is_in_page(t, target) && !t->check_requests &&
         (target > t->item->offset || t->requests_checked)) {
-        link_site(t, emit_jcc(&t->hot, condition, t->hot.p), target, false);
+        emit_near_jcc(t, condition);
         return;
     }
     if (!is_in_page(t, target) && !t_segmented_code(t) && !t->check_requests) {
@@ -692,10 +737,12 @@ void t_emit_branch(Translator *t)
     switch (t->item->kind) {
     case KIND_JCC: emit_jcc_exit(t); break;
     case KIND_LOOP: emit_loop(t); break;
-    case KIND_JMP: t_exit_direct(t, t->item->target, t->item->live_target); break;
+    case KIND_JMP:
+        t_exit_direct(t, t->item->target, t->item->live_target, t->item->target_shows);
+        break;
     case KIND_CALL:
         push_return_address(t);
-        t_exit_direct(t, t->item->target, t->item->live_target);
+        t_exit_direct(t, t->item->target, t->item->live_target, t->item->target_shows);
         break;
     case KIND_JMP_INDIRECT:
         indirect_target(t);

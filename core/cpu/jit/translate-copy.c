@@ -33,23 +33,42 @@ void t_store_guest(Translator *t, unsigned guest, unsigned from, unsigned size)
     emit_rm(e, size == 8, op, from, H_RSP, OFFSET_GPR(guest));
 }
 
+static void add_trap(Translator *t, JitTrap trap)
+{
+    jit_cache_add_trap(t->jc, trap);
+    t->block->n_traps++;
+}
+
+static void note_trap_flags(Translator *t, uint16_t host_offset)
+{
+    JitFlags from = t_flags_from(t);
+    JitTrap record = {.host_offset = host_offset | TRAP_FLAGS};
+
+    if (from.packed == t->trap_flags.packed &&
+        (from.second != FLAGS_WIDE_CONSTANT || t->constant == t->trap_constant))
+        return;
+    if (from.second == FLAGS_WIDE_CONSTANT) {
+        record.constant = t->trap_constant = t->constant;
+        add_trap(t, record);
+    }
+    record.flags_from = t->trap_flags = from;
+    add_trap(t, record);
+}
+
 void t_mark_trap(Translator *t)
 {
     JitTrap trap = {.host_offset = (uint16_t)(t->hot.p - t->block->entry),
                     .where = t->item->offset,
                     .mnemonic = t->item->insn.mnemonic};
 
-    if (t->flags_saved)
-        trap.where |= TRAP_FLAGS_SAVED;
+    note_trap_flags(t, trap.host_offset);
     if (t->x87)
         trap.where |= TRAP_X87;
-    jit_cache_add_trap(t->jc, trap);
-    t->block->n_traps++;
+    add_trap(t, trap);
     if (t->x87) {
         trap.x87_offset = t->x87->offset;
         trap.x87_opcode = t_x87_opcode(t);
-        jit_cache_add_trap(t->jc, trap);
-        t->block->n_traps++;
+        add_trap(t, trap);
     }
 }
 
@@ -376,6 +395,41 @@ static void exchange_halves(Translator *t, unsigned reg)
     emit8(&t->hot, 0xc0 | reg << 3 | (reg + 4));
 }
 
+/* CMP or TEST with an operand in memory, which SLOT_NOTES gets, too. */
+static void emit_noted_comparison(Translator *t)
+{
+    const Insn *insn = &t->item->insn;
+    const InsnOperand *to = &insn->operands[0], *from = &insn->operands[1];
+    bool test = insn->mnemonic == ZYDIS_MNEMONIC_TEST, first = to->kind == OPERAND_MEM;
+    unsigned size = insn->mem_size;
+    Emit *e = &t->hot;
+
+    t_mark_trap(t);
+    if (size < 4)
+        emit_rmx(e, false, size == 1 ? 0x0fb6 : 0x0fb7, H_R11, H_R10, t->at.index, t->at.scale,
+                 t->at.disp);
+    else
+        emit_rmx(e, size == 8, 0x8b, H_R11, H_R10, t->at.index, t->at.scale, t->at.disp);
+    emit_rm(e, true, 0x89, H_R11, H_RSP, OFFSET_SLOT(SLOT_NOTES + !first));
+    if (size == 2)
+        emit8(e, 0x66);
+    if (from->kind != OPERAND_IMM) {
+        unsigned a = first ? H_R11 : host_register(to->reg);
+        unsigned b = first ? host_register(from->reg) : H_R11;
+        emit_rr(e, size == 8, (test ? 0x84 : 0x38) | (size > 1), b, a);
+    } else {
+        bool byte = size == 1 || (!test && (int64_t)insn->immediate == (int8_t)insn->immediate);
+        unsigned op = test ? 0xf6 | (size > 1) : size == 1 ? 0x80 : byte ? 0x83 : 0x81;
+        emit_rr(e, size == 8, op, test ? 0 : 7, H_R11);
+        if (byte)
+            emit8(e, (uint8_t)insn->immediate);
+        else if (size == 2)
+            emit16(e, (uint16_t)insn->immediate);
+        else
+            emit32(e, (uint32_t)insn->immediate);
+    }
+}
+
 void t_emit_copy(Translator *t)
 {
     const Insn *insn = &t->item->insn;
@@ -417,6 +471,12 @@ void t_emit_copy(Translator *t)
         t_memory_operand(t, insn->mem_size, store);
     fields.at = t->at;
     t_want_flags(t);
+    if (t_notes_memory_operand(t)) {
+        emit_noted_comparison(t);
+        t_flags_after(t);
+        return;
+    }
+    t_note_old_operand(t);
     if (spilled)
         emit_rm(&t->hot, true, 0x89, spill, H_RSP, OFFSET_SLOT(SLOT_SCRATCH));
     for (unsigned i = 0; i < n; i++)

@@ -35,8 +35,10 @@ void t_emit_restore_flags(Emit *e)
 
 void t_save_flags(Translator *t)
 {
-    t_emit_save_flags(&t->hot);
+    if (t->flags_from.kind != FLAGS_SAVED)
+        t_emit_save_flags(&t->hot);
     t->flags_saved = true;
+    t->flags_from = (JitFlags){.kind = FLAGS_SAVED};
 }
 
 void t_free_flags(Translator *t)
@@ -67,8 +69,10 @@ void t_want_flags(Translator *t)
 
 void t_flags_after(Translator *t)
 {
-    if (t->item->insn.flags_modified)
-        t->flags_saved = false;
+    if (!t->item->insn.flags_modified)
+        return;
+    t->flags_saved = false;
+    t_note_origin(t);
 }
 
 /* --- made again ------------------------------------------------------------------------------- */
@@ -143,20 +147,12 @@ void t_emit_again(Emit *e, const Item *item)
     }
 }
 
-/* Whether INSN changes a general register that ITEM names. */
+/* Whether INSN changes a general register that OF names. */
 static bool changes_operand(const Insn *insn, const Insn *of)
 {
-    for (unsigned i = 0; i < insn->n_operands; i++) {
-        const InsnOperand *operand = &insn->operands[i];
-        if (operand->kind != OPERAND_REG || operand->reg_class < REG_CLASS_GPR8 ||
-            operand->reg_class > REG_CLASS_GPR64 ||
-            !(operand->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
-            continue;
-        unsigned reg = operand->reg_class == REG_CLASS_GPR8_HIGH ? operand->reg & 3 : operand->reg;
-        for (unsigned k = 0; k < 2; k++)
-            if (of->operands[k].kind == OPERAND_REG && of->operands[k].reg == reg)
-                return true;
-    }
+    for (unsigned k = 0; k < 2; k++)
+        if (of->operands[k].kind == OPERAND_REG && (insn->gpr_written >> of->operands[k].reg & 1))
+            return true;
     return false;
 }
 

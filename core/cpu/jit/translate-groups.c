@@ -143,6 +143,7 @@ static int8_t join(Plan *plan, AccessGroup at, int64_t disp, unsigned size, bool
             plan->progress[i].open = false;
     at.store = store;
     at.members = 1;
+    at.head = (uint8_t)plan->item;
     at.low = (int32_t)disp;
     at.high = (int32_t)disp + (int32_t)size;
     at.early = early_item(plan, &at);
@@ -325,8 +326,6 @@ void t_plan_groups(Translator *t)
     t->n_groups = 0;
     for (unsigned i = 0; i < t->n_items; i++) {
         plan.item = i;
-        t->items[i].operand_group = t->items[i].stack_group = NO_GROUP;
-        t->items[i].early_checks = 0;
         if (!t->ungrouped && t_64bit(t) && !options->no_groups && !options->slow_accesses)
             plan_item(&plan, &t->items[i]);
     }
@@ -335,6 +334,15 @@ void t_plan_groups(Translator *t)
         t->items[i].operand_group = keep_group(t, t->items[i].operand_group);
         t->items[i].stack_group = keep_group(t, t->items[i].stack_group);
     }
+}
+
+bool t_groups_share(const Translator *t)
+{
+    for (unsigned i = 0; i < t->n_groups; i++)
+        if ((t->groups[i].members > 1 || t->groups[i].early != NOT_EARLY) &&
+            has_place(&t->groups[i]))
+            return true;
+    return false;
 }
 
 int32_t t_group_displacement(const Translator *t)

@@ -52,24 +52,15 @@ void t_effective_address(Translator *t, const Insn *insn, unsigned to, unsigned 
 
 /* --- the look-up ------------------------------------------------------------------------------ */
 
-static void site(Translator *t, uint8_t *stub, unsigned size, unsigned flags)
-{
-    if (t->repeated) {
-        t_emit_again(&t->cold, t->repeated);
-        t_emit_save_flags(&t->cold);
-    }
-    t_call_at_site(t, &t->cold, stub, size, flags);
-}
-
 void t_slow_site(Translator *t, unsigned size, unsigned flags)
 {
-    site(t, t->jc->stub_slow, size, flags);
+    t_call_at_site(t, &t->cold, t->jc->stub_slow, size, flags);
 }
 
 void t_interpret_if(Translator *t, unsigned cc)
 {
     emit_jcc(&t->hot, cc, t->cold.p);
-    site(t, t->jc->stub_interp, t->item->insn.length, 0);
+    t_call_at_site(t, &t->cold, t->jc->stub_interp, t->item->insn.length, 0);
 }
 
 /* The segment's limit and base, for r10. Anything odd: the interpreter does the instruction. */

@@ -231,7 +231,7 @@ void t_emit_ac(Translator *t)
     uint8_t *targets = e->p;
     emit64(e, 0);
     emit_rm(e, true, 0x89, H_R11, H_RSP, OFFSET_SLOT(SLOT_TARGETS));
-    t_exit_direct(t, t->item->offset + t->item->insn.length, t->item->live_after);
+    t_exit_direct(t, t->item->offset + t->item->insn.length, t->item->live_after, t->next_shows);
     t_name_targets(t, targets);
 }
 
@@ -264,11 +264,12 @@ void t_emit_transfer(Translator *t)
 
     t_note_x87(t);
     t_free_flags(t);
+    JitFlags from = t_emit_flags_from(t, &t->hot);
     emit_mov_imm(&t->hot, H_R10, transfer);
     /* A jump with the place of the site in r11: no call that never returns misleads the host's
      * prediction of returns. */
     uint8_t *place = emit_lea_rip(&t->hot, H_R11, t->hot.p);
     emit_jmp(&t->hot, t->jc->stub_transfer);
     emit_patch(place, t->hot.p);
-    t_emit_site(t, &t->hot, insn->length, 0);
+    t_emit_site(t, &t->hot, from, insn->length, 0);
 }

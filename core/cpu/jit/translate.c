@@ -429,15 +429,16 @@ static void set_flag_use(Item *item)
     if (!sets_undefined_flags(insn))
         item->killed &= ~insn->flags_undefined;
     /* A count of 0 changes nothing. */
+    item->overwritten = insn->flags_modified;
     if (insn_may_shift_by_0(insn))
-        item->killed = 0;
+        item->killed = item->overwritten = 0;
     switch (item->kind) {
     case KIND_INTERPRET:
     case KIND_LEAVE_TO:
     case KIND_PUSHF:
     case KIND_TRANSFER:
         item->tested = ALL_FLAGS;
-        item->killed = 0;
+        item->killed = item->overwritten = 0;
         break;
     default: break;
     }
@@ -468,71 +469,127 @@ static int32_t branch_target(const Translator *t, const Insn *insn, unsigned off
     return (int32_t)target;
 }
 
-/* Flags that code at OFFSET may use before it sets them. */
-static uint32_t look_ahead(Translator *t, int32_t offset)
+static bool follows_sti(const Translator *t, unsigned item)
 {
-    uint32_t decided = 0, live = 0;
-
-    for (unsigned i = 0; i < LOOK_AHEAD; i++) {
-        Item item;
-        if (offset < 0 || offset >= (int32_t)GUEST_PAGE_SIZE ||
-            decode_at(t, (unsigned)offset, &item.insn) != DECODE_OK)
-            break;
-        depend_on(t, (unsigned)offset, (unsigned)offset + item.insn.length - 1);
-        item.kind = t_classify(t, &item.insn);
-        set_flag_use(&item);
-        live |= item.tested & ~decided;
-        decided |= item.tested | item.killed;
-        if ((decided & ALL_FLAGS) == ALL_FLAGS)
-            return live;
-        if (item.kind == KIND_JMP || item.kind == KIND_CALL)
-            offset = branch_target(t, &item.insn, (unsigned)offset);
-        else if (leads_away(item.kind) || item.kind == KIND_JCC || item.kind == KIND_LOOP)
-            break;
-        else
-            offset += item.insn.length;
-    }
-    return live | (ALL_FLAGS & ~decided);
+    return item > 0 && t->items[item - 1].kind == KIND_STI;
 }
 
-/* Whether item I is a branch onwards behind what sets all flags, as most are. It has them in
- * EFLAGS, whoever needs them, and those before it do not matter. */
-static bool has_flags_at_hand(const Translator *t, unsigned i)
+static bool has_target(const Item *item)
 {
-    const Item *item = &t->items[i];
-
-    return item->kind == KIND_JCC && item->target > item->offset && i > 0 &&
-           t->items[i - 1].kind == KIND_COPY && t->items[i - 1].killed == ALL_FLAGS;
+    return item->kind == KIND_JCC || item->kind == KIND_LOOP || item->kind == KIND_JMP ||
+           item->kind == KIND_CALL;
 }
 
-/* Flags that are used where the branch that is item I leads. */
-static uint32_t uses_at_target(Translator *t, unsigned i)
+/* Whether groups are checked before ITEM or at it: what fails leads to the code without groups. */
+static bool checks_groups(const Translator *t, const Item *item)
 {
-    return has_flags_at_hand(t, i) ? ALL_FLAGS : look_ahead(t, t->items[i].target);
+    return item->early_checks || t_heads_group(t, item, item->operand_group) ||
+           t_heads_group(t, item, item->stack_group);
 }
 
-static void find_live_flags(Translator *t)
+/* What the N items use and may show of the flags, where behind them LIVE flags are used and others
+ * may be shown as BEHIND says. Returns what is used before them, *BEFORE becomes what is shown. */
+static uint32_t find_flag_uses(const Translator *t, Item *items, unsigned n, uint32_t live,
+                               ShownPlan behind, ShownPlan *before)
 {
-    unsigned last = t->n_items - 1;
-    bool exact = t->jc->jit->options.exact_flags || (t->mode & MODE_DEBUGGED);
-    uint32_t live = ALL_FLAGS;
-
-    if (!leads_away(t->items[last].kind) && !has_flags_at_hand(t, last))
-        live = look_ahead(t, t->items[last].next);
-    for (unsigned i = t->n_items; i-- > 0;) {
-        Item *item = &t->items[i];
-        item->live_target = 0;
-        if (item->kind == KIND_JCC || item->kind == KIND_LOOP || item->kind == KIND_JMP ||
-            item->kind == KIND_CALL) {
-            item->live_target = uses_at_target(t, i);
+    for (unsigned i = n; i-- > 0;) {
+        Item *item = &items[i];
+        uint32_t without_groups = item->live_before;
+        if (has_target(item) && !item->followed)
             live = leads_away(item->kind) ? item->live_target : live | item->live_target;
-        }
-        if (exact)
-            live = item->live_target = ALL_FLAGS;
+        t_plan_shown(t, &behind, item, live, leads_away(item->kind) && !item->followed);
+        /* What sets some must find the others. */
+        if (item->insn.flags_modified && !item->keeps_flags)
+            live |= item->after.flags & ~item->overwritten;
         item->live_after = live;
         live = (live & ~item->killed) | item->tested;
-        item->live_before = exact ? ALL_FLAGS : live;
+        if (checks_groups(t, item))
+            live |= without_groups;
+        item->live_before = live;
     }
+    *before = behind;
+    return live;
+}
+
+static void reset_plans(Item *item)
+{
+    item->live_before = item->live_target = 0;
+    item->target_shows = (ShownPlan){0};
+    item->operand_group = item->stack_group = NO_GROUP;
+    item->early_checks = 0;
+    item->followed = item->loops_back = item->shows_before = false;
+}
+
+/* Decodes what is at OFFSET, beyond the block. False if it is on another page or none. */
+static bool decode_ahead(Translator *t, int32_t offset, Item *item)
+{
+    if (offset < 0 || offset >= (int32_t)GUEST_PAGE_SIZE ||
+        decode_at(t, (unsigned)offset, &item->insn) != DECODE_OK)
+        return false;
+    depend_on(t, (unsigned)offset, (unsigned)offset + item->insn.length - 1);
+    reset_plans(item);
+    item->kind = t_classify(t, &item->insn);
+    set_flag_use(item);
+    item->next = offset + item->insn.length;
+    if (has_target(item)) {
+        item->target = branch_target(t, &item->insn, (unsigned)offset);
+        item->loops_back = item->target <= offset;
+        item->live_target = ALL_FLAGS;
+        item->target_shows = SHOWN_ALL;
+    }
+    return true;
+}
+
+/* Flags that code at OFFSET may use before it sets them. *SHOWN becomes what it may show before. */
+static uint32_t look_ahead(Translator *t, int32_t offset, ShownPlan *shown)
+{
+    Item items[LOOK_AHEAD + 1];
+    unsigned n = 0;
+    uint32_t left = ALL_FLAGS;
+    bool ends = false;
+
+    while (n < LOOK_AHEAD && left && !ends && decode_ahead(t, offset, &items[n])) {
+        Item *item = &items[n++];
+        item->followed = item->kind == KIND_JMP || item->kind == KIND_CALL;
+        offset = item->followed ? item->target : item->next;
+        ends = !item->followed && (leads_away(item->kind) || has_target(item));
+        left &= ~(item->killed | item->tested) | ~item->overwritten;
+    }
+    /* The requests are looked at before the flags that a branch back needs are set. */
+    if (n && !left && items[n - 1].kind == KIND_COPY && decode_ahead(t, offset, &items[n]))
+        items[n - 1].shows_before = items[n].kind == KIND_JCC && items[n].loops_back;
+    return find_flag_uses(t, items, n, ALL_FLAGS, SHOWN_ALL, shown);
+}
+
+/* Of the flags at the ends of the block. */
+static void look_behind(Translator *t)
+{
+    const Item *last = &t->items[t->n_items - 1];
+
+    t->next_live = ALL_FLAGS;
+    if (!leads_away(last->kind))
+        t->next_live = look_ahead(t, last->next, &t->next_shows);
+    if (t->ends_show)
+        t->next_shows = SHOWN_ALL;
+    for (unsigned i = 0; i < t->n_items; i++) {
+        Item *item = &t->items[i];
+        if (has_target(item))
+            item->live_target = look_ahead(t, item->target, &item->target_shows);
+        if (has_target(item) && t->ends_show)
+            item->target_shows = SHOWN_ALL;
+        item->shows_before = (!i && t->crossing.ram) ||
+                             (i + 1 < t->n_items && item[1].kind == KIND_JCC && item[1].loops_back);
+    }
+}
+
+static void plan_flags(Translator *t)
+{
+    ShownPlan behind = {t->next_shows.flags || follows_sti(t, t->n_items - 1) ? ALL_FLAGS : 0, 0};
+    ShownPlan before;
+
+    t->block->live_in = find_flag_uses(t, t->items, t->n_items, t->next_live, behind, &before) != 0;
+    t->block->shown_in = t->ends_show || before.flags;
+    t->block->shown_changed = before.changed;
 }
 
 /* --- building --------------------------------------------------------------------------------- */
@@ -541,11 +598,6 @@ static bool is_beyond_limit(const Translator *t, unsigned offset, unsigned lengt
 {
     return t_segmented_code(t) &&
            (uint64_t)(uint32_t)(t->block->key.eip_base + offset) + length - 1 > t->block->key.limit;
-}
-
-static bool follows_sti(const Translator *t, unsigned item)
-{
-    return item > 0 && t->items[item - 1].kind == KIND_STI;
 }
 
 /* A loop of few instructions where time is spent is done several times in a row: accesses at
@@ -600,6 +652,7 @@ static void decode_block(Translator *t)
         DecodeResult result = decode_at(t, offset, &item->insn);
         item->offset = (uint16_t)offset;
         item->backward = NULL;
+        reset_plans(item);
         if (result == DECODE_NEED_MORE && !t->n_items)
             crosses = t_decode_crossing(t, offset, &item->insn);
         if (!crosses && (result != DECODE_OK || is_beyond_limit(t, offset, item->insn.length))) {
@@ -626,6 +679,7 @@ static void decode_block(Translator *t)
             item->kind = KIND_LEAVE_TO; /* an exit that looks at the requests cannot lead on */
         depend_on(t, offset, MIN(offset + item->insn.length, GUEST_PAGE_SIZE) - 1);
         item->next = (int32_t)offset + item->insn.length;
+        item->loops_back = item->kind >= KIND_JCC && item->target <= (int32_t)offset;
         if (unroll(t, item, side_exits, room))
             max = room;
         set_flag_use(item);
@@ -757,6 +811,7 @@ static void emit_entries(Translator *t)
     }
     block->entry = t->hot.p;
     t->flags_saved = false;
+    t->flags_from = (JitFlags){.kind = FLAGS_AS_ENTERED};
     if (save) {
         t_save_flags(t);
         emit_patch8(over, t->hot.p);
@@ -790,7 +845,7 @@ static void emit_block(Translator *t)
     }
     t_settle_stack_pointer(t);
     if (!ends_block(t->item->kind))
-        t_exit_direct(t, t->item->next, t->item->live_after);
+        t_exit_direct(t, t->item->next, t->item->live_after, t->next_shows);
     block->code_size = (uint32_t)(t->hot.p - block->entry);
 }
 
@@ -807,6 +862,7 @@ JitBlock *jit_translate(JitCpu *jc, const JitKey *key, const uint8_t *host_page)
     t.block = block;
     t.mode = key->mode & ~KEY_UNGROUPED;
     t.ungrouped = key->mode & KEY_UNGROUPED;
+    t.ends_show = jc->jit->options.no_links || (t.mode & MODE_DEBUGGED);
     t.page = host_page;
     t.known = page;
     t.busy = jit_smc_is_busy(jc, page, key->ram);
@@ -816,12 +872,15 @@ JitBlock *jit_translate(JitCpu *jc, const JitKey *key, const uint8_t *host_page)
     block->key = *key;
     block->first_trap = jc->region->first_trap + jc->region->n_traps;
     decode_block(&t);
-    find_live_flags(&t);
+    look_behind(&t);
+    plan_flags(&t);
     t_plan_groups(&t);
+    /* Of most accesses it is now known that they cannot show any. */
+    if (t_groups_share(&t))
+        plan_flags(&t);
     plan_request_checks(&t);
     emit_block(&t);
     block->granules = t.granules;
-    block->live_in = t.items[0].live_before != 0;
     block->tier = t.busy ? 2 : 1;
     jc->hot = t.hot.p;
     jc->cold = t.cold.p;

@@ -37,11 +37,20 @@ typedef enum {
 
 enum { MAX_INSNS = 64, ALL_FLAGS = RFLAGS_ARITH, MAX_GROUPS = 16, NO_GROUP = -1 };
 
+/* What of the flags may be shown from some place on, and bits of the general registers that change
+ * before it last is. */
+typedef struct {
+    uint32_t flags;
+    uint16_t changed;
+} ShownPlan;
+#define SHOWN_ALL ((ShownPlan){ALL_FLAGS, UINT16_MAX})
+
 typedef struct Item {
     Insn insn;
     uint8_t kind;
     uint16_t offset; /* in the page */
     uint32_t tested, killed;
+    uint32_t overwritten; /* killed, or left undefined: shows nothing of what was before */
     uint32_t live_before, live_after;
     uint32_t live_target;              /* at the target of a branch */
     int32_t target;                    /* of a direct branch, in the page */
@@ -49,6 +58,13 @@ typedef struct Item {
     int8_t operand_group, stack_group; /* of its accesses, or NO_GROUP */
     uint16_t early_checks;             /* bits of groups that are checked before this item */
     const struct Item *backward; /* the branch whose look at the requests is made before this one */
+    /* Flags that may be shown where the program does not need them: translate-shown.c. */
+    ShownPlan after, target_shows;
+    bool shown_before;
+    bool followed;     /* a jump or call whose target is the next item */
+    bool keeps_flags;  /* if it shifts by 0: those then are only shown */
+    bool loops_back;   /* a branch that is one, also where the loop has been unrolled */
+    bool shows_before; /* by a look at the requests */
 } Item;
 
 /* Accesses at constant distances from one value of an address: translate-groups.c. */
@@ -59,6 +75,7 @@ typedef struct {
     bool based;                 /* what it keeps is the distance and the base register's value */
     bool base_moves;            /* by constants, while it is in use */
     uint8_t members;
+    uint8_t head;      /* the item with its first access */
     int8_t early;      /* the item before which it is checked, or NOT_EARLY: at its first access */
     int8_t site;       /* SitePage, or NO_SITE */
     int8_t slot;       /* SLOT_GROUPS + */
@@ -82,8 +99,15 @@ typedef struct {
     const JitPage *known; /* what of the page is translated */
     Emit hot, cold;
     unsigned n_items;
-    Item *item;             /* the one being emitted */
-    bool flags_saved;       /* live flags are in SLOT_FLAGS, not in EFLAGS */
+    Item *item;           /* the one being emitted */
+    bool flags_saved;     /* live flags are in SLOT_FLAGS, not in EFLAGS */
+    bool ends_show;       /* the flags with which the block is left are looked at */
+    uint32_t next_live;   /* flags that are used where the block leads on, */
+    ShownPlan next_shows; /* and that may be shown there */
+    JitFlags flags_from;  /* those that are not in EFLAGS, */
+    int32_t constant;     /* with FLAGS_WIDE_CONSTANT */
+    JitFlags trap_flags;  /* the newest in the table of traps */
+    int32_t trap_constant;
     const Item *repeatable; /* what set the flags can be done again; NULL if not */
     const Item *repeated;   /* it will be, after the access: flags are in no place meanwhile */
     bool vectors_checked;   /* the guest's vectors are known to be live */
@@ -169,6 +193,30 @@ void t_emit_again(Emit *e, const Item *item);
 /* After each item. */
 void t_note_repeatable(Translator *t);
 
+/* translate-shown.c */
+/* Whether ITEM may show the flags that are there before it. */
+bool t_shows_flags(const Translator *t, const Item *item);
+/* From behind ITEM, where LIVE flags are used, to before it, noting both there. */
+void t_plan_shown(const Translator *t, ShownPlan *plan, Item *item, uint32_t live, bool leads_away);
+/* Which leaves all flags if CL is 0. */
+bool t_shifts_register_by_cl(const Item *item);
+/* Before the current instruction's operation, between the checks of its operands and what they are
+ * loaded into. Leaves EFLAGS alone, changes r11. */
+void t_note_old_operand(Translator *t);
+/* Behind it: its flags are in EFLAGS. Changes r11. */
+void t_note_origin(Translator *t);
+/* Code for SLOT_FLAGS, where a block is left for one that does what SHOWN says. Leaves EFLAGS
+ * alone, may change r11. */
+void t_emit_origin(const Translator *t, Emit *e, ShownPlan shown);
+void t_emit_origin_of(Emit *e, JitFlags from, ShownPlan shown);
+/* Of the flags here, for a trap, and for a slow way out, which notes in E what they need. Leaves
+ * EFLAGS alone. */
+JitFlags t_flags_from(const Translator *t);
+JitFlags t_emit_flags_from(const Translator *t, Emit *e);
+/* Whether the current instruction is a comparison with an operand in memory, whose flags are shown.
+ */
+bool t_notes_memory_operand(const Translator *t);
+
 /* translate-memory.c */
 /* Offset of the memory operand into host register TO, truncated to the address size. TO may be any
  * register; changes r10 and r11. */
@@ -205,6 +253,13 @@ void t_interpret_if(Translator *t, unsigned cc);
 /* translate-groups.c */
 /* Sets the items' groups. */
 void t_plan_groups(Translator *t);
+/* Whether the first access of GROUP, which may be NO_GROUP, is ITEM's. */
+static inline bool t_heads_group(const Translator *t, const Item *item, int8_t group)
+{
+    return group != NO_GROUP && item == &t->items[t->groups[group].head];
+}
+/* Whether some access is not checked, or somewhere else. */
+bool t_groups_share(const Translator *t);
 /* The current instruction's displacement from its memory operand's base, as groups count. */
 int32_t t_group_displacement(const Translator *t);
 /* Checks groups whose first access is later, where EFLAGS are free. Changes r10 and r11. */
@@ -255,8 +310,9 @@ void t_emit_string(Translator *t);   /* KIND_STRING */
 void t_emit_transfer(Translator *t); /* KIND_TRANSFER */
 
 /* translate-control.c */
-/* The JitSite of the current instruction. SIZE and FLAGS as there; SITE_FLAGS_SAVED is added. */
-void t_emit_site(const Translator *t, Emit *e, unsigned size, unsigned flags);
+/* The JitSite of the current instruction; FROM is what t_emit_flags_from() said, SIZE and FLAGS are
+ * as there. */
+void t_emit_site(const Translator *t, Emit *e, JitFlags from, unsigned size, unsigned flags);
 /* A call of STUB, which finds it behind that. */
 void t_call_at_site(const Translator *t, Emit *e, const uint8_t *stub, unsigned size,
                     unsigned flags);
@@ -268,8 +324,9 @@ void t_emit_interpret(Translator *t, bool stays);
 void t_check_requests(Translator *t, const Item *backward);
 void t_emit_branch(Translator *t); /* KIND_JCC and later */
 void t_emit_flag_control(Translator *t);
-/* Leaves for offset TARGET of the page, straight. */
-void t_exit_direct(Translator *t, int32_t target, uint32_t live);
+/* Leaves for offset TARGET of the page, straight. LIVE flags are needed there, others may be
+ * shown. */
+void t_exit_direct(Translator *t, int32_t target, uint32_t live, ShownPlan shown);
 /* The newest exit's other mode is found by the imm64 at TARGETS. */
 void t_name_targets(Translator *t, const uint8_t *targets);
 /* In cold code: leaves for the current instruction, of which nothing has been done, in a block

@@ -81,9 +81,9 @@ static void test_machine_flags(void)
     g_autoptr(MachineConfig) boot = parsed("-boot menu=on,splash-time=1 -boot order=d");
     g_assert_true(boot->boot_menu);
     g_assert_cmpuint(boot->boot_splash_time, ==, 1);
-    g_autoptr(MachineConfig) jit = parsed("-accel jit,exact-flags=on");
+    g_autoptr(MachineConfig) jit = parsed("-accel jit,tb-size=64");
     g_assert_false(jit->accel_interp);
-    g_assert_cmpstr(jit->accel_options, ==, "exact-flags=on");
+    g_assert_cmpstr(jit->accel_options, ==, "tb-size=64");
 }
 
 static void test_drive_flags(void)
@@ -255,7 +255,7 @@ static void test_command_line(void)
         "-monitor unix:/m,server=on,wait=off -device isa-debugcon,chardev=c",
         "-rtc base=localtime -vga none -display none -no-reboot -no-shutdown -S -pidfile /p",
         "-netdev user,id=n,hostfwd=tcp::2222-:22,hostfwd=udp::53-:53 -device e1000,netdev=n",
-        "-accel jit,exact-flags=on",
+        "-accel jit,tb-size=64",
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(lines); i++) {

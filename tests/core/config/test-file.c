@@ -61,7 +61,7 @@ static void test_round_trip(Fixture *f, gconstpointer data)
         "-device isa-debugcon,chardev=c -device isa-debug-exit,id=e,iobase=0xf4",
         "-nic user,hostfwd=tcp::2222-:22,hostfwd=udp::53-:53,mac=52:54:00:00:00:01 -rtc "
         "base=localtime -vga none",
-        "-accel jit,exact-flags=on",
+        "-accel jit,tb-size=64",
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(lines); i++) {

@@ -11,7 +11,7 @@
 #define RAM_SIZE    (16u << 20)
 #define PAGE_TABLES 0xe00000u
 
-const JitOptions exact = {.max_insns = 32, .cache_bytes = 8u << 20, .exact_flags = true};
+const JitOptions unlinked = {.max_insns = 32, .cache_bytes = 8u << 20, .no_links = true};
 
 /* --- machines --------------------------------------------------------------------------------- */
 

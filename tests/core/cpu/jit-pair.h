@@ -37,7 +37,7 @@ typedef struct {
     uint32_t error;
 } Outcome;
 
-extern const JitOptions exact;
+extern const JitOptions unlinked;
 
 void pair_init(Pair *pair, TestMode mode, const JitOptions *options);
 /* MODEL as -cpu takes it. */

@@ -82,7 +82,7 @@ static void test_calls(void)
         }
     check_program(LONG_MODE, fixed, sizeof fixed, &JIT_OPTIONS_DEFAULT);
     check_program(FLAT_32, fixed, sizeof fixed, &JIT_OPTIONS_DEFAULT);
-    check_program(FLAT_32, fixed, sizeof fixed, &exact);
+    check_program(FLAT_32, fixed, sizeof fixed, &unlinked);
 }
 
 /* Adds up and stores in loops of both kinds, with flags carried around. */
@@ -106,7 +106,7 @@ static void test_loops(void)
     };
     check_program(LONG_MODE, code, sizeof code, &JIT_OPTIONS_DEFAULT);
     check_program(FLAT_32, code, sizeof code, &JIT_OPTIONS_DEFAULT);
-    check_program(FLAT_32, code, sizeof code, &exact);
+    check_program(FLAT_32, code, sizeof code, &unlinked);
 }
 
 /* A store into the running block, ahead of itself. */

@@ -336,19 +336,19 @@ static void test_random_long(void)
     random_blocks(LONG_MODE, &JIT_OPTIONS_DEFAULT, false, 30000, seed_from_environment());
 }
 
-static void test_random_long_exact(void)
+static void test_random_long_unlinked(void)
 {
-    random_blocks(LONG_MODE, &exact, false, 30000, seed_from_environment() + 1);
+    random_blocks(LONG_MODE, &unlinked, false, 30000, seed_from_environment() + 1);
 }
 
 static void test_random_32(void)
 {
-    random_blocks(FLAT_32, &exact, false, 30000, seed_from_environment() + 2);
+    random_blocks(FLAT_32, &unlinked, false, 30000, seed_from_environment() + 2);
 }
 
 static void test_random_16(void)
 {
-    random_blocks(REAL_16, &exact, false, 30000, seed_from_environment() + 3);
+    random_blocks(REAL_16, &unlinked, false, 30000, seed_from_environment() + 3);
 }
 
 static void test_random_slow(void)
@@ -361,7 +361,7 @@ static void test_random_slow(void)
 
 static void test_random_vectors_long(void)
 {
-    random_blocks(LONG_MODE, &exact, true, 30000, seed_from_environment() + 5);
+    random_blocks(LONG_MODE, &unlinked, true, 30000, seed_from_environment() + 5);
 }
 
 static void test_random_vectors_32(void)
@@ -373,7 +373,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/cpu/jit/random-long", test_random_long);
-    g_test_add_func("/cpu/jit/random-long-exact", test_random_long_exact);
+    g_test_add_func("/cpu/jit/random-long-unlinked", test_random_long_unlinked);
     g_test_add_func("/cpu/jit/random-32", test_random_32);
     g_test_add_func("/cpu/jit/random-16", test_random_16);
     g_test_add_func("/cpu/jit/random-slow", test_random_slow);

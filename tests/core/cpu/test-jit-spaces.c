@@ -117,11 +117,11 @@ static void test_plain(void)
 static void test_under_stress(void)
 {
     const JitOptions options[] = {
-        {.max_insns = 32, .cache_bytes = 8u << 20, .exact_flags = true},
-        {.max_insns = 1, .cache_bytes = 8u << 20, .exact_flags = true},
-        {.max_insns = 32, .cache_bytes = 8u << 20, .exact_flags = true, .tiny_tlb = true},
-        {.max_insns = 32, .cache_bytes = 8u << 20, .exact_flags = true, .random_flushes = true},
-        {.max_insns = 32, .cache_bytes = 8u << 20, .exact_flags = true, .tier_2 = true},
+        {.max_insns = 32, .cache_bytes = 8u << 20},
+        {.max_insns = 1, .cache_bytes = 8u << 20},
+        {.max_insns = 32, .cache_bytes = 8u << 20, .tiny_tlb = true},
+        {.max_insns = 32, .cache_bytes = 8u << 20, .random_flushes = true},
+        {.max_insns = 32, .cache_bytes = 8u << 20, .tier_2 = true},
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(options); i++)

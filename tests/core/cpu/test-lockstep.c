@@ -67,7 +67,7 @@ static void spoil_store(Cpu *cpu, RamBlock *block, uint64_t offset, unsigned len
  */
 static uint64_t run_in_lockstep(const uint8_t *code, size_t length, bool spoiled)
 {
-    JitOptions options = exact;
+    JitOptions options = unlinked;
     GPrintFunc real_print;
     Pair pair;
 
