@@ -326,10 +326,10 @@ static bool is_open(const uint8_t *image, const Guest *interpreted)
         uint8_t bytes[INSN_MAX_BYTES] = {0};
         Insn insn;
         unsigned n = peek_code(&guest, bytes);
+        open = n && repeated.length && at == guest.cpu->rip &&
+               memcmp(bytes, repeated.bytes, repeated.length) != 0;
         if (n && insn_decode(bytes, n, guest.cpu->mode, &insn) == DECODE_OK) {
-            open = has_no_definite_result(&insn) ||
-                   (repeated.length && at == guest.cpu->rip &&
-                    memcmp(bytes, repeated.bytes, repeated.length) != 0);
+            open |= has_no_definite_result(&insn);
             repeated = insn.rep || insn.repne ? insn : (Insn){0};
             at = guest.cpu->rip;
         }
