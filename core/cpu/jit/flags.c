@@ -54,15 +54,22 @@ JIT_VECTOR_SAFE static uint32_t difference_flags(uint64_t a, uint64_t b, uint8_t
            sign((a ^ b) & (a ^ difference), size);
 }
 
+JIT_VECTOR_SAFE static int64_t sign_extended(uint64_t value, unsigned size)
+{
+    unsigned unused = 64 - size * 8;
+
+    return (int64_t)(value << unused) >> unused;
+}
+
 /* CF and OF: whether the product is not its lower half, sign-extended. The others are undefined. */
 JIT_VECTOR_SAFE static uint32_t product_flags(uint64_t a, uint64_t b, unsigned size)
 {
-    unsigned unused = 64 - size * 8;
-    int64_t x = (int64_t)(a << unused) >> unused, y = (int64_t)(b << unused) >> unused, product;
+    int64_t product;
+    bool whole =
+        !__builtin_mul_overflow(sign_extended(a, size), sign_extended(b, size), &product) &&
+        sign_extended((uint64_t)product, size) == product;
 
-    return __builtin_mul_overflow(x, y, &product) || product << unused >> unused != product
-               ? AX_CF | AX_OF
-               : 0;
+    return whole ? 0 : AX_CF | AX_OF;
 }
 
 /* By the host's own instructions, for the flags that no manual defines. */
