@@ -423,7 +423,8 @@ static void emit_far_link(JitCpu *jc, JitExit *exit, const JitBlock *block)
         if (exit->flags_from.kind == FLAGS_NONE)
             t_emit_save_flags(&e);
         else
-            t_emit_origin_of(&e, exit->flags_from, (ShownPlan){ALL_FLAGS, block->shown_changed});
+            t_emit_origin_of(&e, exit->flags_from,
+                             (ShownPlan){.flags = ALL_FLAGS, .changed = block->shown_changed});
     }
     if (exit->flags_saved && block->live_in)
         t_emit_restore_flags(&e);

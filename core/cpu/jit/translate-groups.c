@@ -466,6 +466,8 @@ static void emit_head(Translator *t, const AccessGroup *group, int32_t disp, uns
 
 void t_check_groups_early(Translator *t)
 {
+    /* They were free without the checks; as these may show flags, some may have to be kept. */
+    t_free_flags(t);
     for (unsigned bits = t->item->early_checks; bits; bits &= bits - 1) {
         AccessGroup *group = &t->groups[__builtin_ctz(bits)];
         emit_way_out(t, emit_first_check(t, group));

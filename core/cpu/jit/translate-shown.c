@@ -85,19 +85,27 @@ void t_plan_shown(const Translator *t, ShownPlan *plan, Item *item, uint32_t liv
     /* The requests are looked at on the way back. */
     if (item->target_shows.flags || item->loops_back)
         plan->flags = ALL_FLAGS;
+    if (item->target_shows.flags)
+        plan->passing = UINT16_MAX;
     item->after = *plan;
     if (is_interpreted(item)) {
-        *plan = (ShownPlan){ALL_FLAGS, 0};
+        *plan = (ShownPlan){ALL_FLAGS, 0, 0};
         item->shown_before = true;
         return;
     }
-    if (plan->flags || item->kind == KIND_STRING) /* which shows them half done, too */
+    if (plan->flags) {
         plan->changed |= changed;
+        plan->passing |= changed;
+    }
     item->keeps_flags = plan->flags && !live && t_shifts_register_by_cl(item);
     if (item->keeps_flags)
-        *plan = (ShownPlan){ALL_FLAGS, 0};
+        plan->changed = 0;              /* it notes the operands of those that it leaves */
     else if (item->insn.flags_modified) /* what it leaves is live before it */
-        *plan = (ShownPlan){0, item->kind == KIND_STRING ? changed : 0};
+        *plan = (ShownPlan){0};
+    if (item->kind == KIND_STRING) { /* which shows them half done, too */
+        plan->changed |= changed;
+        plan->passing |= changed;
+    }
     if (t_shows_flags(t, item) || item->shows_before || item->early_checks)
         plan->flags = ALL_FLAGS;
     item->shown_before = plan->flags != 0;

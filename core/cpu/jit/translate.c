@@ -507,7 +507,7 @@ static uint32_t find_flag_uses(const Translator *t, Item *items, unsigned n, uin
             live |= without_groups;
         item->live_before = live;
     }
-    *before = behind;
+    *before = (ShownPlan){behind.flags, behind.passing, behind.passing};
     return live;
 }
 
@@ -584,7 +584,8 @@ static void look_behind(Translator *t)
 
 static void plan_flags(Translator *t)
 {
-    ShownPlan behind = {t->next_shows.flags || follows_sti(t, t->n_items - 1) ? ALL_FLAGS : 0, 0};
+    bool shows = t->next_shows.flags || follows_sti(t, t->n_items - 1);
+    ShownPlan behind = {shows ? ALL_FLAGS : 0, 0, t->next_shows.flags ? UINT16_MAX : 0};
     ShownPlan before;
 
     t->block->live_in = find_flag_uses(t, t->items, t->n_items, t->next_live, behind, &before) != 0;

@@ -42,8 +42,10 @@ enum { MAX_INSNS = 64, ALL_FLAGS = RFLAGS_ARITH, MAX_GROUPS = 16, NO_GROUP = -1 
 typedef struct {
     uint32_t flags;
     uint16_t changed;
+    uint16_t passing; /* the same where they come from before the block, which does not note their
+                         operands when it hands them on */
 } ShownPlan;
-#define SHOWN_ALL ((ShownPlan){ALL_FLAGS, UINT16_MAX})
+#define SHOWN_ALL ((ShownPlan){ALL_FLAGS, UINT16_MAX, UINT16_MAX})
 
 typedef struct Item {
     Insn insn;
