@@ -174,6 +174,63 @@ static void check_all(const JitOptions *options)
         }
 }
 
+/* Runs PROGRAM from AT on, whose RSI goes up by RCX each time round, until that leaves the last
+ * page that is mapped. */
+static void check_loop(const JitOptions *options, uint32_t at, const uint8_t *program,
+                       size_t length)
+{
+    enum { END = 0x600000, ROUNDS = 20 };
+    Pair pair;
+
+    pair_init(&pair, LONG_MODE, options);
+    pair_write(&pair, at, program, length);
+    for (unsigned i = 0; i < 2; i++) {
+        Cpu *cpu = i ? pair.jit.cpu : pair.interp.cpu;
+        cpu->rip = at;
+        cpu->gpr[RSP] = STACK;
+        cpu->gpr[RBP] = DATA;
+        cpu->gpr[RCX] = 8;
+        cpu->gpr[RSI] = END - ROUNDS * 8;
+    }
+    Outcome a = run(&pair.interp, 100000), b = run(&pair.jit, 0);
+    g_autofree char *text = difference(&pair, &a, &b, UINT64_MAX);
+    g_assert_cmpstr(text, ==, NULL);
+    g_assert_cmpint(b.vector, ==, FAULT_VECTOR);
+    g_assert_cmphex(pair.jit.cpu->gpr[RSI], ==, END);
+    pair_clear(&pair);
+}
+
+/* The branch on the next page hands on what it was entered with. */
+static void test_passed_on(void)
+{
+    static const uint8_t code[] = {
+        0x49, 0x89, 0xda,                   /* a: mov r10, rbx */
+        0x48, 0x8b, 0x16,                   /*    mov rdx, [rsi] */
+        0x48, 0x8d, 0x34, 0x0e,             /*    lea rsi, [rsi + rcx] */
+        0x49, 0x83, 0xea, 0x01,             /*    sub r10, 1 */
+        0x0f, 0x85, 0xec, 0xff, 0xff, 0xff, /*    jnz a */
+    };
+    enum { IN_PAGE = 14 };
+
+    check_loop(&JIT_OPTIONS_DEFAULT, CODE + 0x1000 - IN_PAGE, code, sizeof code);
+}
+
+/* The check of [RBP] is made before BTS, which leaves flags that it may show. */
+static void test_early_check(void)
+{
+    static const uint8_t code[] = {
+        0x48, 0x39, 0xdb,             /* a: cmp rbx, rbx */
+        0x48, 0x0f, 0xab, 0x1e,       /*    bts [rsi], rbx */
+        0x1d, 0x78, 0x56, 0x34, 0x12, /*    sbb eax, 12345678h */
+        0x0f, 0x90, 0x45, 0x00,       /*    seto [rbp] */
+        0x0f, 0x92, 0x45, 0x01,       /*    setc [rbp + 1] */
+        0x48, 0x8d, 0x34, 0x0e,       /*    lea rsi, [rsi + rcx] */
+        0xeb, 0xe6,                   /*    jmp a */
+    };
+
+    check_loop(&JIT_OPTIONS_DEFAULT, CODE, code, sizeof code);
+}
+
 static void test_default(void)
 {
     check_all(&JIT_OPTIONS_DEFAULT);
@@ -207,5 +264,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu/jit/flags/tier-2", test_tier_2);
     g_test_add_func("/cpu/jit/flags/without-groups", test_without_groups);
     g_test_add_func("/cpu/jit/flags/unlinked", test_unlinked);
+    g_test_add_func("/cpu/jit/flags/passed-on", test_passed_on);
+    g_test_add_func("/cpu/jit/flags/early-check", test_early_check);
     return g_test_run();
 }
