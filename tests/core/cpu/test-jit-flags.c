@@ -189,6 +189,7 @@ static void check_loop(const JitOptions *options, uint32_t at, const uint8_t *pr
         cpu->rip = at;
         cpu->gpr[RSP] = STACK;
         cpu->gpr[RBP] = DATA;
+        cpu->gpr[R8] = DATA + 0x1000;
         cpu->gpr[RCX] = 8;
         cpu->gpr[RSI] = END - ROUNDS * 8;
     }
@@ -215,17 +216,22 @@ static void test_passed_on(void)
     check_loop(&JIT_OPTIONS_DEFAULT, CODE + 0x1000 - IN_PAGE, code, sizeof code);
 }
 
-/* The check of [RBP] is made before BTS, which leaves flags that it may show. */
-static void test_early_check(void)
+/* The checks of [RBP] and [R8] are made before BTS and ADD, where the flags are free if nobody
+ * looks. That before ADD may show those that ROR leaves, which come from CMP. */
+static void test_early_checks(void)
 {
     static const uint8_t code[] = {
         0x48, 0x39, 0xdb,             /* a: cmp rbx, rbx */
         0x48, 0x0f, 0xab, 0x1e,       /*    bts [rsi], rbx */
         0x1d, 0x78, 0x56, 0x34, 0x12, /*    sbb eax, 12345678h */
         0x0f, 0x90, 0x45, 0x00,       /*    seto [rbp] */
+        0xc1, 0xca, 0x05,             /*    ror edx, 5 */
+        0x01, 0xca,                   /*    add edx, ecx */
+        0x41, 0x0f, 0x92, 0x00,       /*    setc [r8] */
+        0x41, 0x0f, 0x90, 0x40, 0x01, /*    seto [r8 + 1] */
         0x0f, 0x92, 0x45, 0x01,       /*    setc [rbp + 1] */
         0x48, 0x8d, 0x34, 0x0e,       /*    lea rsi, [rsi + rcx] */
-        0xeb, 0xe6,                   /*    jmp a */
+        0xeb, 0xd8,                   /*    jmp a */
     };
 
     check_loop(&JIT_OPTIONS_DEFAULT, CODE, code, sizeof code);
@@ -265,6 +271,6 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu/jit/flags/without-groups", test_without_groups);
     g_test_add_func("/cpu/jit/flags/unlinked", test_unlinked);
     g_test_add_func("/cpu/jit/flags/passed-on", test_passed_on);
-    g_test_add_func("/cpu/jit/flags/early-check", test_early_check);
+    g_test_add_func("/cpu/jit/flags/early-checks", test_early_checks);
     return g_test_run();
 }
