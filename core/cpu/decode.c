@@ -324,9 +324,12 @@ static bool is_system_mnemonic(ZydisMnemonic mnemonic)
     }
 }
 
-/* The exception types without floating-point exceptions (SDM 2, 2.4); MMX and x87 have none. */
-static bool has_no_float_exception(const ZydisDecodedInstruction *zi)
+/* By their exception types (SDM 2, 2.4), which MMX and x87 have none of: those without
+ * floating-point exceptions. LDMXCSR is refused for its value. */
+static bool may_trap(const ZydisDecodedInstruction *zi)
 {
+    if (zi->mnemonic == ZYDIS_MNEMONIC_LDMXCSR || zi->mnemonic == ZYDIS_MNEMONIC_VLDMXCSR)
+        return true;
     switch (zi->meta.exception_class) {
     case ZYDIS_EXCEPTION_CLASS_SSE1:
     case ZYDIS_EXCEPTION_CLASS_SSE4:
@@ -337,8 +340,8 @@ static bool has_no_float_exception(const ZydisDecodedInstruction *zi)
     case ZYDIS_EXCEPTION_CLASS_AVX5:
     case ZYDIS_EXCEPTION_CLASS_AVX6:
     case ZYDIS_EXCEPTION_CLASS_AVX7:
-    case ZYDIS_EXCEPTION_CLASS_AVX8: return true;
-    default: return false;
+    case ZYDIS_EXCEPTION_CLASS_AVX8: return false;
+    default: return true;
     }
 }
 
@@ -366,7 +369,7 @@ static unsigned classify(const Insn *insn, const ZydisDecodedInstruction *zi)
             operand->reg_class == REG_CLASS_YMM)
             flags |= INSN_IS_VECTOR;
         if (operand->reg_class == REG_CLASS_MMX)
-            flags |= INSN_MAY_MF_XM;
+            flags |= INSN_MAY_TRAP;
         if (operand->reg_class == REG_CLASS_CR || operand->reg_class == REG_CLASS_DR)
             flags |= INSN_IS_SYSTEM;
         if (operand->reg_class == REG_CLASS_SEG &&
@@ -375,8 +378,8 @@ static unsigned classify(const Insn *insn, const ZydisDecodedInstruction *zi)
     }
     if (zi->mnemonic == ZYDIS_MNEMONIC_XGETBV || zi->mnemonic == ZYDIS_MNEMONIC_XSETBV)
         flags &= ~INSN_IS_VECTOR;
-    if ((flags & (INSN_IS_VECTOR | INSN_IS_X87)) && !has_no_float_exception(zi))
-        flags |= INSN_MAY_MF_XM;
+    if ((flags & (INSN_IS_VECTOR | INSN_IS_X87)) && may_trap(zi))
+        flags |= INSN_MAY_TRAP;
     return flags;
 }
 

@@ -85,7 +85,7 @@ enum {
     INSN_IS_X87 = 4,
     INSN_IS_VECTOR = 8,   /* MMX, SSE, AVX: touches or may touch vector state */
     INSN_IS_SYSTEM = 16,  /* may change mode, or needs CPL checks */
-    INSN_MAY_MF_XM = 64,  /* may raise #MF or #XM: x87, MMX, SIMD floating-point */
+    INSN_MAY_TRAP = 64,   /* x87, MMX, vectors: not for its operand's address, but #MF, #XM, #GP */
     INSN_HAS_MEMORY = 32, /* accesses memory through a ModRM operand (not LEA/NOP, not moffs) */
 };
 

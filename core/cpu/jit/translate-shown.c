@@ -39,7 +39,7 @@ bool t_shows_flags(const Translator *t, const Item *item)
     case KIND_JMP: return false;
     case KIND_COPY:
         return (memory && (insn->mem_align || may_fault(t, item, item->operand_group))) ||
-               (insn->category_flags & INSN_MAY_MF_XM) || insn->mnemonic == ZYDIS_MNEMONIC_DIV ||
+               (insn->category_flags & INSN_MAY_TRAP) || insn->mnemonic == ZYDIS_MNEMONIC_DIV ||
                insn->mnemonic == ZYDIS_MNEMONIC_IDIV;
     case KIND_PUSH:
     case KIND_POP:
