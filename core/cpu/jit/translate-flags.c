@@ -5,8 +5,8 @@
  *
  * Checks of addresses clobber EFLAGS. What is live then is saved, and restored when it is wanted:
  * ten instructions. Most flags that are live across an access come from a comparison whose operands
- * are still there, as in TEST, MOV from memory, Jcc: it is made once more after the check. Where the
- * access faults they are had as those that nobody reads: translate-shown.c.
+ * are still there, as in TEST, MOV from memory, Jcc: it is made once more after the check. Where
+ * the access faults they are had as those that nobody reads: translate-shown.c.
  */
 
 #include "core/cpu/jit/translate.h"

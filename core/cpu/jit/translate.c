@@ -590,7 +590,8 @@ static void plan_flags(Translator *t)
 
     t->block->live_in = find_flag_uses(t, t->items, t->n_items, t->next_live, behind, &before) != 0;
     t->block->shown_in = t->ends_show || before.flags;
-    t->block->shown_changed = before.changed;
+    /* Where a check of a group fails it goes on as it would without groups. */
+    t->block->shown_changed |= before.changed;
 }
 
 /* --- building --------------------------------------------------------------------------------- */
@@ -872,6 +873,7 @@ JitBlock *jit_translate(JitCpu *jc, const JitKey *key, const uint8_t *host_page)
     t.cold.p = jc->cold;
     block->key = *key;
     block->first_trap = jc->region->first_trap + jc->region->n_traps;
+    block->shown_changed = 0;
     decode_block(&t);
     look_behind(&t);
     plan_flags(&t);

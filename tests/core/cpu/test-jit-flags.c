@@ -187,7 +187,7 @@ static void check_loop(const JitOptions *options, uint32_t at, const uint8_t *pr
     for (unsigned i = 0; i < 2; i++) {
         Cpu *cpu = i ? pair.jit.cpu : pair.interp.cpu;
         cpu->rip = at;
-        cpu->gpr[RSP] = STACK;
+        cpu->gpr[RSP] = END - ROUNDS * 8;
         cpu->gpr[RBP] = DATA;
         cpu->gpr[R8] = DATA + 0x1000;
         cpu->gpr[RCX] = 8;
@@ -212,6 +212,23 @@ static void test_passed_on(void)
         0x0f, 0x85, 0xec, 0xff, 0xff, 0xff, /*    jnz a */
     };
     enum { IN_PAGE = 14 };
+
+    check_loop(&JIT_OPTIONS_DEFAULT, CODE + 0x1000 - IN_PAGE, code, sizeof code);
+}
+
+/* POP's check is TEST's, too: where that would be on the page that is not there, both are done
+ * again without it. */
+static void test_passed_on_ungrouped(void)
+{
+    static const uint8_t code[] = {
+        0x41, 0x5a,                   /* a: pop r10 */
+        0x48, 0x85, 0x5c, 0x24, 0x08, /*    test [rsp + 8], rbx */
+        0x48, 0x89, 0xe6,             /*    mov rsi, rsp: the next page */
+        0x48, 0x83, 0xc6, 0x10,       /*    add rsi, 16 */
+        0x49, 0x83, 0xea, 0x01,       /*    sub r10, 1 */
+        0xe9, 0xe9, 0xff, 0xff, 0xff, /*    jmp a */
+    };
+    enum { IN_PAGE = 7 };
 
     check_loop(&JIT_OPTIONS_DEFAULT, CODE + 0x1000 - IN_PAGE, code, sizeof code);
 }
@@ -298,6 +315,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu/jit/flags/without-groups", test_without_groups);
     g_test_add_func("/cpu/jit/flags/unlinked", test_unlinked);
     g_test_add_func("/cpu/jit/flags/passed-on", test_passed_on);
+    g_test_add_func("/cpu/jit/flags/passed-on-ungrouped", test_passed_on_ungrouped);
     g_test_add_func("/cpu/jit/flags/early-checks", test_early_checks);
     g_test_add_func("/cpu/jit/flags/value", test_value);
     return g_test_run();
