@@ -17,7 +17,7 @@
 /* A beat that should have come at DUE is not worth delivering at NOW (ns). */
 static inline bool beat_is_lost(int64_t due, int64_t now)
 {
-    return now - due > BEAT_CATCH_UP_NS;
+    return due < now - BEAT_CATCH_UP_NS;
 }
 
 /* When to deliver a beat due at DUE if another one has just been delivered at NOW (ns). */
