@@ -58,14 +58,23 @@ static bool is_register(const InsnOperand *operand)
            operand->reg_class <= REG_CLASS_GPR64 && operand->reg_class != REG_CLASS_GPR8_HIGH;
 }
 
+/* FLAGS_NONE for all but SHL, SHR and SAR. */
+static JitFlagsOrigin shift_kind(const Insn *insn)
+{
+    switch (insn->mnemonic) {
+    case ZYDIS_MNEMONIC_SHL: return FLAGS_SHL;
+    case ZYDIS_MNEMONIC_SHR: return FLAGS_SHR;
+    case ZYDIS_MNEMONIC_SAR: return FLAGS_SAR;
+    default: return FLAGS_NONE;
+    }
+}
+
 bool t_shifts_register_by_cl(const Item *item)
 {
     const Insn *insn = &item->insn;
 
     return item->kind == KIND_COPY && !insn->imm_size && insn_may_shift_by_0(insn) &&
-           is_register(&insn->operands[0]) &&
-           (insn->mnemonic == ZYDIS_MNEMONIC_SHL || insn->mnemonic == ZYDIS_MNEMONIC_SHR ||
-            insn->mnemonic == ZYDIS_MNEMONIC_SAR);
+           is_register(&insn->operands[0]) && shift_kind(insn) != FLAGS_NONE;
 }
 
 /* The interpreter leaves them saved. */
@@ -219,11 +228,10 @@ static JitFlags origin_of(const Item *item)
     case ZYDIS_MNEMONIC_IMUL: return of_product(insn);
     case ZYDIS_MNEMONIC_NEG: return origin(FLAGS_NEG_RESULT, to->size, to->reg, NONE);
     case ZYDIS_MNEMONIC_SHL:
-        return from->kind == OPERAND_IMM ? origin(FLAGS_SHL, to->size, OLD, FLAGS_CONSTANT) : saved;
     case ZYDIS_MNEMONIC_SHR:
-        return from->kind == OPERAND_IMM ? origin(FLAGS_SHR, to->size, OLD, FLAGS_CONSTANT) : saved;
     case ZYDIS_MNEMONIC_SAR:
-        return from->kind == OPERAND_IMM ? origin(FLAGS_SAR, to->size, OLD, FLAGS_CONSTANT) : saved;
+        return from->kind == OPERAND_IMM ? origin(shift_kind(insn), to->size, OLD, FLAGS_CONSTANT)
+                                         : saved;
     default: return saved;
     }
 }
@@ -253,15 +261,26 @@ static bool is_changed(ShownPlan shown, unsigned source)
     return source < FLAGS_NOTED && (shown.changed >> source & 1);
 }
 
+/* Notes the operands of FROM that change before it is last shown. Returns where they then are. */
+static JitFlags note_changed(Emit *e, JitFlags from, ShownPlan shown)
+{
+    if (is_changed(shown, from.first)) {
+        emit_note(e, 0, from.first);
+        from.first = FLAGS_NOTED;
+    }
+    if (is_changed(shown, from.second)) {
+        emit_note(e, 1, from.second);
+        from.second = FLAGS_NOTED + 1;
+    }
+    return from;
+}
+
 /* A shift by CL. Whether it changes flags is only known now. */
 static void note_shift(Translator *t)
 {
     const Insn *insn = &t->item->insn;
     unsigned size = insn->operands[0].size;
-    JitFlags from = origin(insn->mnemonic == ZYDIS_MNEMONIC_SHL   ? FLAGS_SHL
-                           : insn->mnemonic == ZYDIS_MNEMONIC_SHR ? FLAGS_SHR
-                                                                  : FLAGS_SAR,
-                           size, FLAGS_NOTED, FLAGS_NOTED + 1);
+    JitFlags from = origin(shift_kind(insn), size, FLAGS_NOTED, FLAGS_NOTED + 1);
 
     emit_rr(&t->hot, false, 0xf6, 0, H_RCX); /* test cl, imm8 */
     emit8(&t->hot, size == 8 ? 0x3f : 0x1f);
@@ -305,15 +324,8 @@ void t_note_origin(Translator *t)
     } else if (from.kind == FLAGS_SAVED) {
         t_emit_save_flags(&t->hot);
     } else {
-        if (is_changed(item->after, from.first)) {
-            emit_note(&t->hot, 0, from.first);
-            from.first = FLAGS_NOTED;
-        }
-        if (is_changed(item->after, from.second)) {
-            emit_note(&t->hot, 1, from.second);
-            from.second = FLAGS_NOTED + 1;
-        }
-        from.constant = (int16_t)constant;
+        from = note_changed(&t->hot, from, item->after);
+        from.constant = (int32_t)constant;
         if (from.second == FLAGS_CONSTANT && from.constant != constant)
             from.second = FLAGS_WIDE_CONSTANT;
         t->constant = (int32_t)constant;
@@ -332,14 +344,7 @@ void t_emit_origin_of(Emit *e, JitFlags from, ShownPlan shown)
 {
     if (!shown.flags || from.kind <= FLAGS_AS_ENTERED)
         return;
-    if (is_changed(shown, from.first)) {
-        emit_note(e, 0, from.first);
-        from.first = FLAGS_NOTED;
-    }
-    if (is_changed(shown, from.second)) {
-        emit_note(e, 1, from.second);
-        from.second = FLAGS_NOTED + 1;
-    }
+    from = note_changed(e, from, shown);
     emit_rm(e, false, 0xc7, 0, H_RSP, OFFSET_SLOT(SLOT_FLAGS));
     emit32(e, from.packed);
 }
