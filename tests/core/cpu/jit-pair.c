@@ -256,3 +256,20 @@ void pair_check_from(Pair *pair, uint32_t rip, unsigned limit)
     g_assert_false(a.raised);
     g_assert_false(b.raised);
 }
+
+void pair_check_fault(const uint8_t *code, size_t length, int vector, size_t at)
+{
+    Pair pair;
+
+    pair_init(&pair, LONG_MODE, &JIT_OPTIONS_DEFAULT);
+    pair_write(&pair, CODE, code, length);
+    pair.interp.cpu->rip = pair.jit.cpu->rip = CODE;
+    pair.interp.cpu->gpr[RSP] = pair.jit.cpu->gpr[RSP] = STACK;
+    Outcome a = run(&pair.interp, 100000), b = run(&pair.jit, 0);
+    g_autofree char *text = difference(&pair, &a, &b, UINT64_MAX);
+    g_assert_cmpstr(text, ==, NULL);
+    g_assert_true(b.raised);
+    g_assert_cmpint(b.vector, ==, vector);
+    g_assert_cmphex(pair.jit.cpu->rip, ==, CODE + at);
+    pair_clear(&pair);
+}

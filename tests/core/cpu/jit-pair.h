@@ -54,3 +54,5 @@ Outcome run(Machine *machine, volatile unsigned limit);
 char *difference(Pair *pair, const Outcome *interp, const Outcome *jit, uint64_t flags);
 /* Both run from RIP to HLT, the interpreter for LIMIT instructions at most, and must end alike. */
 void pair_check_from(Pair *pair, uint32_t rip, unsigned limit);
+/* CODE runs in long mode from CODE on, on both alike, until VECTOR is raised AT bytes behind. */
+void pair_check_fault(const uint8_t *code, size_t length, int vector, size_t at);

@@ -27,24 +27,6 @@ static void check_program(TestMode mode, const uint8_t *code, size_t length,
     pair_clear(&pair);
 }
 
-/* The same from CODE, until VECTOR is raised AT bytes behind. */
-static void check_fault(const uint8_t *code, size_t length, int vector, size_t at)
-{
-    Pair pair;
-
-    pair_init(&pair, LONG_MODE, &JIT_OPTIONS_DEFAULT);
-    pair_write(&pair, CODE, code, length);
-    pair.interp.cpu->rip = pair.jit.cpu->rip = CODE;
-    pair.interp.cpu->gpr[RSP] = pair.jit.cpu->gpr[RSP] = STACK;
-    Outcome a = run(&pair.interp, 100000), b = run(&pair.jit, 0);
-    g_autofree char *text = difference(&pair, &a, &b, UINT64_MAX);
-    g_assert_cmpstr(text, ==, NULL);
-    g_assert_true(b.raised);
-    g_assert_cmpint(b.vector, ==, vector);
-    g_assert_cmphex(pair.jit.cpu->rip, ==, CODE + at);
-    pair_clear(&pair);
-}
-
 /* Recursive Fibonacci: calls, returns, pushes. */
 static void test_calls(void)
 {
@@ -515,7 +497,7 @@ static void test_accesses_with_flags(void)
         0x11, 0xc2,                   /*    adc edx, eax */
         0xf4,
     };
-    check_fault(code, sizeof code, EXC_PF, sizeof code - 5);
+    pair_check_fault(code, sizeof code, EXC_PF, sizeof code - 5);
 }
 
 /* Flags that live across an access, by what sets them: with the access all right, and as the frame
@@ -617,7 +599,7 @@ static void test_rows_of_pushes(void)
         0xf7, 0xf7,                         /* div edi */
         0xf4,
     };
-    check_fault(code, sizeof code, EXC_DE, sizeof code - 3);
+    pair_check_fault(code, sizeof code, EXC_DE, sizeof code - 3);
 }
 
 /* An instruction that reads in one of the stack's pages and writes in another, which are not
